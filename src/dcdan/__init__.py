@@ -1,0 +1,31 @@
+"""dcdan: facial expression recognition that adapts to your own, unlabelled faces.
+
+``dcdan.load(run).recognise(image)`` needs only the core install; ``dcdan.adapt(source=..., target=..., out=...)`` needs
+``dcdan[train]``. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Recogniser", "__version__", "adapt", "evaluate", "load"]
+
+if TYPE_CHECKING:
+    from dcdan.api import adapt, evaluate
+    from dcdan.recognition.recogniser import Recogniser, load
+
+_HOMES = {
+    "adapt": "dcdan.api",
+    "evaluate": "dcdan.api",
+    "load": "dcdan.recognition.recogniser",
+    "Recogniser": "dcdan.recognition.recogniser",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dcdan' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

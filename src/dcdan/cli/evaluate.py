@@ -1,0 +1,67 @@
+"""`dcdan evaluate`: a model's scores on labelled data, as a table, JSON and a picture."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+REPORT_NAME = "evaluation.json"
+PICTURE_NAME = "confusion.png"
+
+
+def evaluate(
+    model: Annotated[Path, typer.Option("--model", "-m", metavar="RUN", help="Run folder written by `dcdan adapt`.")],
+    data: Annotated[str, typer.Option("--data", "-d", metavar="SPEC", help="A pack, reader:path, or a folder.")],
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="Split to score, or 'all' (default: test if any).")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes (default: RUN/evaluation-DATA)."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, metavar="N", help="Threads to use (default: all cores).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is in --out already.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the scores.")] = False,
+) -> None:
+    """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix."""
+    from json import dumps
+
+    from dcdan.evaluation.evaluate import evaluate as run
+    from dcdan.recognition.output import check_target, write_bytes
+
+    if out is not None:
+        check_target(out / REPORT_NAME, force=force)
+    report = run(model, data, split=split, threads=threads, progress=not quiet)
+    content = dumps(report.to_dict(), indent=2) + "\n"
+    folder = model / f"evaluation-{folder_name(data, report.split)}" if out is None else out
+    write_bytes(folder / PICTURE_NAME, report.confusion_png())
+    write_bytes(folder / REPORT_NAME, content.encode())
+    if json:
+        typer.echo(content, nl=False)
+    else:
+        from rich.console import Console
+
+        Console().print(report.table())
+    if not quiet:
+        typer.echo(f"{PICTURE_NAME} and {REPORT_NAME} written to {folder}", err=True)
+
+
+def folder_name(data: str, split: str) -> str:
+    """Return a short name for a folder: the reader or the last part of the path, and the split.
+
+    >>> folder_name("ferplus:/data/FERPlus?votes=majority", "test"), folder_name("packs/lfw/", "all")
+    ('ferplus-test', 'lfw')
+    """
+    head = data.rpartition("?")[0] or data
+    reader, colon, rest = head.partition(":")
+    name = Path(rest or head).name if not colon or len(reader) < 2 else reader
+    if colon and rest and "/" not in rest:
+        name = f"{reader}-{rest}"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
+    return safe if split == "all" else f"{safe}-{re.sub(r'[^A-Za-z0-9._-]+', '-', split)}"

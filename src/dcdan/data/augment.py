@@ -1,0 +1,142 @@
+"""Weak and strong views of whole batches of faces, on the device they lie on.
+
+weak = flip and a small affine map; strong = weak, then light, contrast, blur, grain and erasing (R: RandAugment's and
+FixMatch's pair of views). One batch is one handful of tensor operations: no loop over faces. Landmarks move with the
+picture, and a flip swaps left and right ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+MIRRORED = (1, 0, 2, 4, 3)
+
+
+class AugmentSettings(BaseModel):
+    """Ranges of the random views; 0 switches a part off."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of mirroring."""
+    rotation: float = Field(12.0, ge=0, le=90)
+    """Degrees, either way."""
+    scale: float = Field(0.12, ge=0, lt=1)
+    """Relative enlargement or reduction."""
+    shift: float = Field(0.06, ge=0, lt=1)
+    """Share of the face side."""
+    light: float = Field(0.25, ge=0, lt=1)
+    """Relative brightness and contrast in the weak view of labelled faces; doubled in the strong view."""
+    colour: float = Field(0.3, ge=0, le=1)
+    """Saturation and tint in the strong view of colour faces."""
+    blur: float = Field(0.5, ge=0, le=1)
+    """Probability of blur in the strong view."""
+    grain: float = Field(0.04, ge=0, le=1)
+    """Largest standard deviation of noise in the strong view, of the full range."""
+    erase: float = Field(0.5, ge=0, le=1)
+    """Probability that the strong view loses a rectangle of up to .4 of the face side."""
+
+
+def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator, like: Tensor) -> Tensor:
+    """Return uniform random numbers on the device of ``like``, drawn on the generator's."""
+    drawn = torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
+    return drawn.to(like.device)
+
+
+def affine_maps(n: int, settings: AugmentSettings, generator: torch.Generator, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sampling maps ``(n, 2, 3)`` in grid_sample's units and which of them mirror ``(n,)`` bool."""
+    turn = uniform((n,), -settings.rotation, settings.rotation, generator, like) * (math.pi / 180)
+    size = 1 + uniform((n,), -settings.scale, settings.scale, generator, like)
+    shift = uniform((n, 2), -2 * settings.shift, 2 * settings.shift, generator, like)
+    mirror = uniform((n,), 0, 1, generator, like) < settings.flip
+    sign = torch.where(mirror, -1.0, 1.0)
+    cos, sin = turn.cos() / size, turn.sin() / size
+    rows = torch.stack([torch.stack([cos * sign, -sin, shift[:, 0]], 1), torch.stack([sin * sign, cos, shift[:, 1]], 1)], 1)
+    return rows, mirror
+
+
+def warp(faces: Tensor, maps: Tensor) -> Tensor:
+    """Sample faces ``(B, C, S, S)`` float through maps ``(B, 2, 3)``; the border is replicated."""
+    grid = affine_grid(maps, list(faces.shape), align_corners=False)
+    return grid_sample(faces, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def move_landmarks(landmarks: Tensor, maps: Tensor, mirror: Tensor) -> Tensor:
+    """Return landmarks ``(B, 5, 2)`` in units of the face side where :func:`warp` puts them; mirrored ones swap sides."""
+    centred = 2 * landmarks - 1
+    inverse = torch.linalg.inv(maps[:, :, :2])
+    moved = torch.einsum("bij,bnj->bni", inverse, centred - maps[:, None, :, 2])
+    swapped = torch.where(mirror[:, None, None], moved[:, list(MIRRORED)], moved)
+    return (swapped + 1) / 2
+
+
+def relight(faces: Tensor, amount: float, generator: torch.Generator) -> Tensor:
+    """Change brightness and contrast of each face by up to ``amount``."""
+    n = len(faces)
+    contrast = 1 + uniform((n, 1, 1, 1), -amount, amount, generator, faces)
+    brightness = uniform((n, 1, 1, 1), -amount / 2, amount / 2, generator, faces)
+    mean = faces.mean((1, 2, 3), keepdim=True)
+    return ((faces - mean) * contrast + mean + brightness).clamp(0, 1)
+
+
+def recolour(faces: Tensor, amount: float, generator: torch.Generator) -> Tensor:
+    """Change saturation and tint of colour faces; grey ones ``(B, 1, S, S)`` are returned as they are."""
+    if faces.shape[1] == 1 or not amount:
+        return faces
+    n = len(faces)
+    grey = faces.mean(1, keepdim=True)
+    saturation = uniform((n, 1, 1, 1), max(0.0, 1 - 3 * amount), 1 + amount, generator, faces)
+    tint = 1 + uniform((n, 3, 1, 1), -amount / 2, amount / 2, generator, faces)
+    return ((grey + (faces - grey) * saturation) * tint).clamp(0, 1)
+
+
+def blurred(faces: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Mix a share of the faces with a 5x5 box-blurred copy, by a random weight each."""
+    n = len(faces)
+    weight = uniform((n, 1, 1, 1), 0, 1, generator, faces)
+    weight = weight * (uniform((n, 1, 1, 1), 0, 1, generator, faces) < share)
+    soft = torch.nn.functional.avg_pool2d(faces, 5, stride=1, padding=2, count_include_pad=False)
+    return torch.lerp(faces, soft, weight)
+
+
+def grained(faces: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Add noise of a random strength to each face."""
+    strength = uniform((len(faces), 1, 1, 1), 0, most, generator, faces)
+    noise = torch.randn(faces.shape, generator=generator, device=generator.device).to(faces.device)
+    return (faces + strength * noise).clamp(0, 1)
+
+
+def erased(faces: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Replace a random rectangle of a share of the faces by the face's mean."""
+    n, _, height, width = faces.shape
+    half = uniform((n, 2, 1), 0.05, 0.2, generator, faces)
+    centre = uniform((n, 2, 1), 0, 1, generator, faces)
+    chosen = uniform((n, 1, 1, 1), 0, 1, generator, faces) < share
+    ys = (torch.arange(height, device=faces.device) + 0.5) / height
+    xs = (torch.arange(width, device=faces.device) + 0.5) / width
+    inside_y = (ys[None] - centre[:, 0]).abs() < half[:, 0]
+    inside_x = (xs[None] - centre[:, 1]).abs() < half[:, 1]
+    hole = (inside_y[:, None, :, None] & inside_x[:, None, None, :]) & chosen
+    return torch.where(hole, faces.mean((1, 2, 3), keepdim=True), faces)
+
+
+def weak_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator, light: bool = True) -> Tensor:
+    """Return mirrored, slightly moved and (with ``light``) relit copies of faces ``(B, C, S, S)`` float in [0, 1]."""
+    maps, _ = affine_maps(len(faces), settings, generator, faces)
+    moved = warp(faces, maps)
+    return relight(moved, settings.light, generator) if light else moved
+
+
+def strong_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Return strongly changed copies of faces ``(B, C, S, S)`` float in [0, 1]."""
+    out = weak_view(faces, settings, generator, light=False)
+    out = relight(out, min(2 * settings.light, 0.9), generator)
+    out = recolour(out, settings.colour, generator)
+    out = blurred(out, settings.blur, generator)
+    out = grained(out, settings.grain, generator) if settings.grain else out
+    return erased(out, settings.erase, generator)

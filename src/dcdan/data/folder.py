@@ -1,0 +1,52 @@
+"""A folder of pictures at any depth, without labels: what a user has to adapt to. Every face found is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from dcdan.data.reader import Reader, ReaderOptions, Sample, register
+from dcdan.errors import DataError
+
+
+class FolderOptions(ReaderOptions):
+    """`faces`: "photographs" are searched for faces, "crops" hold one face each already."""
+
+    faces: Literal["photographs", "crops"] = "photographs"
+
+
+@register
+class Folder(Reader):
+    """Pictures without labels; paths relative to the folder, sorted."""
+
+    name = "folder"
+    title = "A folder of pictures"
+    licence = "your own"
+    Options = FolderOptions
+    max_faces = None
+    split_rule = "none"
+    options: FolderOptions
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        super().__init__(root, options)
+        self.cropped = self.options.faces == "crops"
+        if not self.folder.is_dir():
+            raise DataError(f"'{self.folder}' is a file: give the folder that holds the pictures.")
+
+    def samples(self) -> Iterator[Sample]:
+        from dcdan.faces.find import find_pictures
+
+        empty = True
+        for path in find_pictures(self.folder):
+            empty = False
+            yield Sample(path.relative_to(self.folder).as_posix())
+        if empty:
+            raise no_pictures(self.folder)
+
+
+def no_pictures(folder: Path) -> DataError:
+    """Return the error for a folder without pictures: empty, or full of something else."""
+    found = sorted(path.name for path in folder.iterdir())[:4]
+    what = f"holds no pictures (found {', '.join(found)})" if found else "is empty"
+    return DataError(f"The folder '{folder}' {what}: give one with JPEG, PNG, WebP, BMP or TIFF files.")

@@ -1,0 +1,108 @@
+"""What `pack.json` says of a pack, and the fixed layout of the pack's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dcdan.errors import PackError
+
+SCHEMA = 1
+INFO, FACES, TABLE = "pack.json", "faces.npy", "table.parquet"
+
+# One fixed length, so that the header can be written again once the number of faces is known.
+HEADER_BYTES = 128
+
+
+class Counts(BaseModel):
+    """How many rows and faces a pack has: rows without a face carry the status that says why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    faces: int
+    splits: dict[str, int] = Field(description="faces of each split; '' where the data set has none")
+    classes: dict[str, int] = Field(description="labelled faces of each class; empty when opened without labels")
+    statuses: dict[str, int] = Field(description="rows of each status")
+
+
+class PackInfo(BaseModel):
+    """The model of `pack.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_version: int = Field(alias="schema")
+    data_set: str = Field(description="the reader's name")
+    title: str
+    spec: str
+    licence: str
+    classes: tuple[str, ...]
+    size: int = Field(description="side of the faces in pixels")
+    channels: int = Field(description="1 grey (N, S, S), 3 RGB (N, S, S, 3)")
+    alignment: str
+    split_rule: str
+    counts: Counts
+    skipped: dict[str, int] = Field(description="samples left out by the reader, by reason")
+    warnings: tuple[str, ...]
+    sha256: dict[str, str]
+
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of faces.npy."""
+        return (self.counts.faces, self.size, self.size, 3)[: 3 if self.channels == 1 else 4]
+
+
+def read_info(folder: Path) -> PackInfo:
+    """Return the description of the pack in a folder.
+
+    Raises PackError when there is none, when it is of another schema, and when it is damaged.
+    """
+    path = folder / INFO
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        schema = content["schema"]
+    except FileNotFoundError:
+        raise PackError(f"'{folder}' is no pack: it has no {INFO}.") from None
+    except (ValueError, TypeError, KeyError, OSError):
+        raise PackError(f"The pack '{folder}' is damaged: {INFO} cannot be read; pack the data again.") from None
+    if schema != SCHEMA:
+        raise PackError(
+            f"The pack '{folder}' is of schema {schema} and this dcdan reads {SCHEMA}: pack the data again."
+        )
+    try:
+        return PackInfo.model_validate(content)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise PackError(f"The pack '{folder}' is damaged: '{where}' in {INFO} is not right; pack it again.") from None
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the 128 bytes that begin a `.npy` file (format 1.0) of uint8 in C order."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    return start + text.encode("ascii").ljust(HEADER_BYTES - 11) + b"\n"
+
+
+def printable(text: str) -> str:
+    """Return a text that can be written as UTF-8: bytes of a file's name that are none become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,188 @@
+"""What a data set is to dcdan: a reader that lists labelled or unlabelled samples and loads their pictures.
+
+A new data set is one new file in this package with one `@register` class in it; nothing else has to know of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import heapq
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcdan.errors import DataError
+
+_NOTES = 100
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture of a data set and what the data set says of it.
+
+    path: where it is, relative to the reader's root, with forward slashes (or any name the reader can load by).
+    label: index into the reader's `classes`, -1 when there is none.
+    votes: non-negative weights over `classes` that sum to 1, or None.
+    split: "train", "validation", "test" or "" when the data set has no split.
+    box: x0, y0, x1, y1 in pixels of the picture.
+    landmarks: five points x, y in pixels: left eye, right eye, nose, left and right mouth corner (left in the picture).
+    """
+
+    path: str
+    label: int = -1
+    votes: tuple[float, ...] | None = None
+    split: str = ""
+    subject: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    box: tuple[float, float, float, float] | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+
+
+class ReaderOptions(BaseModel):
+    """Options that every reader takes, written `?split=train&limit=1000` in a spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: str | None = Field(None, description="keep only this split")
+    limit: int | None = Field(None, ge=1, description="keep this many samples, drawn by the seed")
+    seed: int = Field(0, description="which samples a limit keeps")
+
+
+class Reader(ABC):
+    """A data set on disk (or drawn), read as it was released.
+
+    Subclasses set the class attributes and implement `samples`; they raise DataError, in one sentence that says what
+    was looked for and what was found, when the folder is laid out otherwise. `skipped` is filled while `samples` runs.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    licence: ClassVar[str]
+    Options: ClassVar[type[ReaderOptions]] = ReaderOptions
+    needs_path: ClassVar[bool] = True
+
+    cropped: bool = False  # the pictures are face crops already
+    channels: int = 3  # 1 when every picture is grey: faces are stored (N, S, S)
+    max_faces: int | None = 1  # faces kept of each picture, None for all of them
+    split_rule: str = "as released"  # how `split` was found, kept in pack.json
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        self.root = root
+        self.options = options
+        self.skipped: dict[str, int] = {}
+        self.notes: list[str] = []
+
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """Yield every sample, in the same order each time; `split` and `limit` are applied by `selected`."""
+
+    def load(self, sample: Sample) -> np.ndarray:
+        """Return the picture (H, W, 3) uint8 RGB; raise UndecodableImage when it cannot be read."""
+        from dcdan.faces.decode import decode
+
+        return decode(self.folder / sample.path)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the paths of the samples are relative to."""
+        if self.root is None:
+            raise DataError(f"The reader '{self.name}' needs a path: write {self.name}:PATH.")
+        return self.root
+
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Count samples that are left out, by reason."""
+        if count:
+            self.skipped[reason] = self.skipped.get(reason, 0) + count
+
+    def damaged(self, file: Path, line: int, reason: object) -> None:
+        """Count a row of a label file that cannot be read, and name the first hundred by line."""
+        self.skip("damaged rows")
+        if len(self.notes) < _NOTES:
+            self.notes.append(f"line {line} of {file.name} was left out: {reason}")
+
+    def selected(self) -> Iterator[Sample]:
+        """Yield the samples that the options `split` and `limit` keep; raise DataError when there is no such split."""
+        self.skipped.clear()
+        self.notes.clear()
+        split, limit = self.options.split, self.options.limit
+        chosen = self.samples() if split is None else self._of_split(split)
+        return chosen if limit is None else take(chosen, limit, self.options.seed)
+
+    def _of_split(self, split: str) -> Iterator[Sample]:
+        seen: set[str] = set()
+        for sample in self.samples():
+            seen.add(sample.split)
+            if sample.split == split:
+                yield sample
+        if split not in seen:
+            known = ", ".join(sorted(seen - {""})) or "none"
+            raise DataError(f"{self.title} in '{self.root}' has no split '{split}'; its splits are: {known}.")
+
+
+def readable(rows: Iterable[_T], table: Path) -> Iterator[_T]:
+    """Yield the rows of a CSV reader; raise DataError where the text is no CSV any more."""
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise DataError(f"'{table}' is no readable CSV table ({error}): get the file again.") from None
+
+
+def take(samples: Iterator[Sample], limit: int, seed: int) -> Iterator[Sample]:
+    """Yield `limit` samples, in their order, drawn without replacement by a hash of seed and position.
+
+    Needs memory for `limit` samples only.
+    """
+    keyed = ((_key(index, seed), index, sample) for index, sample in enumerate(samples))
+    kept = heapq.nsmallest(limit, keyed, key=lambda entry: entry[:2])
+    for _, _, sample in sorted(kept, key=lambda entry: entry[1]):
+        yield sample
+
+
+def draw(indices: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """Return `limit` of the indices, ascending, drawn without replacement by the same hash as in `take`."""
+    kept = heapq.nsmallest(limit, indices.tolist(), key=lambda index: (_key(index, seed), index))
+    return np.array(sorted(kept), np.int64)
+
+
+def _key(index: int, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
+
+
+_REGISTRY: dict[str, type[Reader]] = {}
+_R = TypeVar("_R", bound=type[Reader])
+
+
+def register(reader: _R) -> _R:
+    """Class decorator: make a reader known by its `name`."""
+    _REGISTRY[reader.name] = reader
+    return reader
+
+
+def readers() -> dict[str, type[Reader]]:
+    """Return every known reader by name, importing the modules of this package that register one."""
+    package = importlib.import_module("dcdan.data")
+    for module in pkgutil.iter_modules(package.__path__):
+        name = f"dcdan.data.{module.name}"
+        _import_if_reader(f"{name}.reader" if module.ispkg else name)
+    return dict(sorted(_REGISTRY.items()))
+
+
+def _import_if_reader(module: str) -> None:
+    """Import a module only when its text registers a reader, so that the modules that need torch stay unread."""
+    package, _, name = module.rpartition(".")
+    try:
+        text = pkgutil.get_data(package, f"{name}.py") or b""
+    except FileNotFoundError:
+        return
+    if b"\n@register\n" in text:
+        importlib.import_module(module)

@@ -1,0 +1,27 @@
+"""A pack in words, for the end of `dcdan pack`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dcdan.data.pack import Pack
+
+
+def summary(pack: Pack) -> str:
+    """Return a few lines: faces, splits, classes, what was left out, and what is odd."""
+    info = pack.info
+    kind = "grey" if info.channels == 1 else "colour"
+    lines = [f"{info.title}: {info.counts.faces} {kind} faces of {info.size} pixels in {pack.folder}"]
+    if set(info.counts.splits) != {""}:
+        lines.append(f"  splits   {_listed(info.counts.splits)}  ({info.split_rule})")
+    if info.counts.classes:
+        lines.append(f"  classes  {_listed(info.counts.classes)}")
+    lines.append(f"  status   {_listed(info.counts.statuses)}")
+    if info.skipped:
+        lines.append(f"  left out {_listed(info.skipped)}")
+    lines.extend(f"  warning: {warning}" for warning in info.warnings)
+    return "\n".join(lines)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or 'none'} {count}" for name, count in counts.items())

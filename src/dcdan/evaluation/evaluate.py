@@ -1,0 +1,179 @@
+"""Run a recogniser over labelled faces and score it on the classes that both sides have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcdan.data.pack_info import FACES, TABLE
+from dcdan.errors import DataError, PackError, nearest
+from dcdan.evaluation.metrics import confusion_matrix
+from dcdan.evaluation.report import Report
+from dcdan.expressions import common_classes
+from dcdan.faces.status import Status
+from dcdan.recognition.model_file import GRAPH_NAME
+from dcdan.recognition.recogniser import Recogniser, load
+from dcdan.recognition.session import DECIDERS, Outputs
+
+if TYPE_CHECKING:
+    from dcdan.data.pack import Pack
+
+ALL = "all"
+_FACES_AT_A_TIME = 1024
+_OTHER_CLASS, _UNLABELLED = -1, -2
+
+
+def evaluate(
+    model: str | Path | Recogniser,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    cache: Path | None = None,
+    threads: int | None = None,
+    progress: bool = True,
+) -> Report:
+    """Score a model on a labelled data set.
+
+    Args:
+        model: a run folder, or a recogniser that is loaded already.
+        data: a pack, a spec (``reader:path?option=value``) or a folder with one sub-folder per expression. Faces are
+            aligned in the way and at the size that the model was trained with.
+        split: the split to score, or ``all``; None takes ``test`` where there is one and all images otherwise.
+        cache: folder for the packs that are built on the way (default ``$DCDAN_CACHE`` or ``~/.cache/dcdan/packs``).
+        progress: whether to show a bar while a pack is built (on a terminal only).
+        threads: threads for the network when ``model`` is a folder; None for all cores.
+
+    Raises:
+        ModelError: when there is no usable model.
+        PackError: when the pack holds faces of another size than the model reads.
+        DataError: when the data has no labels, no such split, or no class in common with the model.
+    """
+    from dcdan.data.build import pack_for
+
+    recogniser = model if isinstance(model, Recogniser) else load(model, threads=threads, align="none")
+    face = recogniser.info.face
+    pack = pack_for(str(data), face.size, align=face.align, cache=cache, progress=progress)
+    return evaluate_pack(recogniser, pack, data=str(data), split=split)
+
+
+def evaluate_pack(recogniser: Recogniser, pack: Pack, *, data: str, split: str | None = None) -> Report:
+    """Score a recogniser on a labelled pack that is open; ``data`` is its name in the report. See :func:`evaluate`."""
+    info = recogniser.info
+    if pack.size != info.face.size:
+        raise PackError(
+            f"The pack '{data}' has faces of {pack.size} pixels and the model reads {info.face.size}:"
+            f" build it again with `dcdan pack ... --size {info.face.size}`."
+        )
+    labels = np.asarray(pack.labels)
+    if not (labels >= 0).any():
+        raise DataError(f"'{data}' has no labels, so nothing can be scored: give labelled data.")
+    classes = common_classes(info.classes, pack.classes)
+    if not classes:
+        raise DataError(
+            f"'{data}' ({', '.join(pack.classes)}) and the model ({', '.join(info.classes)}) have no class in common."
+        )
+    scored, rows = rows_to_score(pack, split, data)
+    labels = labels[rows]
+    own = class_indices(pack.classes, classes)
+    truth = np.where(labels >= 0, own[labels], _UNLABELLED)
+    kept, truth_kept = rows[truth >= 0], truth[truth >= 0]
+    if not len(kept):
+        raise DataError(f"No image of '{data}' (split {scored}) has one of the classes {', '.join(classes)}.")
+
+    predicted, confidence, deciders = _predict(recogniser, pack, kept, class_indices(classes, info.classes))
+    others = Counter(pack.classes[label] for label in labels[truth == _OTHER_CLASS].tolist())
+    chosen_by = Counter(DECIDERS[index] for index in deciders.tolist())
+    return Report(
+        model=info.name,
+        data=data,
+        split=scored,
+        classes=classes,
+        confusion=confusion_matrix(truth_kept, predicted, len(classes)),
+        confidence=confidence,
+        correct=truth_kept == predicted,
+        masked=tuple(name for name in info.classes if name not in classes),
+        left_out={name: others[name] for name in pack.classes if others[name]},
+        unlabelled=int((truth == _UNLABELLED).sum()),
+        lost=lost_images(pack, scored),
+        not_aligned=int((pack.statuses[kept] == Status.NOT_ALIGNED).sum()),
+        alignments=(info.face.align, pack.info.alignment),
+        decided_by={name: chosen_by[name] for name in DECIDERS if chosen_by[name]},
+        provenance={
+            "dcdan": version("dcdan"),
+            "onnxruntime": version("onnxruntime"),
+            "method": info.method,
+            "model_sha256": info.files.get(GRAPH_NAME, ""),
+            "faces_sha256": pack.info.sha256.get(FACES, ""),
+        },
+    )
+
+
+def rows_to_score(pack: Pack, split: str | None, data: str) -> tuple[str, NDArray[np.int64]]:
+    """Return the name of the split to score (``all`` when there is none) and the rows of its faces.
+
+    Raises:
+        DataError: when the pack has no face of that split.
+    """
+    known = sorted(set(pack.splits.tolist()) - {""})
+    name = split or pack.split or ("test" if "test" in known else ALL)
+    rows: NDArray[np.int64] = pack.select() if name == ALL else pack.select(name)
+    if not len(rows):
+        raise DataError(
+            f"'{data}' has no faces in split '{name}'.{nearest(name, known)} Known: {', '.join([*known, ALL])}."
+        )
+    return name, rows
+
+
+def lost_images(pack: Pack, split: str) -> dict[str, int]:
+    """Count by status the images of a split (``all`` for every one) that gave no face and so have no score."""
+    import pyarrow.parquet as parquet
+
+    table = parquet.read_table(pack.folder / TABLE, columns=["status", "split", "row"]).to_pydict()
+    rows = zip(table["status"], table["split"], table["row"], strict=True)
+    return dict(Counter(status for status, own, row in rows if row < 0 and split in (ALL, own)).most_common())
+
+
+def _predict(
+    recogniser: Recogniser, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    parts = []
+    for start in range(0, len(rows), _FACES_AT_A_TIME):
+        outputs = recogniser.recognise_faces(pack.faces[rows[start : start + _FACES_AT_A_TIME]])
+        parts.append((*choose_among(outputs, columns), outputs.decided_by))
+    choices, confidences, deciders = zip(*parts, strict=True)
+    return np.concatenate(choices), np.concatenate(confidences), np.concatenate(deciders)
+
+
+def choose_among(outputs: Outputs, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Choose among some classes only.
+
+    Args:
+        outputs: of N faces and K classes.
+        columns: (C,) the classes that may be chosen, as indices into the K.
+
+    Returns:
+        (N,) index of the choice into ``columns``, and (N,) its probability once the others are masked, 0..1. With all
+        classes allowed, choice and confidence are the model's own.
+    """
+    position = np.full(outputs.probabilities.shape[1], -1, np.int64)
+    position[columns] = np.arange(len(columns))
+    if len(columns) == len(position):
+        return position[outputs.expression], outputs.confidence.astype(np.float64)
+    allowed = outputs.probabilities[:, columns].astype(np.float64)
+    total = allowed.sum(axis=1)
+    choice = allowed.argmax(axis=1)
+    share = np.take_along_axis(allowed, choice[:, None], axis=1)[:, 0]
+    # When all mass was on masked classes nothing is known, which is one part in C.
+    return choice, np.where(total > 0, share / np.maximum(total, 1e-30), 1.0 / len(columns))
+
+
+def class_indices(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return (K,) the index in ``classes`` of each of the K ``names``, -1 where it is not among them."""
+    index = {name: number for number, name in enumerate(classes)}
+    return np.array([index.get(name, -1) for name in names], dtype=np.int64)

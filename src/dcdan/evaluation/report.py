@@ -1,0 +1,210 @@
+"""The result of an evaluation: every figure together with what it was measured on, as JSON, table and picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcdan.evaluation import metrics
+from dcdan.evaluation.intervals import Interval, wilson
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of one model on one data set; all scores are 0..1.
+
+    Attributes:
+        model: name of the run; with ``model_sha256`` of its graph.
+        data: the spec as it was given; with ``data_sha256`` of the faces.
+        split: the split that was scored, ``all`` when every image was.
+        classes: the classes that are scored, which model and data both have, in canonical order.
+        confusion: (K, K) counts; row = label, column = prediction.
+        confidence: (N,) probability of each prediction.
+        correct: (N,) whether it was right.
+        masked: classes of the model that the data lacks; their probability was set to zero and the rest scaled to 1.
+        left_out: labelled images of classes that the model lacks, by class.
+        unlabelled: images without a label.
+        lost: images of the scored split that gave no face, by status (labelled or not).
+        not_aligned: scored faces that were kept as the crop they came as.
+        alignments: how the faces were aligned for the model's training and in the data.
+        decided_by: predictions by the head that chose; where a class was masked the choice is the masked arg-max.
+        provenance: versions and checksums.
+    """
+
+    model: str
+    data: str
+    split: str
+    classes: tuple[str, ...]
+    confusion: metrics.Counts
+    confidence: np.ndarray
+    correct: np.ndarray
+    masked: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+    not_aligned: int = 0
+    alignments: tuple[str, str] = ("mtcnn", "mtcnn")
+    decided_by: dict[str, int] = field(default_factory=dict)
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """Number of scored faces."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions."""
+        return metrics.accuracy(self.confusion)
+
+    @property
+    def interval(self) -> Interval:
+        """95 % Wilson interval of the accuracy."""
+        return wilson(int(np.trace(self.confusion)), self.images)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes with samples."""
+        return metrics.macro_f1(self.confusion)
+
+    @property
+    def uar(self) -> float:
+        """Mean recall of the classes with samples."""
+        return metrics.unweighted_average_recall(self.confusion)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error over 15 bins."""
+        return metrics.expected_calibration_error(self.confidence, self.correct)
+
+    @property
+    def empty_classes(self) -> tuple[str, ...]:
+        """Scored classes without a single sample; they are in no mean."""
+        return tuple(name for name, count in zip(self.classes, self.confusion.sum(axis=1), strict=True) if not count)
+
+    def notes(self) -> list[str]:
+        """Return, in sentences, what a reader must know to compare the figures with others."""
+        notes = []
+        if self.masked:
+            notes.append(f"The data has no {_list(self.masked)}: the model could not choose it.")
+        if self.left_out:
+            counts = _list([f"{count} of {name}" for name, count in self.left_out.items()])
+            notes.append(f"Left out, because the model does not know the class: {counts}.")
+        if self.unlabelled:
+            notes.append(f"{self.unlabelled} images have no label and are not scored.")
+        if self.lost:
+            counts = _list([f"{count} {status}" for status, count in self.lost.items()])
+            notes.append(f"No face to score in some images: {counts}.")
+        if self.not_aligned:
+            notes.append(f"{self.not_aligned} faces could not be aligned and were scored as they are.")
+        if self.alignments[0] != self.alignments[1]:
+            trained, given = self.alignments
+            notes.append(f"The model was trained on faces aligned by '{trained}', these are aligned by '{given}'.")
+        if self.empty_classes:
+            notes.append(f"No sample of {_list(self.empty_classes)}: not in the means.")
+        return notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the single predictions as plain JSON types; a missing score is None."""
+        scores = metrics.class_scores(self.confusion)
+        return {
+            "schema": 1,
+            "model": self.model,
+            "data": self.data,
+            "split": self.split,
+            "images": self.images,
+            "accuracy": _number(self.accuracy),
+            "accuracy_95": [_number(end) for end in self.interval],
+            "macro_f1": _number(self.macro_f1),
+            "uar": _number(self.uar),
+            "ece": _number(self.calibration_error),
+            "classes": list(self.classes),
+            "per_class": {
+                name: {
+                    "precision": _number(scores.precision[index]),
+                    "recall": _number(scores.recall[index]),
+                    "f1": _number(scores.f1[index]),
+                    "support": int(scores.support[index]),
+                }
+                for index, name in enumerate(self.classes)
+            },
+            "confusion": self.confusion.tolist(),
+            "masked": list(self.masked),
+            "left_out": self.left_out,
+            "unlabelled": self.unlabelled,
+            "lost": self.lost,
+            "not_aligned": self.not_aligned,
+            "alignments": {"model": self.alignments[0], "data": self.alignments[1]},
+            "decided_by": self.decided_by,
+            "notes": self.notes(),
+            "provenance": self.provenance,
+        }
+
+    def headline(self) -> str:
+        """Return the scores in one line."""
+        low, high = self.interval
+        return (
+            f"accuracy {100 * self.accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f}) · macro-F1 {self.macro_f1:.3f}"
+            f" · UAR {self.uar:.3f} · {self.images:,} faces"
+        )
+
+    def confusion_png(self) -> bytes:
+        """Return the confusion matrix as a PNG; needs matplotlib."""
+        from dcdan.evaluation.confusion import confusion_png
+
+        data = self.data if len(self.data) <= 48 else "…" + self.data[-47:]
+        title = f"{self.model} on {data}" + ("" if self.split == "all" else f" · {self.split}")
+        return confusion_png(self.confusion, self.classes, title=title, subtitle=self.headline())
+
+    def table(self) -> RenderableType:
+        """Return headline, per-class table and notes for a rich console."""
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        low, high = self.interval
+        head = Table.grid(padding=(0, 2))
+        head.add_row("accuracy", Text(f"{100 * self.accuracy:.2f} %", style="bold"), _dim(f"95 % {_range(low, high)}"))
+        head.add_row("macro-F1", _share(self.macro_f1), "")
+        head.add_row("UAR", _share(self.uar), _dim("mean recall of the classes"))
+        head.add_row("calibration error", _share(self.calibration_error), _dim("15 bins"))
+        head.add_row("faces", f"{self.images:,}", _dim("" if self.split == "all" else f"split {self.split}"))
+        body = Table(box=SIMPLE_HEAD)
+        body.add_column("expression")
+        for column in ("precision", "recall", "F1", "faces"):
+            body.add_column(column, justify="right")
+        scores = metrics.class_scores(self.confusion)
+        for name, precision, recall, f1, support in zip(self.classes, *scores, strict=True):
+            body.add_row(name, _share(precision), _share(recall), _share(f1), f"{support:,}")
+        title = Text(f"{self.model} on {self.data}", style="bold")
+        return Group(title, head, body, *(Text(note, style="yellow") for note in self.notes()))
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _dim(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text, style="dim")
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(words)

@@ -1,0 +1,104 @@
+"""Arithmetic on boxes: overlap, suppression of doubles, squares, regression, cutting them out of pictures.
+
+Boxes are (n, 4) x0, y0, x1, y1 in pixels, with continuous coordinates: the width is x1 - x0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+Image = npt.NDArray[np.uint8]
+
+
+def areas(boxes: Floats) -> Floats:
+    """Return the (n,) areas, zero for boxes that are inside out."""
+    extent: Floats = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return extent[:, 0] * extent[:, 1]
+
+
+def overlaps(boxes: Floats, measure: Literal["union", "smaller"]) -> Floats:
+    """Return the (n, n) shares of overlap: the intersection over the union, or over the smaller of the two boxes."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    sides = np.maximum(high - low, 0)
+    shared = sides[..., 0] * sides[..., 1]
+    one, other = areas(boxes)[:, None], areas(boxes)[None, :]
+    whole = np.minimum(one, other) if measure == "smaller" else one + other - shared
+    shares: Floats = shared / np.maximum(whole, 1e-9)
+    return shares
+
+
+def suppress_by_union(boxes: Floats, scores: Floats, threshold: float) -> Indices:
+    """Greedy suppression by intersection over union; returns the kept indices, best score first."""
+    if len(boxes) == 0:
+        return np.zeros(0, np.int64)
+    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(corners.astype(np.float64).tolist(), scores.tolist(), 0.0, threshold)
+    return np.asarray(kept, np.int64).reshape(-1)
+
+
+def suppress_by_smaller(boxes: Floats, scores: Floats, threshold: float) -> Indices:
+    """Greedy suppression by intersection over the smaller box, so that a box within another goes too; few boxes.
+
+    Returns the kept indices, best score first. A box is kept when no kept better one covers it; going from "all kept"
+    to that rule's fixed point takes as many rounds as the longest chain of boxes that suppress each other.
+    """
+    order = np.argsort(-scores, kind="stable")
+    covers = np.triu(overlaps(boxes[order], measure="smaller") > threshold, k=1)
+    kept: npt.NDArray[np.bool_] = np.ones(len(order), np.bool_)
+    while True:
+        following = ~np.any(covers & kept[:, None], axis=0)
+        if np.array_equal(following, kept):
+            return order[kept]
+        kept = following
+
+
+def regress(boxes: Floats, offsets: Floats) -> Floats:
+    """Move each corner by its offset, (n, 4) in units of the box's width and height."""
+    extent = boxes[:, 2:] - boxes[:, :2]
+    moved: Floats = boxes + offsets * np.concatenate([extent, extent], axis=1)
+    return moved
+
+
+def squares(boxes: Floats) -> npt.NDArray[np.int64]:
+    """Return the smallest whole-pixel squares with the boxes' centres: (n, 3) of x0, y0, side (at least 1)."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    side = np.maximum(np.rint((boxes[:, 2:] - boxes[:, :2]).max(axis=1)), 1)
+    corner = np.rint(centre - side[:, None] / 2)
+    return np.concatenate([corner, side[:, None]], axis=1).astype(np.int64)
+
+
+def cut(images: Sequence[Image], owners: Indices, cuts: npt.NDArray[np.int64], size: int) -> Image:
+    """Cut squares out of pictures and resize them; what lies outside the picture is black.
+
+    Args:
+        images: pictures (H, W, 3).
+        owners: (n,) the picture of each square, ascending.
+        cuts: (n, 3) x0, y0, side from ``squares``.
+        size: side of the result.
+
+    Returns:
+        (n, size, size, 3) uint8.
+    """
+    out = np.empty((len(cuts), size, size, 3), np.uint8)
+    bounds = np.searchsorted(owners, np.arange(len(images) + 1))
+    for image, start, stop in zip(images, bounds[:-1], bounds[1:], strict=True):
+        if start == stop:
+            continue
+        own = cuts[start:stop]
+        high = (own[:, :2] + own[:, 2:]).max(axis=0)
+        left, top = np.maximum(-own[:, :2].min(axis=0), 0).tolist()
+        right, bottom = np.maximum(high - (image.shape[1], image.shape[0]), 0).tolist()
+        if left or top or right or bottom:
+            image = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT)
+        for place, (x, y, side) in enumerate(np.add(own, (left, top, 0)).tolist(), start):
+            how = cv2.INTER_AREA if side > 2 * size else cv2.INTER_LINEAR
+            cv2.resize(image[y : y + side, x : x + side], (size, size), dst=out[place], interpolation=how)
+    return out

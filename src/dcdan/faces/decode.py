@@ -1,0 +1,176 @@
+"""Decode a picture file to 8-bit RGB, safely: few formats, size checked before decoding, every fault a status."""
+
+from __future__ import annotations
+
+import io
+import stat
+import threading
+import warnings
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from dcdan.faces.find import PICTURE_SUFFIXES
+from dcdan.faces.status import Status
+
+__all__ = ["PICTURE_SUFFIXES", "UndecodableImage", "decode"]
+
+MAX_PIXELS = 200_000_000
+
+_HEAD = 16
+
+# Plugins are called directly: Image.open() refuses pictures by a limit that is global to the process.
+_PLUGINS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"II*\x00", TiffImagePlugin.TiffImageFile),
+    (b"MM\x00*", TiffImagePlugin.TiffImageFile),
+    (b"II+\x00", TiffImagePlugin.TiffImageFile),
+    (b"MM\x00+", TiffImagePlugin.TiffImageFile),
+)
+
+
+class UndecodableImage(Exception):
+    """A picture that cannot be had: ``status`` for the table, ``reason`` in words."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UndecodableImage], tuple[Status, str]]:
+        return type(self), (self.status, self.reason)
+
+
+def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Return the picture as (H, W, 3) uint8 RGB, upright as its EXIF orientation says.
+
+    JPEG, PNG, WebP, BMP and TIFF are read, whatever the file is called. 16-bit greys are scaled from 0..65535,
+    32-bit and float greys from their own minimum and maximum, CMYK and palettes are converted, transparent parts lie
+    over white, and of an animation or a multi-page file the first picture counts. Colour profiles are ignored.
+
+    Raises:
+        UndecodableImage: MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (another format, or a folder),
+            TOO_LARGE (more pixels in the header than ``max_pixels``), UNREADABLE (damaged, truncated, no permission).
+    """
+    if isinstance(source, bytes):
+        return _decode(io.BytesIO(source), max_pixels)
+    try:
+        # Opening a pipe would wait for ever.
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise UndecodableImage(Status.NOT_AN_IMAGE, "it is a folder or a device, not a file")
+        with source.open("rb") as file:
+            return _decode(file, max_pixels)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise UndecodableImage(Status.MISSING, "the file does not exist") from None
+    except OSError as error:
+        raise UndecodableImage(Status.UNREADABLE, f"the file cannot be read: {error.strerror or error}") from None
+
+
+def _decode(file: IO[bytes], max_pixels: int) -> npt.NDArray[np.uint8]:
+    head = file.read(_HEAD)
+    if not head:
+        raise UndecodableImage(Status.EMPTY, "the file has no bytes")
+    plugin = _plugin(head)
+    if plugin is None:
+        raise UndecodableImage(Status.NOT_AN_IMAGE, "it is no JPEG, PNG, WebP, BMP or TIFF")
+    file.seek(0)
+    try:
+        with _QUIET, plugin(file) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise UndecodableImage(
+                    Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {max_pixels}"
+                )
+            if width * height == 0:
+                raise UndecodableImage(Status.UNREADABLE, "damaged: its header says no pixels")
+            image.load()
+            return _to_rgb(_upright(image))
+    except UndecodableImage:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise UndecodableImage(Status.TOO_LARGE, str(error) or "not enough memory") from None
+    except Exception as error:  # A damaged file can make a decoder raise anything.
+        raise UndecodableImage(Status.UNREADABLE, f"damaged: {error}") from None
+
+
+def _plugin(head: bytes) -> type[ImageFile.ImageFile] | None:
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
+    return next((plugin for magic, plugin in _PLUGINS if head.startswith(magic)), None)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # A damaged EXIF block leaves a good picture as it lies.
+    with suppress(Exception):
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    if image.mode.startswith("I;16"):
+        return _grey((np.asarray(image).astype(np.uint32) + 128) // 257)
+    if image.mode in ("I", "F"):
+        return _grey(_stretch(np.asarray(image)))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        image = Image.alpha_composite(white, rgba)
+    return np.array(image.convert("RGB"))
+
+
+def _stretch(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(finite.min()), float(finite.max())
+    stretched: npt.NDArray[np.float64] = np.rint((finite - low) * (255.0 / max(high - low, 1e-12)))
+    return stretched
+
+
+def _grey(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+class _Quiet(AbstractContextManager[None]):
+    """Silence Pillow's warnings while any thread is inside.
+
+    ``warnings.catch_warnings`` alone is not safe here: two threads that overlap would leave the filter behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()

@@ -1,0 +1,73 @@
+"""What a face detector gives, and the registry of detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dcdan.errors import unknown
+
+DETECTORS = ("mtcnn",)
+
+Framing = Literal["photo", "crop"]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The n faces of one picture, the largest and surest first (box area times score).
+
+    Coordinates are pixels from the picture's top left corner, so that the first pixel covers 0 to 1.
+
+    Attributes:
+        boxes: (n, 4) float32, x0, y0, x1, y1; may reach over the picture's edge.
+        landmarks: (n, 5, 2) float32, x, y of left eye, right eye, nose, left and right mouth corner, where left is
+            left in the picture.
+        scores: (n,) float32 in 0..1.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    landmarks: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def none(cls) -> Detections:
+        """Return the result for a picture without a face."""
+        return cls(
+            np.zeros((0, 4), np.float32),
+            np.zeros((0, 5, 2), np.float32),
+            np.zeros(0, np.float32),
+        )
+
+
+class FaceDetector(Protocol):
+    """Finds the faces of a batch of pictures, each (H, W, 3) uint8 RGB; one result a picture, in order."""
+
+    def detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
+        """Return the faces of each picture."""
+        ...
+
+
+def create_detector(name: str = "mtcnn", *, threads: int | None = None, framing: Framing = "photo") -> FaceDetector:
+    """Return a detector by its name.
+
+    Args:
+        name: one of ``DETECTORS``.
+        threads: threads within one network run; None leaves it to ONNX Runtime (all cores).
+        framing: ``photo`` looks for faces of every size, ``crop`` only for one that fills the picture.
+
+    Raises:
+        UsageError: there is no detector of that name.
+    """
+    if name not in DETECTORS:
+        raise unknown("detector", name, DETECTORS)
+    from dcdan.faces.mtcnn import CROPS, CROPS_AGAIN, PHOTOS, Mtcnn
+
+    rounds = (CROPS, CROPS_AGAIN) if framing == "crop" else (PHOTOS,)
+    return Mtcnn(*rounds, threads=threads)

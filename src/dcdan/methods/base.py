@@ -1,0 +1,104 @@
+"""What a method is: which modules it adds to the network, and its losses on a batch. The loop knows no method by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from dcdan.errors import unknown
+from dcdan.methods.classification import ClassificationSettings, classification_loss
+from dcdan.models.network import Outputs
+from dcdan.models.semantic import Logits
+
+
+class MethodSettings(BaseModel):
+    """Settings of a method; each adds its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classification: ClassificationSettings = ClassificationSettings()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method may see: labels of the source, and of the target only what the teacher says."""
+
+    labels: Tensor
+    """``(B, K)`` float, rows sum to 1: the source's labels, one-hot or votes."""
+    source: Outputs
+    """The student on B source faces."""
+    target: Outputs | None = None
+    """The student on B target faces (strong view); None in the source stage and for methods without target."""
+    teacher: Logits | None = None
+    """The teacher's logits on the same target faces (weak view), without gradient."""
+
+
+class Method(nn.Module, ABC):
+    """One way to adapt. Its parameters (discriminators) are trained with the network's, its buffers saved with them."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    sees_target: ClassVar[bool]
+    """Whether training in stage 2 uses target faces."""
+    uses_teacher: ClassVar[bool] = False
+    estimates_statistics: ClassVar[bool] = False
+    """Whether stage 2 ends with batch-norm statistics estimated anew on target faces."""
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
+
+    def __init__(self, settings: MethodSettings, width: int, class_counts: Tensor) -> None:
+        """``width`` of the branch features; ``class_counts`` ``(K,)`` float: source faces of each class."""
+        super().__init__()
+        self.settings = settings
+        self.width = width
+        self.register_buffer("class_counts", class_counts.float())
+
+    def classify(self, batch: Batch) -> Tensor:
+        """Return the source's classification loss (Eq. 3), which every method has."""
+        return classification_loss(
+            batch.source.logits, batch.labels, self.get_buffer("class_counts"), self.settings.classification
+        )
+
+    @abstractmethod
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the stage-2 losses by name, already weighted; ``progress`` in [0, 1] is the share of steps done."""
+
+    def thresholds(self) -> Tensor:
+        """Return the classes' confidence thresholds ``(K,)`` for the final choice; 0 lets the fused head decide."""
+        return self.get_buffer("class_counts").new_zeros(len(self.get_buffer("class_counts")))
+
+    def report(self) -> dict[str, float]:
+        """Return figures worth a line in the log, without labels of the target."""
+        return {}
+
+
+MODULES = ("source_only", "adabn", "dann", "dcdan")
+_registry: dict[str, type[Method]] = {}
+
+
+def register(method: type[Method]) -> type[Method]:
+    """Class decorator: make a method known by its name."""
+    _registry[method.name] = method
+    return method
+
+
+def methods() -> dict[str, type[Method]]:
+    """Return every registered method by name."""
+    for module in MODULES:
+        import_module(f"dcdan.methods.{module}")
+    return dict(_registry)
+
+
+def find_method(name: str) -> type[Method]:
+    """Return the named method or raise a :class:`dcdan.errors.UsageError` with the nearest spelling."""
+    known = methods()
+    if name not in known:
+        raise unknown("method", name, known)
+    return known[name]
+
+

@@ -1,0 +1,70 @@
+"""The classification loss on source (Eq. 3), over the three heads, with the known remedies for uneven classes.
+
+Source sets are uneven, 16:1 and worse. Logit adjustment: Menon et al., ICLR 2021. LDAM: Cao et al., NeurIPS 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from dcdan.models.semantic import Logits
+
+Balance = Literal["none", "balanced-sampler", "logit-adjustment", "ldam"]
+
+
+class ClassificationSettings(BaseModel):
+    """How source labels teach."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: tuple[float, float, float] = (1.0, 0.5, 0.5)
+    """Weights of the fused, global and local head."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of a label spread evenly over the classes; votes, which spread by themselves, are left as they are."""
+    balance: Balance = "none"
+    """Remedy for uneven classes."""
+    soft_votes: bool = True
+    """Use the annotators' votes as soft labels where a set has them."""
+    adjustment: float = Field(1.0, ge=0)
+    """Strength of logit adjustment (tau of its paper)."""
+    margin: float = Field(0.5, ge=0)
+    """Largest margin of LDAM."""
+
+
+def smooth(labels: Tensor, share: float) -> Tensor:
+    """Spread ``share`` of one-hot rows ``(B, K)`` evenly; rows that are already soft are returned as they are."""
+    hard = labels.amax(1, keepdim=True) > 0.999
+    return torch.where(hard, labels * (1 - share) + share / labels.shape[1], labels)
+
+
+def adjusted(logits: Tensor, counts: Tensor, strength: float) -> Tensor:
+    """Add ``strength * log prior`` to logits ``(B, K)``, so that the plain logits learn to ignore the prior."""
+    prior = counts.clamp_min(1) / counts.clamp_min(1).sum()
+    return logits + strength * prior.log()
+
+
+def with_margins(logits: Tensor, labels: Tensor, counts: Tensor, largest: float) -> Tensor:
+    """Take LDAM's margin, proportional to ``n_c ** -1/4`` and ``largest`` for the rarest, from the labelled logits."""
+    margins = counts.clamp_min(1).pow(-0.25)
+    return logits - labels * (margins * (largest / margins.max()))
+
+
+def classification_loss(logits: Logits, labels: Tensor, counts: Tensor, settings: ClassificationSettings) -> Tensor:
+    """Return the weighted mean cross-entropy of the three heads, a scalar.
+
+    Logits and labels ``(B, K)`` (label rows sum to 1), ``counts`` ``(K,)`` source faces per class.
+    """
+    targets = smooth(labels, settings.label_smoothing)
+    total = labels.new_zeros(())
+    for weight, head in zip(settings.weights, logits, strict=True):
+        if settings.balance == "logit-adjustment":
+            head = adjusted(head, counts, settings.adjustment)
+        elif settings.balance == "ldam":
+            head = with_margins(head, labels, counts, settings.margin)
+        total = total + weight * cross_entropy(head, targets)
+    return total / sum(settings.weights)

@@ -1,0 +1,111 @@
+"""AFC, the constructed activation: a C2 piecewise cubic with learned width, shape and leak.
+
+The paper names an "activation function construction" scheme without a power function and without dead neurons, and
+gives no formula; neither could its forerunner's (CF-DAN, doi 10.1007/s41095-023-0369-x) be found. This one is our
+derivation with the properties that the texts state. With ``u = x / h``, ``a = max(2 - |u|, 0)``, ``b = max(1 - |u|, 0)``
+
+    AFC(x) = alpha x + (1 - alpha) h phi(u),   phi(u) = max(u, 0) + (mu a^3 + (1 - 4 mu) b^3) / 6
+
+which is the piecewise form of the documentation written in truncated powers, so that clamps and multiply-adds do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+START_WIDTH, START_SHAPE, START_LEAK = 1.72, -0.25, 0.0
+
+
+def afc_forward(x: Tensor, h: Tensor, mu: Tensor, alpha: Tensor) -> Tensor:
+    """Return AFC(x), any shape, for scalar tensors ``h > 0``, ``mu`` and ``alpha``; differentiable by autograd too."""
+    u = x / h
+    v = u.abs()
+    a = (2 - v).clamp_min(0)
+    b = (1 - v).clamp_min(0)
+    phi = u.clamp_min(0) + (mu / 6) * (a * a * a) + ((1 - 4 * mu) / 6) * (b * b * b)
+    return alpha * x + (1 - alpha) * h * phi
+
+
+def afc_backward(
+    grad: Tensor, x: Tensor, h: Tensor, mu: Tensor, alpha: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients for ``x`` (its shape) and, summed to scalars, for ``h``, ``mu`` and ``alpha``."""
+    u = x / h
+    v = u.abs()
+    a = (2 - v).clamp_min(0)
+    b = (1 - v).clamp_min(0)
+    aa, bb = a * a, b * b
+    k = 1 - 4 * mu
+    slope = 0.5 + 0.5 * u.sign() * (1 - mu * aa - k * bb)
+    bend = (a * aa) / 6
+    edge = (b * bb) / 6
+    phi = u.clamp_min(0) + mu * bend + k * edge
+    grad_x = grad * (alpha + (1 - alpha) * slope)
+    grad_h = (1 - alpha) * (grad * (phi - u * slope)).sum()
+    grad_mu = (1 - alpha) * h * (grad * (bend - 4 * edge)).sum()
+    grad_alpha = (grad * (x - h * phi)).sum()
+    return grad_x, grad_h, grad_mu, grad_alpha
+
+
+class Kernels(NamedTuple):
+    """The two passes, eager or compiled to one fused kernel each."""
+
+    forward: Callable[..., Tensor]
+    backward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
+
+
+EAGER = Kernels(afc_forward, afc_backward)
+_chosen = EAGER
+
+
+def fuse(on: bool) -> None:
+    """Choose compiled kernels for AFC from here on, or the eager ones.
+
+    Compiled by ``torch.compile`` for the device at hand, AFC costs what GELU costs; the first call then waits for a
+    compiler, which a short training never earns back.
+    """
+    global _chosen
+    _chosen = (
+        Kernels(torch.compile(afc_forward, dynamic=True), torch.compile(afc_backward, dynamic=True)) if on else EAGER
+    )
+
+
+class AFCFunction(torch.autograd.Function):
+    """AFC with its analytic derivative: only the input is kept, and one pass each way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, h: Tensor, mu: Tensor, alpha: Tensor) -> Tensor:
+        """Return AFC(x) and keep the input."""
+        ctx.save_for_backward(x, h, mu, alpha)
+        return _chosen.forward(x, h, mu, alpha)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the four gradients."""
+        return _chosen.backward(grads[0], *ctx.saved_tensors)
+
+
+class AFC(nn.Module):
+    """AFC as a layer: ``(...)`` floats in, the same shape out; three learned scalars.
+
+    ``h`` is kept positive by its logarithm and ``alpha`` in [0, 1) by a clamp, since at 1 the function would be linear.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_h = nn.Parameter(torch.tensor(START_WIDTH).log())
+        self.mu = nn.Parameter(torch.tensor(START_SHAPE))
+        self.alpha = nn.Parameter(torch.tensor(START_LEAK))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return AFC(x)."""
+        h, mu, alpha = self.log_h.exp(), self.mu, self.alpha.clamp(0.0, 0.99)
+        h, mu, alpha = h.to(x.dtype), mu.to(x.dtype), alpha.to(x.dtype)
+        if torch.compiler.is_exporting() or not torch.is_grad_enabled():
+            return afc_forward(x, h, mu, alpha)
+        out: Tensor = AFCFunction.apply(x, h, mu, alpha)
+        return out

@@ -1,0 +1,105 @@
+"""Spatial-group and channel-group self-attention over a feature map.
+
+P names both; R: grouped attention with condensed keys and values (CF-DAN) and channels as tokens (DaViT, Ding et al.,
+ECCV 2022); O: the exact shapes. Both use PyTorch's fused ``scaled_dot_product_attention``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from dcdan.models.condensation import Condensation, enlarge
+
+WINDOW = 7
+
+
+def window_side(side: int, most: int = WINDOW) -> int:
+    """Return the largest divisor of ``side`` that is at most ``most``: the side of the attention windows."""
+    return max(d for d in range(1, most + 1) if side % d == 0)
+
+
+def to_windows(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Cut ``(B, C, H, W)`` into ``rows x columns`` windows: ``(B * rows * columns, C, H / rows, W / columns)``."""
+    if rows == columns == 1:
+        return x
+    b, c, h, w = x.shape
+    cut = x.reshape(b, c, rows, h // rows, columns, w // columns).permute(0, 2, 4, 1, 3, 5)
+    return cut.reshape(b * rows * columns, c, h // rows, w // columns)
+
+
+def from_windows(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Put windows back together: the inverse of :func:`to_windows`."""
+    if rows == columns == 1:
+        return x
+    n, c, h, w = x.shape
+    back = x.reshape(n // (rows * columns), rows, columns, c, h, w).permute(0, 3, 1, 4, 2, 5)
+    return back.reshape(n // (rows * columns), c, rows * h, columns * w)
+
+
+class SpatialGroupAttention(nn.Module):
+    """Attention over the positions of a window within each channel group: ``(B, C, H, W)`` -> the same.
+
+    Each of the G groups of C/G channels has projections of its own and ``heads`` heads; keys and values come from the
+    condensed window. The result is ``SA(X) + up(condensed(X))``, the closed loop's additions without X itself.
+    """
+
+    def __init__(
+        self, channels: int, groups: int, ratio: int, activation: Callable[[], nn.Module], heads: int = 2
+    ) -> None:
+        super().__init__()
+        if channels % (groups * heads):
+            raise ValueError(f"{channels} channels do not divide into {groups} groups of {heads} heads.")
+        self.heads = groups * heads
+        self.condense = Condensation(channels, ratio, activation)
+        self.query = nn.Conv2d(channels, channels, 1, groups=groups)
+        self.key_value = nn.Conv2d(channels, 2 * channels, 1, groups=groups)
+        self.project = nn.Conv2d(channels, channels, 1, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``SA(X) + up(condensed(X))``; at ratio 1, where nothing is condensed, ``SA(X)`` alone."""
+        h, w = x.shape[-2:]
+        rows, columns = h // window_side(h), w // window_side(w)
+        windows = to_windows(x, rows, columns)
+        condensed: Tensor = self.condense(windows)
+        out = self.attend(windows, condensed)
+        if self.condense.ratio > 1:
+            out = out + enlarge(condensed, windows)
+        return from_windows(out, rows, columns)
+
+    def attend(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Multi-head attention from ``(N, C, h, w)`` to ``(N, C, h', w')`` within each group: ``(N, C, h, w)``."""
+        n, c, h, w = queries.shape
+        depth = c // self.heads
+        q = self.query(queries).reshape(n, self.heads, depth, h * w).transpose(2, 3)
+        kv = self.key_value(keys).reshape(n, self.heads, 2 * depth, -1).transpose(2, 3)
+        out = scaled_dot_product_attention(q, kv[..., :depth], kv[..., depth:])
+        projected: Tensor = self.project(out.transpose(2, 3).reshape(n, c, h, w))
+        return projected
+
+
+class ChannelGroupAttention(nn.Module):
+    """Attention whose tokens are the channels of a group: ``(B, C, H, W)`` -> the same, ``CA(X)``.
+
+    ``softmax(Q^T K / sqrt(C/G)) V^T`` per group; every token sees all positions, so the receptive field is global.
+    """
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"{channels} channels do not divide into {groups} groups.")
+        self.groups = groups
+        self.query_key_value = nn.Conv2d(channels, 3 * channels, 1, groups=groups)
+        self.project = nn.Conv2d(channels, channels, 1, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``CA(X)``."""
+        b, c, h, w = x.shape
+        depth = c // self.groups
+        qkv = self.query_key_value(x).reshape(b, self.groups, 3 * depth, h * w)
+        q, k, v = qkv.split(depth, dim=2)
+        out = scaled_dot_product_attention(q, k, v, scale=depth**-0.5)
+        projected: Tensor = self.project(out.reshape(b, c, h, w))
+        return projected

@@ -1,0 +1,55 @@
+"""A trained network as one graph from uint8 pixels to the chosen prediction, and its export to ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dcdan.models.network import Network
+from dcdan.models.selection import select
+
+OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
+
+
+class Deployed(nn.Module):
+    """Faces ``(B, S, S, 3)`` uint8 RGB -> ``OUTPUTS``: normalisation and the choice of prediction are inside."""
+
+    thresholds: Tensor
+
+    def __init__(self, network: Network, thresholds: Tensor, temperature: float = 1.0) -> None:
+        """``thresholds`` ``(K,)`` of the choice; ``temperature`` > 0 divides all logits."""
+        super().__init__()
+        self.network = network
+        self.register_buffer("thresholds", thresholds.detach().clone().float())
+        self.temperature = temperature
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the probabilities ``(B, K)``, class, confidence, deciding head ``(B,)`` and region weights ``(B, 5)``."""
+        outputs = self.network(faces.permute(0, 3, 1, 2).float() / 255)
+        choice = select(outputs.logits, self.thresholds, self.temperature)
+        return (*choice, outputs.region_weights)
+
+
+def export_onnx(deployed: Deployed, size: int, path: Path) -> None:
+    """Write the graph to ``path``, its batch dimension free; weights lie inside the one file."""
+    example = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
+    for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.onnx._internal.exporter"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            deployed.eval().cpu(),
+            (example,),
+            dynamo=True,
+            input_names=["faces"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"faces": {0: torch.export.Dim("batch", min=1, max=65536)}},
+        )
+        assert program is not None
+        program.save(str(path), external_data=False)

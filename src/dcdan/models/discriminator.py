@@ -1,0 +1,44 @@
+"""Domain discriminators on the global and local features, trained through gradient reversal.
+
+P: one for each branch (Eq. 1 and 2). R: two hidden layers of 512 with LeakyReLU(.2) and Dropout(.5), then one logit.
+CDAN-E (Long et al., NeurIPS 2018): the feature is replaced by its outer product with the class probabilities.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dcdan.models.reversal import reverse
+
+
+class Discriminator(nn.Sequential):
+    """``(B, width)`` features -> ``(B,)`` logits, positive for source."""
+
+    def __init__(self, width: int, hidden: int = 512) -> None:
+        super().__init__(
+            nn.Linear(width, hidden),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.5),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.5),
+            nn.Linear(hidden, 1),
+        )
+
+    def judge(self, features: Tensor, coefficient: float) -> Tensor:
+        """Return ``(B,)`` logits of reversed features ``(B, width)``."""
+        logits: Tensor = self(reverse(features, coefficient))
+        return logits.squeeze(1)
+
+
+def conditioned(features: Tensor, probabilities: Tensor) -> Tensor:
+    """Return CDAN's multilinear map ``(B, K * width)`` of features ``(B, width)`` and detached softmax ``(B, K)``."""
+    return torch.einsum("bk,bw->bkw", probabilities.detach(), features).flatten(1)
+
+
+def entropy_weights(probabilities: Tensor) -> Tensor:
+    """Return CDAN-E's weights ``(B,)``, ``1 + exp(-H)``: certain faces count up to twice; detached."""
+    p = probabilities.detach()
+    entropy = -(p * p.clamp_min(1e-8).log()).sum(1)
+    return 1 + torch.exp(-entropy)

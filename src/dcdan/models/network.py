@@ -1,0 +1,133 @@
+"""The network of the paper (Figure 1): trunk, global and local branch, semantic-aware module.
+
+Source and target go through it in one concatenated batch. Everything that a checkpoint needs to rebuild it is in
+:class:`NetworkSettings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from dcdan.models.afc import AFC
+from dcdan.models.domain_norm import with_domains
+from dcdan.models.dual_attention import Attention, DualAttention
+from dcdan.models.regions import LocalBranch
+from dcdan.models.semantic import Logits, SemanticModule
+from dcdan.models.trunk import Trunk
+
+Activation = Literal["afc", "gelu", "relu"]
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+class NetworkSettings(BaseModel):
+    """The shape of the network; each field but the first two is an ablation switch of the method's section 5."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trunk: str = "mobilenetv2_100"
+    """Any timm model with maps at strides 8 and 16."""
+    width: int = Field(256, ge=32, le=2048)
+    """Width of both branches' features."""
+    groups: int = Field(8, ge=1, le=64)
+    """Channel groups of the two attentions."""
+    attention: Attention = "dual"
+    """Which attention the global branch has."""
+    condensation: Literal[1, 2, 4] = 2
+    """How much smaller keys and values are on each side; 1 is plain attention."""
+    interaction: bool = True
+    """Whether the two attentions gate each other."""
+    activation: Activation = "afc"
+    """The activation of the branches; the trunk keeps its own."""
+    local_branch: bool = True
+    """Whether there is a local branch."""
+    batch_norm: Literal["per-domain", "shared"] = "per-domain"
+    """Whose statistics normalise a face: its domain's, or those of both together."""
+
+
+class Outputs(NamedTuple):
+    """What the network says of B faces."""
+
+    of_global: Tensor
+    """Global features ``(B, width)``."""
+    of_local: Tensor
+    """Local features ``(B, width)``."""
+    logits: Logits
+    """Logits ``(B, K)`` of the three heads."""
+    region_weights: Tensor
+    """``(B, 5)``, rows sum to 1."""
+
+    def split(self, sources: int) -> tuple[Outputs, Outputs]:
+        """Return the outputs of the first ``sources`` faces and of the others."""
+        return self.part(slice(sources)), self.part(slice(sources, None))
+
+    def part(self, which: slice) -> Outputs:
+        """Return the outputs of some of the faces."""
+        logits = Logits(*(head[which] for head in self.logits))
+        return Outputs(self.of_global[which], self.of_local[which], logits, self.region_weights[which])
+
+
+def activation_of(name: Activation) -> Callable[[], nn.Module]:
+    """Return the maker of the named activation."""
+    return {"afc": AFC, "gelu": nn.GELU, "relu": partial(nn.ReLU, inplace=True)}[name]
+
+
+class Network(nn.Module):
+    """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`Outputs` for ``classes`` expressions."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
+        super().__init__()
+        activation = activation_of(settings.activation)
+        self.settings = settings
+        self.trunk = Trunk(settings.trunk)
+        shape = self.trunk.shape
+        self.squeeze = nn.Sequential(
+            nn.Conv2d(shape.last, settings.width, 1, bias=False), nn.BatchNorm2d(settings.width)
+        )
+        self.attention: nn.Module = (
+            nn.Identity()
+            if settings.attention == "off"
+            else DualAttention(
+                settings.width,
+                settings.groups,
+                settings.condensation,
+                activation,
+                settings.attention,
+                settings.interaction,
+            )
+        )
+        self.local = (
+            LocalBranch(shape.middle, -(-size // 8), settings.width, activation) if settings.local_branch else None
+        )
+        self.semantic = SemanticModule(settings.width, classes)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        if settings.batch_norm == "per-domain":
+            with_domains(self)
+
+    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> Outputs:
+        """Look at faces; landmarks ``(B, 5, 2)`` in units of the face side override the fixed regions."""
+        normalised = (faces - self.mean) / self.deviation
+        middle, last = self.trunk(normalised)
+        of_global = self.attention(self.squeeze(last)).mean((2, 3))
+        if self.local is None:
+            of_local = torch.zeros_like(of_global)
+            weights = of_global.new_full((len(faces), 5), 0.2)
+        else:
+            of_local, weights = self.local(middle, landmarks)
+        return Outputs(of_global, of_local, self.semantic(of_global, of_local), weights)
+
+    def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Return the trunk's parameters and those of everything built on it."""
+        of_trunk = list(self.trunk.parameters())
+        known = {id(parameter) for parameter in of_trunk}
+        return of_trunk, [parameter for parameter in self.parameters() if id(parameter) not in known]

@@ -1,0 +1,98 @@
+"""The local branch: five regions of the face, cut from the stride-8 map and merged by learned weights.
+
+P: "additional convolutional layers" on "regions such as the eyes and mouth". R: both eyes, nose, both mouth corners.
+Aligned faces make fixed windows possible: cutting is then two small matrix products, which export everywhere. They
+sample the map exactly as ``torchvision.ops.roi_align`` does, which serves when a face's own landmarks are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from dcdan.faces.align import TEMPLATE
+
+REGIONS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+SIDE = 0.28
+CELLS = 7
+SAMPLES = 2
+
+
+def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int = CELLS) -> np.ndarray:
+    """Return ``(R, cells, side)`` float32: row i of region r averages the map at roi_align's sample points.
+
+    ``centres`` ``(R,)`` along one axis in units of the face side; ``side`` in cells of the map.
+    """
+    start = (centres - width / 2) * side - 0.5
+    step = width * side / cells
+    offsets = (np.arange(cells * SAMPLES) + 0.5) / SAMPLES
+    points = np.clip(start[:, None] + offsets[None] * step, 0, side - 1)
+    low = np.minimum(points.astype(int), max(side - 2, 0))
+    weight = points - low
+    matrix = np.zeros((len(centres), cells * SAMPLES, side))
+    region, row = np.meshgrid(np.arange(len(centres)), np.arange(cells * SAMPLES), indexing="ij")
+    matrix[region, row, low] += 1 - weight
+    matrix[region, row, np.minimum(low + 1, side - 1)] += weight
+    return matrix.reshape(len(centres), cells, SAMPLES, side).mean(2).astype(np.float32)
+
+
+def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, C, 7, 7)``."""
+    down = torch.matmul(rows[None, :, None], features[:, None])
+    return torch.matmul(down, columns[None, :, None].transpose(-1, -2))
+
+
+def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
+    """Cut windows around landmarks ``(B, 5, 2)`` in units of the face side: ``(B, C, H, W)`` -> ``(B, 5, C, 7, 7)``."""
+    b, _, h, w = features.shape
+    scale = landmarks.new_tensor([w, h])
+    centres = landmarks.clamp(SIDE / 2, 1 - SIDE / 2)
+    boxes = torch.cat([(centres - SIDE / 2) * scale, (centres + SIDE / 2) * scale], -1).to(features.dtype)
+    cut = roi_align(features, list(boxes), output_size=CELLS, sampling_ratio=SAMPLES, aligned=True)
+    return cut.reshape(b, landmarks.shape[1], features.shape[1], CELLS, CELLS)
+
+
+def separable(inputs: int, outputs: int, stride: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Depthwise 3x3, pointwise, norm, activation."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, stride=stride, padding=1, groups=inputs, bias=False),
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        activation(),
+    )
+
+
+class LocalBranch(nn.Module):
+    """Stride-8 map ``(B, C, H, W)`` -> local features ``(B, width)`` and region weights ``(B, 5)`` that sum to 1."""
+
+    rows: Tensor
+
+    def __init__(
+        self, channels: int, map_side: int, width: int, activation: Callable[[], nn.Module], hidden: int = 64
+    ) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), activation())
+        self.embedding = nn.Parameter(torch.zeros(len(REGIONS), hidden))
+        nn.init.normal_(self.embedding, std=0.02)
+        self.stack = nn.Sequential(
+            separable(hidden, 2 * hidden, 1, activation), separable(2 * hidden, width, 2, activation)
+        )
+        self.score = nn.Linear(width, 1)
+        self.register_buffer("columns", torch.from_numpy(cut_matrix(TEMPLATE[:, 0], map_side)), persistent=False)
+        self.register_buffer("rows", torch.from_numpy(cut_matrix(TEMPLATE[:, 1], map_side)), persistent=False)
+
+    def forward(self, features: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Cut the regions (fixed windows unless landmarks ``(B, 5, 2)`` are given), look at each, and merge."""
+        reduced: Tensor = self.reduce(features)
+        if landmarks is None:
+            cut = cut_fixed(reduced, self.rows.to(reduced.dtype), self.get_buffer("columns").to(reduced.dtype))
+        else:
+            cut = cut_given(reduced, landmarks)
+        cut = cut + self.embedding[None, :, :, None, None]
+        seen = self.stack(cut.flatten(0, 1)).mean((2, 3)).unflatten(0, cut.shape[:2])
+        weights = self.score(seen).squeeze(2).softmax(1)
+        return (weights[:, :, None] * seen).sum(1), weights

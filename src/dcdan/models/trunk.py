@@ -1,0 +1,82 @@
+"""The trunk: any timm model that has maps at strides 8 and 16, its last map kept at stride 16.
+
+P: ResNet-50 or MobileNet-V2. ``output_stride=16`` gives a 112 face a 14x14 map at stride 8 and a 7x7 map at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass
+
+import timm
+from torch import Tensor, nn
+
+from dcdan.errors import UsageError, nearest
+
+log = logging.getLogger("dcdan")
+HUB = "huggingface.co"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Channels of the stride-8 and of the last map."""
+
+    middle: int
+    last: int
+
+
+class Trunk(nn.Module):
+    """Faces ``(B, 3, S, S)`` float -> the map at stride 8 ``(B, middle, S/8, S/8)`` and the last, ``(B, last, S/16, S/16)``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        check_name(name)
+        try:
+            body = timm.create_model(name, features_only=True, output_stride=16, pretrained=False)
+        except (RuntimeError, NotImplementedError, TypeError, AssertionError, ValueError) as error:
+            raise UsageError(
+                f"The timm model '{name}' offers no feature maps at output stride 16; "
+                "take resnet50, mobilenetv2_100 or another convolutional model."
+            ) from error
+        reductions = body.feature_info.reduction()
+        channels = body.feature_info.channels()
+        if 8 not in reductions or reductions[-1] != 16:
+            raise UsageError(f"The timm model '{name}' has maps at strides {reductions}; it needs 8, and 16 at its end.")
+        self.name = name
+        self.middle_index = max(i for i, r in enumerate(reductions) if r == 8)
+        self.shape = Shape(channels[self.middle_index], channels[-1])
+        self.body = body
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stride-8 map and the last map."""
+        maps = self.body(faces)
+        return maps[self.middle_index], maps[-1]
+
+
+def check_name(name: str) -> None:
+    """Raise a :class:`UsageError` with the nearest spelling when timm does not know ``name``."""
+    if not timm.is_model(name):
+        raise UsageError(
+            f"timm has no model '{name}'.{nearest(name, ['resnet50', 'mobilenetv2_100', *timm.list_models()])} "
+            "The trunks tested here are mobilenetv2_100 and resnet50."
+        )
+
+
+def load_imagenet(trunk: Trunk) -> bool:
+    """Load timm's ImageNet weights into the trunk when they can be had; return whether they could.
+
+    The hub's name is looked up first, since its client would retry for minutes where there is no network.
+    """
+    try:
+        socket.getaddrinfo(HUB, 443)
+        body = timm.create_model(trunk.name, features_only=True, output_stride=16, pretrained=True)
+    except Exception as error:
+        log.warning(
+            "ImageNet weights for %s cannot be had here (%s): the trunk starts at random, which needs longer training.",
+            trunk.name,
+            str(error).splitlines()[0][:120] if str(error) else type(error).__name__,
+        )
+        return False
+    trunk.body.load_state_dict(body.state_dict(), strict=False)
+    return True

@@ -1,0 +1,1 @@
+"""A trained model at work: pictures in, expressions out. Needs ONNX Runtime, not torch."""

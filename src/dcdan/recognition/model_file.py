@@ -1,0 +1,118 @@
+"""``model.json``: what a saved model is, and the check that the files beside it are the ones it was saved with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dcdan.errors import ModelError
+
+SCHEMA: Literal[1] = 1
+INFO_NAME = "model.json"
+GRAPH_NAME = "model.onnx"
+
+ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_ -]*$")]
+
+
+class FaceInput(BaseModel):
+    """What the network expects of a face: side in pixels, how it was aligned, order of the channels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=16, le=1024)
+    align: Literal["mtcnn", "none"] = "mtcnn"
+    channels: Literal["rgb"] = "rgb"
+
+
+class ModelInfo(BaseModel):
+    """The contents of ``model.json``.
+
+    ``classes`` are the expressions in the order of the network's outputs: nothing else may be assumed about that order.
+    ``thresholds`` holds one confidence per class, 0..1; ``files`` the SHA-256 of each file that belongs to the model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    # The key in the file is `schema`, a name that pydantic keeps for itself.
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    name: str
+    method: str
+    architecture: dict[str, Any]
+    classes: tuple[ClassName, ...] = Field(min_length=2)
+    face: FaceInput
+    thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...]
+    temperature: float = Field(default=1.0, gt=0.0)
+    training: dict[str, Any] = Field(default_factory=dict)
+    licence: str = ""
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is named twice")
+        if len(self.thresholds) != len(self.classes):
+            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
+        return self
+
+
+def read_model_info(run: Path) -> ModelInfo:
+    """Read ``model.json`` of a run folder.
+
+    Raises:
+        ModelError: when the folder or the file is missing, of another schema, or damaged.
+    """
+    path = run / INFO_NAME
+    if not run.exists():
+        raise ModelError(f"There is no model at '{run}': give the run folder that `dcdan adapt --out` has written.")
+    if not path.is_file():
+        raise ModelError(
+            f"'{run}' has no {INFO_NAME}: give a run folder of a training that has ended (`dcdan adapt --out`)."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{path}' cannot be read ({_first_line(error)}): copy the run folder again.") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema is None:
+        raise ModelError(f"'{path}' is not a model description of dcdan: it has no 'schema'.")
+    if schema != SCHEMA:
+        raise ModelError(
+            f"'{path}' is of schema {schema} and this dcdan reads schema {SCHEMA}: use the version that wrote it."
+        )
+    try:
+        return ModelInfo.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise ModelError(f"'{path}' is damaged: {place}: {first['msg']}.") from error
+
+
+def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
+    """Return the path of one of the model's files after comparing its checksum.
+
+    Raises:
+        ModelError: when the file is missing, not listed in ``model.json``, or has changed since it was saved.
+    """
+    path = run / name
+    if not path.is_file():
+        raise ModelError(f"'{run}' has no {name}: run the last step of the training again, or copy the folder whole.")
+    expected = info.files.get(name)
+    if expected is None:
+        raise ModelError(f"{INFO_NAME} in '{run}' does not list {name}, so it cannot be trusted: save the model again.")
+    if sha256(path) != expected.lower():
+        raise ModelError(f"'{path}' is damaged or was replaced (its checksum differs): copy the run folder again.")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits, read in pieces so that memory stays flat."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

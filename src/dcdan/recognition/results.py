@@ -1,0 +1,93 @@
+"""One answer: a face and its expression, or a picture and the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dcdan.faces.status import Status
+
+FIXED_COLUMNS: tuple[str, ...] = ("path", "face", "status", "expression", "probability", "decided_by")
+BOX_COLUMNS: tuple[str, ...] = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceResult:
+    """The answer for one face, or for one picture without a face (then everything after ``status`` is empty).
+
+    Attributes:
+        path: the picture as it was given; empty for an array.
+        face: index of the face in the picture, the largest first; None without a face.
+        status: ``ok``, ``not_aligned`` (recognised on the crop as it was) or why there is no answer.
+        expression: name of the chosen class.
+        probability: calibrated probability of that class, 0..1.
+        decided_by: which head chose: ``fused``, ``global`` or ``sum``.
+        probabilities: every class of the model and its probability; they sum to 1.
+        box: x0, y0, x1, y1 in pixels of the picture.
+        landmarks: five points x, y in units of the aligned face side (0..1).
+        region_weights: weight that the network gave to each of the five regions; they sum to 1.
+    """
+
+    path: str
+    face: int | None
+    status: Status
+    expression: str | None = None
+    probability: float | None = None
+    decided_by: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    box: tuple[float, float, float, float] | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    region_weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def recognised(self) -> bool:
+        """Whether there is an expression."""
+        return self.expression is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as plain JSON types."""
+        return {
+            "path": self.path,
+            "face": self.face,
+            "status": str(self.status),
+            "expression": self.expression,
+            "probability": _rounded(self.probability),
+            "decided_by": self.decided_by,
+            "probabilities": {name: _rounded(value) for name, value in self.probabilities.items()},
+            "box": None if self.box is None else [round(value, 2) for value in self.box],
+            "landmarks": None if self.landmarks is None else [[_rounded(x), _rounded(y)] for x, y in self.landmarks],
+            "region_weights": {name: _rounded(value) for name, value in self.region_weights.items()},
+        }
+
+    def to_row(self, classes: Sequence[str]) -> list[str]:
+        """Return the cells of a table row in the order of ``columns(classes)``; empty where there is no value."""
+        box = self.box or (None,) * len(BOX_COLUMNS)
+        return [
+            _safe(self.path),
+            "" if self.face is None else str(self.face),
+            str(self.status),
+            self.expression or "",
+            _number(self.probability, 6),
+            self.decided_by or "",
+            *(_number(self.probabilities.get(name), 6) for name in classes),
+            *(_number(value, 2) for value in box),
+        ]
+
+
+def columns(classes: Sequence[str]) -> list[str]:
+    """Return the names of a table's columns for a model with these classes."""
+    return [*FIXED_COLUMNS, *(f"p_{name}" for name in classes), *BOX_COLUMNS]
+
+
+def _safe(text: str) -> str:
+    """Mark text that a spreadsheet would run as a formula (OWASP, CSV injection)."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

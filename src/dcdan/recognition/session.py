@@ -1,0 +1,114 @@
+"""The exported network in ONNX Runtime: uint8 faces in, probabilities out, in pieces of bounded size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from dcdan.errors import ModelError
+from dcdan.recognition.model_file import ModelInfo
+
+DECIDERS: tuple[str, ...] = ("fused", "global", "sum")
+REGIONS: tuple[str, ...] = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+OUTPUTS: tuple[str, ...] = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
+MAX_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the network says about N faces with K classes.
+
+    Attributes:
+        probabilities: (N, K) float32, rows sum to 1.
+        expression: (N,) int64, index of the chosen class.
+        confidence: (N,) float32, calibrated probability of the chosen class, 0..1.
+        decided_by: (N,) int64, index into ``DECIDERS``.
+        region_weights: (N, 5) float32, in the order of ``REGIONS``, rows sum to 1.
+    """
+
+    probabilities: NDArray[np.float32]
+    expression: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    decided_by: NDArray[np.int64]
+    region_weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+
+class Session:
+    """A network that is loaded and ready.
+
+    Args:
+        graph: path of ``model.onnx``.
+        info: the description that belongs to it.
+        threads: threads inside one operator; None leaves the choice to ONNX Runtime (all cores).
+
+    Raises:
+        ModelError: when the graph cannot be loaded or does not fit its description.
+    """
+
+    def __init__(self, graph: Path, info: ModelInfo, threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a class of its own per kind of damage
+            reason = (str(error).splitlines() or ["unknown"])[0]
+            raise ModelError(f"'{graph}' cannot be loaded by ONNX Runtime: {reason}") from error
+        self.size = info.face.size
+        self.classes = len(info.classes)
+        self._check(graph)
+
+    def run(self, faces: NDArray[np.uint8]) -> Outputs:
+        """Recognise aligned faces.
+
+        Args:
+            faces: (N, S, S, 3) uint8 RGB or (N, S, S) uint8 grey; N may be 0. Only ``MAX_BATCH`` of them are copied at
+                a time, so a memory-mapped array stays on the disk.
+
+        Raises:
+            ModelError: when the faces are of another size or type than the network reads.
+        """
+        if faces.dtype != np.uint8 or faces.ndim not in (3, 4) or (faces.ndim == 4 and faces.shape[3] != 3):
+            raise ModelError(f"Faces must be uint8 (N, S, S, 3) or (N, S, S), not {faces.dtype} {faces.shape}.")
+        if faces.shape[1:3] != (self.size, self.size):
+            raise ModelError(
+                f"The faces are {faces.shape[1]} x {faces.shape[2]} pixels and the model reads {self.size} x"
+                f" {self.size}: build the pack again with `--size {self.size}`."
+            )
+        pieces = [self._run(faces[start : start + MAX_BATCH]) for start in range(0, len(faces), MAX_BATCH)]
+        if not pieces:
+            return Outputs(
+                np.zeros((0, self.classes), np.float32),
+                np.zeros(0, np.int64),
+                np.zeros(0, np.float32),
+                np.zeros(0, np.int64),
+                np.zeros((0, len(REGIONS)), np.float32),
+            )
+        return Outputs(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
+
+    def _run(self, faces: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
+        if faces.ndim == 3:
+            faces = np.repeat(faces[..., None], 3, axis=3)
+        results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(faces)})
+        return results
+
+    def _check(self, graph: Path) -> None:
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        outputs = {node.name: node for node in self._session.get_outputs()}
+        missing = [name for name in ("faces",) if name not in inputs] + [n for n in OUTPUTS if n not in outputs]
+        if missing:
+            raise ModelError(f"'{graph}' is no recogniser of dcdan: it lacks {', '.join(missing)}.")
+        shape, kind = inputs["faces"].shape, inputs["faces"].type
+        if len(shape) != 4 or list(shape[1:]) != [self.size, self.size, 3] or kind != "tensor(uint8)":
+            raise ModelError(f"'{graph}' reads {kind} {shape}, its description says uint8 faces of {self.size} pixels.")
+        width = outputs["probabilities"].shape[-1]
+        if width != self.classes:
+            raise ModelError(f"'{graph}' has {width} classes, its description names {self.classes}.")

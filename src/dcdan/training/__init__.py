@@ -1,0 +1,1 @@
+"""The one training loop and what it needs: settings, schedules, teacher, checkpoints, log, guards, label-free signals."""

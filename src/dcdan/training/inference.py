@@ -1,0 +1,63 @@
+"""A network over many faces without gradient: predictions of a domain, and its batch-norm statistics estimated anew."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dcdan.models.domain_norm import sources_first
+from dcdan.models.network import Network
+from dcdan.models.selection import select
+from dcdan.models.semantic import Logits
+from dcdan.training.domains import in_colour, to_float
+
+CHUNK = 128
+
+
+class Features(NamedTuple):
+    """What a network says of N faces."""
+
+    logits: Logits
+    of_global: Tensor
+    of_local: Tensor
+
+
+@torch.no_grad()
+def look(network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device, source: bool, bf16: bool) -> Features:
+    """Return logits ``(N, K)`` and features ``(N, width)`` of the rows, normalised as source or target faces."""
+    before = network.training
+    network.eval()
+    parts = []
+    with sources_first(network, -1 if source else 0), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for start in range(0, len(rows), CHUNK):
+            batch = in_colour(to_float(faces[rows[start : start + CHUNK]], device))
+            out = network(batch.contiguous(memory_format=torch.channels_last))
+            parts.append((*out.logits, out.of_global, out.of_local))
+    network.train(before)
+    fused, of_global, of_local, f_g, f_l = (torch.cat(column).float().cpu() for column in zip(*parts, strict=True))
+    return Features(Logits(fused, of_global, of_local), f_g, f_l)
+
+
+def chosen(features: Features, thresholds: Tensor) -> Tensor:
+    """Return the chosen probabilities ``(N, K)``."""
+    return select(features.logits, thresholds.cpu()).probabilities
+
+
+@torch.no_grad()
+def estimate_statistics(network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
+    """Replace the statistics by which target faces are normalised by their mean over ``rows``, in one pass (AdaBN)."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    network.train()
+    with sources_first(network, 0):
+        for number, start in enumerate(range(0, max(len(rows) - CHUNK // 2, 1), CHUNK)):
+            for layer in layers:
+                layer.momentum = 1 / (number + 1)
+            batch = in_colour(to_float(faces[rows[start : start + CHUNK]], device))
+            network(batch.contiguous(memory_format=torch.channels_last))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()

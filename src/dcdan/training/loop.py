@@ -1,0 +1,219 @@
+"""The one training loop: both stages of Algorithm 1, for every method. It knows no method by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dcdan.data.augment import strong_view, weak_view
+from dcdan.data.batches import Order, ReadAhead, balanced_weights
+from dcdan.methods.base import Batch, Method
+from dcdan.methods.classification import ClassificationSettings
+from dcdan.models.domain_norm import sources_first
+from dcdan.models.network import Network
+from dcdan.training.checkpoint import load_module, load_optimiser, read_checkpoint, save_checkpoint
+from dcdan.training.domains import Source, Target, in_colour, to_float
+from dcdan.training.inference import chosen, look
+from dcdan.training.journal import Journal
+from dcdan.training.schedule import learning_rate
+from dcdan.training.settings import RunSettings, StageSettings
+from dcdan.training.signals import refuse_collapse, refuse_non_finite, signals
+from dcdan.training.teacher import follow
+
+Stage = Literal["source", "adaptation"]
+JUDGED = 2000
+LOGGED_EVERY = 20
+
+
+@dataclass
+class Trainer:
+    """Everything that a step needs; ``train`` runs one stage to its end or from a checkpoint."""
+
+    settings: RunSettings
+    network: Network
+    method: Method
+    teacher: Network | None
+    source: Source
+    target: Target
+    device: torch.device
+    bf16: bool
+    folder: Path
+    journal: Journal
+    stop: Callable[[], bool] = lambda: False
+
+    def train(self, stage: Stage) -> bool:
+        """Run a stage; return False when ``stop`` ended it early, after a checkpoint."""
+        plan = self.plan(stage)
+        adapting = stage == "adaptation"
+        per_epoch = max(1, -(-self.longest(adapting) // plan.batch))
+        steps = round(plan.epochs * per_epoch)
+        optimiser = self.optimiser(plan, with_method=adapting)
+        step = self.resume(stage, optimiser)
+        orders = [Order(self.source.train, plan.batch, self.settings.seed, self.weights(), salt=int(adapting))]
+        faces = [self.source.faces]
+        if adapting:
+            orders.append(Order(self.target.train, plan.batch, self.settings.seed, salt=2))
+            faces.append(self.target.faces)
+        bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
+        sums: dict[str, Tensor] = {}
+        waited, began, seen = 0.0, time.perf_counter(), 0
+        tick = began
+        for step, rows, read in ReadAhead(faces, orders, step, steps):  # noqa: B020
+            waited += time.perf_counter() - tick
+            for group in optimiser.param_groups:
+                group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps)
+            losses = self.losses(stage, step, step / steps, self.source.labels[torch.from_numpy(rows[0])], read)
+            optimiser.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], plan.clip)
+            optimiser.step()
+            if adapting and self.teacher is not None:
+                follow(self.teacher, self.network, self.settings.teacher, step)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, value.new_zeros(())) + value.detach()
+            seen += sum(map(len, rows))
+            done = step + 1
+            if done % LOGGED_EVERY == 0 or done == steps:
+                means = {name: round(float(value) / (1 + step % LOGGED_EVERY), 5) for name, value in sums.items()}
+                refuse_non_finite(means, stage, done)
+                spent = time.perf_counter() - began
+                self.journal.write(
+                    stage, done, **means, lr=optimiser.param_groups[0]["lr"], rate=seen / spent, wait=waited / spent
+                )
+                self.journal.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
+                sums = {}
+            if done % per_epoch == 0 or done == steps:
+                self.judge(stage, done, -(-done // per_epoch))
+            if done % self.settings.checkpoint_every == 0 or done == steps or self.stop():
+                self.save(stage, done, optimiser)
+                if self.stop() and done < steps:
+                    return False
+            tick = time.perf_counter()
+        self.journal.progress.remove_task(bar)
+        return True
+
+    def plan(self, stage: Stage) -> StageSettings:
+        """Return the settings of a stage."""
+        return self.settings.source if stage == "source" else self.settings.adaptation
+
+    def longest(self, adapting: bool) -> int:
+        """Return how many faces an epoch has: those of the larger domain in use."""
+        return max(len(self.source.train), len(self.target.train) if adapting else 0)
+
+    def weights(self) -> np.ndarray | None:
+        """Return draw weights of the source's rows for the balanced sampler, else None."""
+        if self.classification.balance != "balanced-sampler":
+            return None
+        return balanced_weights(self.source.hard[self.source.train])
+
+    @property
+    def classification(self) -> ClassificationSettings:
+        """How source labels teach."""
+        return self.method.settings.classification
+
+    def losses(
+        self, stage: Stage, step: int, progress: float, labels: Tensor, read: list[np.ndarray]
+    ) -> dict[str, Tensor]:
+        """Return the losses of one step; every random number in it follows from seed, stage and step."""
+        seed = int(np.random.SeedSequence([self.settings.seed, stage == "source", step]).generate_state(1)[0])
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        augment = self.settings.augment
+        labels = labels.to(self.device)
+        views = [in_colour(weak_view(to_float(read[0], self.device), augment, generator))]
+        teacher = None
+        if stage == "adaptation":
+            target = to_float(read[1], self.device)
+            views.append(in_colour(strong_view(target, augment, generator)))
+            if self.method.uses_teacher:
+                weak = in_colour(weak_view(target, augment, generator, light=False))
+                teacher = self.taught(weak)
+        faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
+        self.network.train()
+        n = len(views[0])
+        with (
+            sources_first(self.network, n if stage == "adaptation" else -1),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
+            outputs = self.network(faces)
+            if stage == "source":
+                return {"cls": self.method.classify(Batch(labels, outputs))}
+            source, target_outputs = outputs.split(n)
+            return self.method.losses(Batch(labels, source, target_outputs, teacher), progress)
+
+    @torch.no_grad()
+    def taught(self, weak: Tensor) -> Tensor:
+        """Return the teacher's logits on weak views of target faces; without a moving average, the student's own."""
+        teacher = self.teacher or self.network
+        teacher.eval()
+        with sources_first(teacher, 0), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = teacher(weak.contiguous(memory_format=torch.channels_last)).logits
+        return type(logits)(*(head.float() for head in logits))
+
+    def optimiser(self, plan: StageSettings, with_method: bool) -> torch.optim.Optimizer:
+        """Return the optimiser; biases, norms and scalars are not decayed."""
+        trunk, heads = self.network.parameter_groups()
+        if with_method:
+            heads = heads + list(self.method.parameters())
+        groups = [
+            {"params": chosen_, "weight_decay": decay, "ratio": ratio}
+            for parameters, ratio in ((trunk, 1.0), (heads, plan.head_ratio))
+            for chosen_, decay in (
+                ([p for p in parameters if p.ndim > 1], plan.weight_decay),
+                ([p for p in parameters if p.ndim <= 1], 0.0),
+            )
+            if chosen_
+        ]
+        if plan.optimiser == "adamw":
+            return torch.optim.AdamW(groups, lr=plan.lr)
+        return torch.optim.SGD(groups, lr=plan.lr, momentum=0.9, nesterov=True)
+
+    def judge(self, stage: Stage, step: int, epoch: int) -> None:
+        """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
+        model = self.teacher if stage == "adaptation" and self.teacher is not None else self.network
+        rows = self.source.validation[:JUDGED]
+        found = look(model, self.source.faces, rows, self.device, True, self.bf16)
+        thresholds = self.method.thresholds()
+        right = chosen(found, thresholds).argmax(1).numpy() == self.source.hard[rows]
+        facts = {"epoch": epoch, "source_validation": round(float(right.mean()), 4)}
+        if stage == "adaptation":
+            rows = np.random.default_rng(0).permutation(self.target.train)[:JUDGED]
+            seen = look(model, self.target.faces, np.sort(rows), self.device, False, self.bf16)
+            about = signals(chosen(seen, thresholds))
+            facts |= {name: round(value, 4) for name, value in about._asdict().items()}
+            facts |= {name: round(value, 4) for name, value in self.method.report().items()}
+            self.journal.write(f"{stage}-epoch", step, **facts)
+            refuse_collapse(about, epoch)
+        else:
+            self.journal.write(f"{stage}-epoch", step, **facts)
+        self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if k != "epoch"))
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return what a checkpoint holds."""
+        held: dict[str, nn.Module] = {"network": self.network, "method": self.method}
+        return held | ({"teacher": self.teacher} if self.teacher is not None else {})
+
+    def save(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
+        """Write the newest checkpoint."""
+        path = self.folder / "checkpoints" / "last.safetensors"
+        save_checkpoint(path, self.modules(), optimiser, {"stage": stage, "step": step})
+
+    def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> int:
+        """Load the newest checkpoint of this stage, if there is one; return the step to go on from."""
+        path = self.folder / "checkpoints" / "last.safetensors"
+        if not path.exists():
+            return 0
+        tensors, facts = read_checkpoint(path)
+        if facts["stage"] != stage:
+            return 0
+        for name, module in self.modules().items():
+            load_module(module, tensors, name)
+        load_optimiser(optimiser, tensors)
+        return int(facts["step"])

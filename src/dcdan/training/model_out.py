@@ -1,0 +1,40 @@
+"""``model.json``: what a recogniser must know of the weights beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dcdan.training.settings import RunSettings
+
+SCHEMA = 1
+FILES = ("model.safetensors", "model.onnx")
+
+
+def model_description(
+    folder: Path, settings: RunSettings, classes: tuple[str, ...], thresholds: list[float], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
+    checksums = {}
+    for name in FILES:
+        with (folder / name).open("rb") as file:
+            checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    alignments = {facts[side]["alignment"] for side in ("source", "target")}
+    return {
+        "schema": SCHEMA,
+        "name": folder.resolve().name,
+        "method": settings.method,
+        "architecture": settings.network.model_dump(mode="json"),
+        "classes": list(classes),
+        "face": {
+            "size": settings.size,
+            "align": "none" if alignments == {"none"} else "mtcnn",
+            "channels": "rgb",
+        },
+        "thresholds": [round(value, 6) for value in thresholds],
+        "temperature": 1.0,
+        "training": {side: facts[side]["spec"] for side in ("source", "target")},
+        "licence": f"weights: of the training data ({facts['source']['licence']})",
+        "files": checksums,
+    }

@@ -1,0 +1,61 @@
+"""Finding pictures in folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dcdan.errors import DataError
+from dcdan.faces.find import PICTURE_SUFFIXES, find_pictures
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def found(root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in find_pictures(root)]
+
+
+def test_pictures_come_recursively_and_in_order(tmp_path: Path) -> None:
+    touch(tmp_path, "b.PNG", "a.jpg", "z/1.webp", "c/2.tiff", "c/10.bmp", "c/d/e.jpeg", "notes.txt", "c/x.gif")
+    assert found(tmp_path) == ["a.jpg", "b.PNG", "c/10.bmp", "c/2.tiff", "c/d/e.jpeg", "z/1.webp"]
+
+
+def test_hidden_and_foreign_folders_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "._a.jpg", ".cache/a.jpg", "__MACOSX/a.jpg", "@eaDir/a.jpg", "good/a.jpg")
+    assert found(tmp_path) == ["good/a.jpg"]
+
+
+def test_linked_folders_are_not_followed_but_linked_files_are(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.jpg")
+    (tmp_path / "in" / "circle").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "in" / "b.jpg").symlink_to(tmp_path / "in" / "a.jpg")
+    assert found(tmp_path) == ["in/a.jpg", "in/b.jpg"]
+
+
+def test_it_is_lazy_about_sub_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "sub/b.jpg")
+    pictures = find_pictures(tmp_path)
+    assert next(pictures).name == "a.jpg"
+    touch(tmp_path, "sub/c.jpg")
+    assert [path.name for path in pictures] == ["b.jpg", "c.jpg"]
+
+
+def test_an_empty_folder_has_no_pictures(tmp_path: Path) -> None:
+    assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "words"), [("gone", "does not exist"), ("file.jpg", "is a file")])
+def test_no_folder_is_an_error_at_once(tmp_path: Path, name: str, words: str) -> None:
+    touch(tmp_path, "file.jpg")
+    with pytest.raises(DataError, match=words):
+        find_pictures(tmp_path / name)
+
+
+def test_every_suffix_is_found(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"a{suffix}" for suffix in PICTURE_SUFFIXES))
+    assert len(found(tmp_path)) == len(PICTURE_SUFFIXES)
