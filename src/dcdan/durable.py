@@ -1,50 +1,76 @@
-"""Files that are there whole or not at all: written beside, fsynced, renamed."""
+"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from dcdan.errors import OutputError
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; rename it into place when the block ends well, remove it when not.
+    """Yield a path beside ``path`` to write to; it takes its name only when the block ends without an error.
 
-    Raises OutputError when the disk is full or the folder cannot be written.
+    An old file of that name is replaced at once, and missing folders on the way are made.
+
+    Raises:
+        OutputError: when the folder cannot be written or the disk is full; nothing is left behind.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with beside.open("rb") as handle:
+        with beside.open("r+b") as handle:
             os.fsync(handle.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
         sync_folder(path.parent)
+    except BrokenPipeError:
+        raise  # of the standard output, not of this file
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            raise OutputError(f"There is no space left to write '{path}': free some and run the same command again.") from error
-        raise OutputError(f"'{path}' cannot be written: {error.strerror or error}.") from error
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"'{path}' cannot be written ({reason}): free some space or choose another folder."
+        ) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
+@contextmanager
+def atomic_text(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file for writing in the manner of :func:`written`.
+
+    File names that are not valid Unicode are written with backslashes.
+    """
+    with (
+        written(path) as beside,
+        beside.open("w", encoding="utf-8", errors="backslashreplace", newline=newline) as file,
+    ):
+        yield file
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file in the manner of :func:`atomic_text`."""
+    with atomic_text(path) as file:
+        file.write(text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file in the manner of :func:`written`."""
+    with written(path) as beside:
+        beside.write_bytes(content)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` last through a power cut."""
+    """Make a rename in ``folder`` last through a power cut, where the system can."""
+    if os.name != "posix":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file durably."""
-    with written(path) as beside:
-        beside.write_text(text, encoding="utf-8")

@@ -56,7 +56,9 @@ def affine_maps(n: int, settings: AugmentSettings, generator: torch.Generator, l
     mirror = uniform((n,), 0, 1, generator, like) < settings.flip
     sign = torch.where(mirror, -1.0, 1.0)
     cos, sin = turn.cos() / size, turn.sin() / size
-    rows = torch.stack([torch.stack([cos * sign, -sin, shift[:, 0]], 1), torch.stack([sin * sign, cos, shift[:, 1]], 1)], 1)
+    rows = torch.stack(
+        [torch.stack([cos * sign, -sin, shift[:, 0]], 1), torch.stack([sin * sign, cos, shift[:, 1]], 1)], 1
+    )
     return rows, mirror
 
 
@@ -67,7 +69,7 @@ def warp(faces: Tensor, maps: Tensor) -> Tensor:
 
 
 def move_landmarks(landmarks: Tensor, maps: Tensor, mirror: Tensor) -> Tensor:
-    """Return landmarks ``(B, 5, 2)`` in units of the face side where :func:`warp` puts them; mirrored ones swap sides."""
+    """Return landmarks ``(B, 5, 2)``, in units of the face side, where :func:`warp` puts them; mirrored swap sides."""
     centred = 2 * landmarks - 1
     inverse = torch.linalg.inv(maps[:, :, :2])
     moved = torch.einsum("bij,bnj->bni", inverse, centred - maps[:, None, :, 2])

@@ -6,7 +6,7 @@ Because batch ``i`` follows from the seed and ``i`` alone, a run resumes at any 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from queue import Empty, Full, Queue
 
 import numpy as np
@@ -66,7 +66,7 @@ def gather(faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 class ReadAhead:
-    """Iterate over ``(step, rows per order, faces per order)`` from ``start``, read by a thread ``depth`` steps ahead."""
+    """Iterate over ``(step, rows per order, faces per order)``, read by a thread ``depth`` steps ahead."""
 
     def __init__(self, faces: list[np.ndarray], orders: list[Order], start: int, stop: int, depth: int = 3) -> None:
         self.faces, self.orders, self.start, self.stop = faces, orders, start, stop
@@ -95,7 +95,7 @@ class ReadAhead:
             return True
         return False
 
-    def __iter__(self) -> Iterator[tuple[int, list[np.ndarray], list[np.ndarray]]]:
+    def __iter__(self) -> Generator[tuple[int, list[np.ndarray], list[np.ndarray]], None, None]:
         """Start the thread and yield what it reads."""
         self.thread.start()
         try:

@@ -144,7 +144,7 @@ def _finish(
         partial.discard()
         raise DataError(_no_faces(reader, counts))
     info = PackInfo(
-        schema=SCHEMA,
+        schema_version=SCHEMA,
         data_set=reader.name,
         title=reader.title,
         spec=spec_text,

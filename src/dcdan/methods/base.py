@@ -1,4 +1,4 @@
-"""What a method is: which modules it adds to the network, and its losses on a batch. The loop knows no method by name."""
+"""What a method is: the modules it adds to the network, and its losses on a batch. The loop knows none by name."""
 
 from __future__ import annotations
 
@@ -100,5 +100,3 @@ def find_method(name: str) -> type[Method]:
     if name not in known:
         raise unknown("method", name, known)
     return known[name]
-
-

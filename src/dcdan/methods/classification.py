@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -24,16 +24,24 @@ class ClassificationSettings(BaseModel):
 
     weights: tuple[float, float, float] = (1.0, 0.5, 0.5)
     """Weights of the fused, global and local head."""
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Share of a label spread evenly over the classes; votes, which spread by themselves, are left as they are."""
     balance: Balance = "none"
     """Remedy for uneven classes."""
     soft_votes: bool = True
     """Use the annotators' votes as soft labels where a set has them."""
-    adjustment: float = Field(1.0, ge=0)
+    adjustment: float = Field(default=1.0, ge=0)
     """Strength of logit adjustment (tau of its paper)."""
-    margin: float = Field(0.5, ge=0)
+    margin: float = Field(default=0.5, ge=0)
     """Largest margin of LDAM."""
+
+    @field_validator("weights")
+    @classmethod
+    def some_weight(cls, weights: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Refuse weights that leave no loss, or turn one around."""
+        if min(weights) < 0 or not sum(weights) > 0:
+            raise ValueError("weights are at least 0, and one of them above 0")
+        return weights
 
 
 def smooth(labels: Tensor, share: float) -> Tensor:

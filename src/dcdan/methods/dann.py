@@ -15,7 +15,7 @@ from dcdan.models.discriminator import Discriminator
 class DANNSettings(MethodSettings):
     """Settings of DANN and, with ``conditional``, of CDAN-E."""
 
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
     """Weight of the adversarial loss."""
     conditional: Conditional = "none"
     """Plain features, or their outer product with the class probabilities."""

@@ -29,24 +29,24 @@ from dcdan.models.discriminator import Discriminator
 class DCDANSettings(MethodSettings):
     """Settings of DCD-DAN; a weight of 0 switches a part off."""
 
-    lambda_global: float = Field(0.1, ge=0)
+    lambda_global: float = Field(default=0.1, ge=0)
     """Weight of the global adversarial loss."""
-    lambda_local: float = Field(0.1, ge=0)
+    lambda_local: float = Field(default=0.1, ge=0)
     """Weight of the local adversarial loss."""
-    lambda_pseudo: float = Field(1.0, ge=0)
+    lambda_pseudo: float = Field(default=1.0, ge=0)
     """Weight of the pseudo-label loss, after its ramp."""
-    ramp: float = Field(0.25, ge=0, le=1)
+    ramp: float = Field(default=0.25, ge=0, le=1)
     """Share of stage 2 over which the pseudo-label weight grows from 0."""
     pseudo_labels: Rule = "dynamic"
     """Which pseudo-labels count: none, all, above .95, or above their class's dynamic threshold."""
-    fixed_threshold: float = Field(0.95, gt=0, lt=1)
+    fixed_threshold: float = Field(default=0.95, gt=0, lt=1)
     """The threshold of the rule ``fixed``."""
-    relative_threshold: float = Field(0.9, gt=0, le=1)
+    relative_threshold: float = Field(default=0.9, gt=0, le=1)
     """tau over the source's mean confidence."""
-    threshold_floor: float = Field(0.4, ge=0, lt=1)
+    threshold_floor: float = Field(default=0.4, ge=0, lt=1)
     """No dynamic threshold falls below this."""
     prior: Prior = "none"
-    """The target's class balance that pseudo-labels are pulled to; ``estimated`` halves the unevenness of the running mean."""
+    """The class balance that pseudo-labels are pulled to; ``estimated`` halves the unevenness of the running mean."""
     conditional: Conditional = "none"
     """Plain discriminators (P), or CDAN-E's."""
 

@@ -51,14 +51,12 @@ class DynamicThresholds(nn.Module):
 
 
 def aligned_to_prior(probabilities: Tensor, seen: Tensor, prior: Tensor) -> Tensor:
-    """Scale rows ``(B, K)`` so that their running mean ``seen`` ``(K,)`` becomes ``prior`` ``(K,)`` (distribution alignment)."""
+    """Scale rows ``(B, K)`` so that their running mean ``seen`` ``(K,)`` is drawn to ``prior`` ``(K,)`` (AdaMatch)."""
     scaled = probabilities * (prior / seen.clamp_min(1e-6))
     return scaled / scaled.sum(1, keepdim=True).clamp_min(1e-12)
 
 
-def pseudo_label_loss(
-    student: Logits, teacher: Tensor, counted: Tensor, weights: tuple[float, float, float]
-) -> Tensor:
+def pseudo_label_loss(student: Logits, teacher: Tensor, counted: Tensor, weights: tuple[float, float, float]) -> Tensor:
     """Return the heads' cross-entropy against the teacher's arg-max, over the faces that count, a scalar.
 
     Student logits and teacher probabilities ``(B, K)``; ``counted`` ``(B,)`` bool. Divided by all B faces, so that few

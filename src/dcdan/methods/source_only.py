@@ -18,6 +18,6 @@ class SourceOnly(Method):
     paper: ClassVar[str] = "the baseline without adaptation"
     sees_target: ClassVar[bool] = False
 
-    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification loss."""
         return {"cls": self.classify(batch)}

@@ -2,7 +2,8 @@
 
 The paper names an "activation function construction" scheme without a power function and without dead neurons, and
 gives no formula; neither could its forerunner's (CF-DAN, doi 10.1007/s41095-023-0369-x) be found. This one is our
-derivation with the properties that the texts state. With ``u = x / h``, ``a = max(2 - |u|, 0)``, ``b = max(1 - |u|, 0)``
+derivation with the properties that the texts state. With ``u = x / h``, ``a = max(2 - |u|, 0)`` and
+``b = max(1 - |u|, 0)``
 
     AFC(x) = alpha x + (1 - alpha) h phi(u),   phi(u) = max(u, 0) + (mu a^3 + (1 - 4 mu) b^3) / 6
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 START_WIDTH, START_SHAPE, START_LEAK = 1.72, -0.25, 0.0
+MOST_LEAK = 0.99
 
 
 def afc_forward(x: Tensor, h: Tensor, mu: Tensor, alpha: Tensor) -> Tensor:
@@ -89,10 +91,32 @@ class AFCFunction(torch.autograd.Function):
         return _chosen.backward(grads[0], *ctx.saved_tensors)
 
 
+class Confined(torch.autograd.Function):
+    """A clamp that a parameter can leave again: only gradients that push further out of the range are dropped.
+
+    ``torch.clamp`` gives no gradient at its bounds, so a leak that starts at 0 would stay there for ever.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        """Return ``x`` clamped to [low, high]."""
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient where a step against it leads into the range."""
+        (x,) = ctx.saved_tensors
+        outwards = ((x <= ctx.low) & (grads[0] > 0)) | ((x >= ctx.high) & (grads[0] < 0))
+        return grads[0].masked_fill(outwards, 0), None, None
+
+
 class AFC(nn.Module):
     """AFC as a layer: ``(...)`` floats in, the same shape out; three learned scalars.
 
-    ``h`` is kept positive by its logarithm and ``alpha`` in [0, 1) by a clamp, since at 1 the function would be linear.
+    ``h`` is kept positive by its logarithm and ``alpha`` in [0, 1) by :class:`Confined`, since at 1 the function would
+    be linear.
     """
 
     def __init__(self) -> None:
@@ -103,9 +127,9 @@ class AFC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return AFC(x)."""
-        h, mu, alpha = self.log_h.exp(), self.mu, self.alpha.clamp(0.0, 0.99)
-        h, mu, alpha = h.to(x.dtype), mu.to(x.dtype), alpha.to(x.dtype)
+        h, mu = self.log_h.exp().to(x.dtype), self.mu.to(x.dtype)
         if torch.compiler.is_exporting() or not torch.is_grad_enabled():
-            return afc_forward(x, h, mu, alpha)
-        out: Tensor = AFCFunction.apply(x, h, mu, alpha)
+            return afc_forward(x, h, mu, self.alpha.clamp(0.0, MOST_LEAK).to(x.dtype))
+        alpha: Tensor = Confined.apply(self.alpha, 0.0, MOST_LEAK)
+        out: Tensor = AFCFunction.apply(x, h, mu, alpha.to(x.dtype))
         return out

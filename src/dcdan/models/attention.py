@@ -11,14 +11,21 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from dcdan.errors import UsageError
 from dcdan.models.condensation import Condensation, enlarge
+from dcdan.models.domain_norm import fold
 
 WINDOW = 7
 
 
 def window_side(side: int, most: int = WINDOW) -> int:
-    """Return the largest divisor of ``side`` that is at most ``most``: the side of the attention windows."""
-    return max(d for d in range(1, most + 1) if side % d == 0)
+    """Return the side of the attention windows: the largest divisor of ``side`` that is at most ``most``.
+
+    A side without a divisor from 3 on (11, 13, 22, ...) stays whole, since within 1 or 2 places there is nothing to
+    attend to.
+    """
+    largest = max(d for d in range(1, most + 1) if side % d == 0)
+    return largest if largest >= 3 else side
 
 
 def to_windows(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -51,7 +58,10 @@ class SpatialGroupAttention(nn.Module):
     ) -> None:
         super().__init__()
         if channels % (groups * heads):
-            raise ValueError(f"{channels} channels do not divide into {groups} groups of {heads} heads.")
+            raise UsageError(
+                f"{channels} channels do not divide into {groups} groups of {heads} heads; "
+                f"take a width that is a multiple of {groups * heads}."
+            )
         self.heads = groups * heads
         self.condense = Condensation(channels, ratio, activation)
         self.query = nn.Conv2d(channels, channels, 1, groups=groups)
@@ -63,6 +73,7 @@ class SpatialGroupAttention(nn.Module):
         h, w = x.shape[-2:]
         rows, columns = h // window_side(h), w // window_side(w)
         windows = to_windows(x, rows, columns)
+        fold(self.condense, rows * columns)
         condensed: Tensor = self.condense(windows)
         out = self.attend(windows, condensed)
         if self.condense.ratio > 1:
@@ -73,10 +84,10 @@ class SpatialGroupAttention(nn.Module):
         """Multi-head attention from ``(N, C, h, w)`` to ``(N, C, h', w')`` within each group: ``(N, C, h, w)``."""
         n, c, h, w = queries.shape
         depth = c // self.heads
-        q = self.query(queries).reshape(n, self.heads, depth, h * w).transpose(2, 3)
-        kv = self.key_value(keys).reshape(n, self.heads, 2 * depth, -1).transpose(2, 3)
+        q = self.query(queries).permute(0, 2, 3, 1).reshape(n, h * w, self.heads, depth).transpose(1, 2)
+        kv = self.key_value(keys).permute(0, 2, 3, 1).reshape(n, -1, self.heads, 2 * depth).transpose(1, 2)
         out = scaled_dot_product_attention(q, kv[..., :depth], kv[..., depth:])
-        projected: Tensor = self.project(out.transpose(2, 3).reshape(n, c, h, w))
+        projected: Tensor = self.project(out.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2))
         return projected
 
 
@@ -89,7 +100,9 @@ class ChannelGroupAttention(nn.Module):
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
         if channels % groups:
-            raise ValueError(f"{channels} channels do not divide into {groups} groups.")
+            raise UsageError(
+                f"{channels} channels do not divide into {groups} groups; take a width that is a multiple of {groups}."
+            )
         self.groups = groups
         self.query_key_value = nn.Conv2d(channels, 3 * channels, 1, groups=groups)
         self.project = nn.Conv2d(channels, channels, 1, groups=groups)

@@ -30,7 +30,7 @@ class Deployed(nn.Module):
         self.temperature = temperature
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the probabilities ``(B, K)``, class, confidence, deciding head ``(B,)`` and region weights ``(B, 5)``."""
+        """Return probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``."""
         outputs = self.network(faces.permute(0, 3, 1, 2).float() / 255)
         choice = select(outputs.logits, self.thresholds, self.temperature)
         return (*choice, outputs.region_weights)

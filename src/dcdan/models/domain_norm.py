@@ -34,14 +34,17 @@ class SplitNorm(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        """Normalise ``(B, C, H, W)`` and update the running statistics ``(mean, variance)`` of both domains in place."""
+        """Normalise ``(B, C, H, W)``; update the running statistics ``(mean, variance)`` of both domains in place."""
+        if not (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)):
+            x = x.contiguous()
         out = torch.empty_like(x)
-        saved = []
+        saved: list[Tensor] = []
         for part, (mean, var) in ((slice(sources), source), (slice(sources, None), target)):
             kept = (weight.new_empty(0), weight.new_empty(0))
             torch.ops.aten.native_batch_norm.out(
-                x[part], weight, bias, mean, var, True, momentum, eps, out=out[part], save_mean=kept[0], save_invstd=kept[1]
-            )
+                x[part], weight, bias, mean, var, True, momentum, eps,
+                out=out[part], save_mean=kept[0], save_invstd=kept[1],
+            )  # fmt: skip
             saved += kept
         ctx.save_for_backward(x, weight, *saved)
         ctx.sources, ctx.eps = sources, eps
@@ -51,9 +54,8 @@ class SplitNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients for ``x``, ``weight`` and ``bias``."""
         x, weight, *saved = ctx.saved_tensors
-        grad = grads[0].contiguous(memory_format=torch.channels_last) if x.is_contiguous(
-            memory_format=torch.channels_last
-        ) else grads[0].contiguous()
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        grad = grads[0].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
         grad_x = torch.empty_like(x)
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         for part, mean, invstd in ((slice(ctx.sources), *saved[:2]), (slice(ctx.sources, None), *saved[2:])):
@@ -71,6 +73,7 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
     """Batch norm whose running statistics are the target's, with a second pair of buffers for the source.
 
     ``sources`` says how many faces of the batch, counted from its start, are the source's: all (-1), none (0), or some.
+    Where regions or windows are folded into the batch, each face takes up ``places`` of it: see :func:`fold`.
     The weights keep the plain layer's names, so a model without domains loads and exports as ever.
     """
 
@@ -82,10 +85,11 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
         self.register_buffer("source_mean", torch.zeros(features))
         self.register_buffer("source_var", torch.ones(features))
         self.sources = 0
+        self.places = 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(B, C, H, W)``, each part of the batch by its own domain."""
-        n = self.sources
+        n = self.sources * self.places
         if n == 0:
             return self.part(x, self.running_mean, self.running_var)
         if n < 0 or n >= x.shape[0]:
@@ -114,9 +118,10 @@ def with_domains(module: nn.Module) -> nn.Module:
         if isinstance(child, nn.BatchNorm2d):
             if type(child) is not nn.BatchNorm2d:
                 extra = [part for part in child.children() if not isinstance(part, nn.Identity)]
-                setattr(module, name, nn.Sequential(domain_norm(child), *extra))
+                made: nn.Module = nn.Sequential(domain_norm(child), *extra)
             else:
-                setattr(module, name, domain_norm(child))
+                made = domain_norm(child)
+            setattr(module, name, made.train(child.training))
         else:
             with_domains(child)
     return module
@@ -134,6 +139,12 @@ def domain_norm(norm: nn.BatchNorm2d) -> DomainBatchNorm2d:
 def norms(module: nn.Module) -> Iterator[DomainBatchNorm2d]:
     """Iterate over the norms with domains under ``module``."""
     return (part for part in module.modules() if isinstance(part, DomainBatchNorm2d))
+
+
+def fold(module: nn.Module, places: int) -> None:
+    """Say that under ``module`` each face takes up ``places`` consecutive places of the batch, such as its regions."""
+    for layer in norms(module):
+        layer.places = places
 
 
 @contextmanager

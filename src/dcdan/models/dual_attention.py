@@ -1,8 +1,10 @@
 """The dual attention block: spatial and channel attention, a closed loop, and interactive learning between them.
 
-    Y_s = X + SA(X) + up(condensed(X)),  Y_c = X + CA(X)                              (R: CF-DAN's closed loop)
+The closed loop is CF-DAN's (R); the interaction is named by P, its formula is ours (O).
+
+    Y_s = X + SA(X) + up(condensed(X)),  Y_c = X + CA(X)
     a = gate(W1 GAP(Y_c)) scales Y_s by channel;  b = gate(conv1x1(Y_s)) scales Y_c by place
-    Z = AFC(BN(W3 [Y_s a ; Y_c b])) + X                                               (P names it; O the formula)
+    Z = AFC(BN(W3 [Y_s a ; Y_c b])) + X
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from dcdan.models.attention import ChannelGroupAttention, SpatialGroupAttention
 from dcdan.models.gate import gate
+from dcdan.models.pooling import pooled
 
 Attention = Literal["dual", "spatial", "channel", "off"]
 
@@ -48,7 +51,7 @@ class DualAttention(nn.Module):
         branches = [x + branch(x) for branch in (self.spatial, self.channel) if branch is not None]
         if self.interaction:
             y_s, y_c = branches
-            by_channel = gate(self.channel_gate(y_c.mean((2, 3))))[:, :, None, None]
+            by_channel = gate(self.channel_gate(pooled(y_c)))[:, :, None, None]
             by_place = gate(self.place_gate(y_s))
             branches = [y_s * by_channel, y_c * by_place]
         merged = torch.cat(branches, 1) if len(branches) > 1 else branches[0]

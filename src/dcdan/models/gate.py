@@ -1,10 +1,11 @@
 """The gate of interactive learning: AFC's saturating sibling, a C2 piecewise cubic that stands in for the sigmoid.
 
-``gate(x) = 1/2 + T(x/2)/2`` with T odd, linear-like at 0 and exactly flat beyond ``q``. For ``v = |x|``
+``gate(x) = 1/2 + T(x/2)/2`` with T odd, of slope 3 A / (p + q) at 0 and exactly flat beyond ``q``. For ``v = |x|``
 
     T(v) = A - c1 max(q - v, 0)^3 + c2 max(p - v, 0)^3,  c1 = A / (q (q^2 - p^2)),  c2 = A / (p (q^2 - p^2))
 
-is the piecewise form of the documentation in truncated powers. With (p, q, A) = (.5, 2.5, 1) it stays within .031 of tanh.
+is the piecewise form of the documentation in truncated powers. With (p, q, A) = (.5, 2.5, 1) it stays within .031 of
+tanh.
 """
 
 from __future__ import annotations

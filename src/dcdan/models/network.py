@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dcdan.models.afc import AFC
 from dcdan.models.domain_norm import with_domains
 from dcdan.models.dual_attention import Attention, DualAttention
+from dcdan.models.pooling import pooled
 from dcdan.models.regions import LocalBranch
 from dcdan.models.semantic import Logits, SemanticModule
 from dcdan.models.trunk import Trunk
@@ -33,9 +34,9 @@ class NetworkSettings(BaseModel):
 
     trunk: str = "mobilenetv2_100"
     """Any timm model with maps at strides 8 and 16."""
-    width: int = Field(256, ge=32, le=2048)
+    width: int = Field(default=256, ge=32, le=2048)
     """Width of both branches' features."""
-    groups: int = Field(8, ge=1, le=64)
+    groups: int = Field(default=8, ge=1, le=64)
     """Channel groups of the two attentions."""
     attention: Attention = "dual"
     """Which attention the global branch has."""
@@ -75,7 +76,12 @@ class Outputs(NamedTuple):
 
 def activation_of(name: Activation) -> Callable[[], nn.Module]:
     """Return the maker of the named activation."""
-    return {"afc": AFC, "gelu": nn.GELU, "relu": partial(nn.ReLU, inplace=True)}[name]
+    makers: dict[Activation, Callable[[], nn.Module]] = {
+        "afc": AFC,
+        "gelu": nn.GELU,
+        "relu": partial(nn.ReLU, inplace=True),
+    }
+    return makers[name]
 
 
 class Network(nn.Module):
@@ -118,7 +124,7 @@ class Network(nn.Module):
         """Look at faces; landmarks ``(B, 5, 2)`` in units of the face side override the fixed regions."""
         normalised = (faces - self.mean) / self.deviation
         middle, last = self.trunk(normalised)
-        of_global = self.attention(self.squeeze(last)).mean((2, 3))
+        of_global = pooled(self.attention(self.squeeze(last)))
         if self.local is None:
             of_local = torch.zeros_like(of_global)
             weights = of_global.new_full((len(faces), 5), 0.2)

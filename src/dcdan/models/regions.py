@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from dcdan.faces.align import TEMPLATE
+from dcdan.models.domain_norm import fold
+from dcdan.models.pooling import pooled
 
 REGIONS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 SIDE = 0.28
@@ -37,13 +39,21 @@ def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int =
     region, row = np.meshgrid(np.arange(len(centres)), np.arange(cells * SAMPLES), indexing="ij")
     matrix[region, row, low] += 1 - weight
     matrix[region, row, np.minimum(low + 1, side - 1)] += weight
-    return matrix.reshape(len(centres), cells, SAMPLES, side).mean(2).astype(np.float32)
+    rows: np.ndarray = matrix.reshape(len(centres), cells, SAMPLES, side).mean(2).astype(np.float32)
+    return rows
 
 
 def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, C, 7, 7)``."""
-    down = torch.matmul(rows[None, :, None], features[:, None])
-    return torch.matmul(down, columns[None, :, None].transpose(-1, -2))
+    """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, C, 7, 7)``.
+
+    One product over the places of the map, with the channels last: the layout that maps have in training stays as it is.
+    """
+    regions = rows.shape[0]
+    cells = rows.shape[1] * columns.shape[1]
+    places = (rows[:, :, None, :, None] * columns[:, None, :, None, :]).reshape(regions * cells, -1)
+    by_place = features.flatten(2).transpose(1, 2)
+    cut = torch.bmm(places.expand(features.shape[0], -1, -1), by_place)
+    return cut.unflatten(1, (regions, rows.shape[1], columns.shape[1])).permute(0, 1, 4, 2, 3)
 
 
 def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
@@ -52,7 +62,7 @@ def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
     scale = landmarks.new_tensor([w, h])
     centres = landmarks.clamp(SIDE / 2, 1 - SIDE / 2)
     boxes = torch.cat([(centres - SIDE / 2) * scale, (centres + SIDE / 2) * scale], -1).to(features.dtype)
-    cut = roi_align(features, list(boxes), output_size=CELLS, sampling_ratio=SAMPLES, aligned=True)
+    cut: Tensor = roi_align(features, list(boxes), output_size=CELLS, sampling_ratio=SAMPLES, aligned=True)
     return cut.reshape(b, landmarks.shape[1], features.shape[1], CELLS, CELLS)
 
 
@@ -93,6 +103,7 @@ class LocalBranch(nn.Module):
         else:
             cut = cut_given(reduced, landmarks)
         cut = cut + self.embedding[None, :, :, None, None]
-        seen = self.stack(cut.flatten(0, 1)).mean((2, 3)).unflatten(0, cut.shape[:2])
+        fold(self.stack, cut.shape[1])
+        seen = pooled(self.stack(cut.flatten(0, 1))).unflatten(0, cut.shape[:2])
         weights = self.score(seen).squeeze(2).softmax(1)
         return (weights[:, :, None] * seen).sum(1), weights

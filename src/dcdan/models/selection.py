@@ -1,7 +1,8 @@
 """The choice of the best of global and local predictions, per face, vectorised and exportable.
 
-P: "unified global-local prediction selection". R (AGLRLS): the fused head if its confidence reaches the threshold of its
-class; else the global head if that one's does; else the arg-max of the sum of the three, each masked below its threshold.
+P: "unified global-local prediction selection". R (AGLRLS): the fused head if its confidence reaches the threshold of
+its class; else the global head if that one's does; else the arg-max of the sum of the three, each masked below its
+threshold.
 """
 
 from __future__ import annotations

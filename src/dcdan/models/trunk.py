@@ -13,6 +13,7 @@ import timm
 from torch import Tensor, nn
 
 from dcdan.errors import UsageError, nearest
+from dcdan.models.domain_norm import norms, with_domains
 
 log = logging.getLogger("dcdan")
 HUB = "huggingface.co"
@@ -27,7 +28,7 @@ class Shape:
 
 
 class Trunk(nn.Module):
-    """Faces ``(B, 3, S, S)`` float -> the map at stride 8 ``(B, middle, S/8, S/8)`` and the last, ``(B, last, S/16, S/16)``."""
+    """Faces ``(B, 3, S, S)`` float -> the maps ``(B, middle, S/8, S/8)`` and ``(B, last, S/16, S/16)``."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -42,7 +43,9 @@ class Trunk(nn.Module):
         reductions = body.feature_info.reduction()
         channels = body.feature_info.channels()
         if 8 not in reductions or reductions[-1] != 16:
-            raise UsageError(f"The timm model '{name}' has maps at strides {reductions}; it needs 8, and 16 at its end.")
+            raise UsageError(
+                f"The timm model '{name}' has maps at strides {reductions}; it needs 8, and 16 at its end."
+            )
         self.name = name
         self.middle_index = max(i for i, r in enumerate(reductions) if r == 8)
         self.shape = Shape(channels[self.middle_index], channels[-1])
@@ -78,5 +81,16 @@ def load_imagenet(trunk: Trunk) -> bool:
             str(error).splitlines()[0][:120] if str(error) else type(error).__name__,
         )
         return False
-    trunk.body.load_state_dict(body.state_dict(), strict=False)
+    take_weights(trunk, body)
     return True
+
+
+def take_weights(trunk: Trunk, body: nn.Module) -> None:
+    """Give the trunk all weights and statistics of ``body``, the same timm model as timm makes it.
+
+    Norms with domains name their weights otherwise, so ``body`` is brought to the same form first; both domains start
+    from its statistics.
+    """
+    if next(norms(trunk), None) is not None:
+        with_domains(body)
+    trunk.body.load_state_dict(body.state_dict())

@@ -1,14 +1,13 @@
-"""Files that are there whole or not at all: written beside the target, flushed to the disk, then renamed."""
+"""What a command may write to: a file that is not there yet, unless the user says to replace it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
 
+from dcdan.durable import atomic_text, write_bytes
 from dcdan.errors import OutputError
+
+__all__ = ["atomic_text", "check_target", "write_bytes"]
 
 
 def check_target(path: Path, *, force: bool = False) -> None:
@@ -23,55 +22,3 @@ def check_target(path: Path, *, force: bool = False) -> None:
         raise OutputError(f"'{path}' is not a regular file: give the name of a file.")
     if path.exists() and not force:
         raise OutputError(f"'{path}' exists already: give another name, or --force to replace it.")
-
-
-@contextmanager
-def atomic_text(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
-    """Open a text file for writing that takes its name only when the block ends without an error.
-
-    An old file of that name is replaced at once, and missing folders on the way are made. File names that are not
-    valid Unicode are written with backslashes.
-
-    Raises:
-        OutputError: when the folder cannot be written or the disk is full; nothing is left behind.
-    """
-    with _replacing(path, "w", encoding="utf-8", errors="backslashreplace", newline=newline) as file:
-        yield file
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file in the manner of :func:`atomic_text`."""
-    with _replacing(path, "wb") as file:
-        file.write(content)
-
-
-@contextmanager
-def _replacing(path: Path, mode: str, **options: Any) -> Iterator[IO[Any]]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open(mode, **options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    except BrokenPipeError:
-        raise  # of the standard output, not of this file
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"'{path}' cannot be written ({reason}): free some space or choose another folder."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
@@ -97,30 +98,41 @@ class Recogniser:
         if not faces:
             return []
         outputs = self._session.run(np.stack([face.pixels for _, _, face in faces]))
-        table = zip(
-            faces,
-            outputs.expression.tolist(),
-            outputs.confidence.tolist(),
-            outputs.decided_by.tolist(),
-            outputs.probabilities.tolist(),
-            outputs.region_weights.tolist(),
-            strict=True,
-        )
-        return [
+        heads = [
             FaceResult(
-                path=path,
-                face=index,
-                status=face.status,
-                expression=self.classes[expression],
-                probability=confidence,
-                decided_by=DECIDERS[decider],
-                probabilities=dict(zip(self.classes, probabilities, strict=True)),
+                path,
+                index,
+                face.status,
                 box=tuple(face.box.tolist()),
-                landmarks=tuple((x, y) for x, y in face.landmarks.tolist()),
-                region_weights=dict(zip(REGIONS, weights, strict=True)),
+                landmarks=tuple(map(tuple, face.landmarks.tolist())),
             )
-            for (path, index, face), expression, confidence, decider, probabilities, weights in table
+            for path, index, face in faces
         ]
+        return named(heads, outputs, self.classes)
+
+
+def named(faces: Sequence[FaceResult], outputs: Outputs, classes: Sequence[str]) -> list[FaceResult]:
+    """Complete the results of N faces, which say where they come from, with what the model says of them."""
+    table = zip(
+        faces,
+        outputs.expression.tolist(),
+        outputs.confidence.tolist(),
+        outputs.decided_by.tolist(),
+        outputs.probabilities.tolist(),
+        outputs.region_weights.tolist(),
+        strict=True,
+    )
+    return [
+        replace(
+            face,
+            expression=classes[expression],
+            probability=confidence,
+            decided_by=DECIDERS[decider],
+            probabilities=dict(zip(classes, probabilities, strict=True)),
+            region_weights=dict(zip(REGIONS, weights, strict=True)),
+        )
+        for face, expression, confidence, decider, probabilities, weights in table
+    ]
 
 
 def load(

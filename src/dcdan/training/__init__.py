@@ -1,1 +1,1 @@
-"""The one training loop and what it needs: settings, schedules, teacher, checkpoints, log, guards, label-free signals."""
+"""The one training loop and what it needs: settings, schedules, teacher, checkpoints, log, label-free signals."""

@@ -57,9 +57,39 @@ def save_checkpoint(
     if optimiser is not None:
         tensors.update({k: v.detach().cpu().contiguous().clone() for k, v in optimiser_tensors(optimiser).items()})
     with written(path) as beside:
-        save_file(tensors, beside, metadata={"dcdan": json.dumps({"schema": SCHEMA, **facts})})
+        save_tensors(tensors, beside, {"dcdan": json.dumps({"schema": SCHEMA, **facts})})
         if path.exists():
-            path.replace(path.with_name(f"previous-{path.name}"))
+            path.replace(previous(path))
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors to a safetensors file; what its library says of a full disk becomes an OSError, as elsewhere."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def previous(path: Path) -> Path:
+    """Return where the checkpoint before the one at ``path`` is kept."""
+    return path.with_name(f"previous-{path.name}")
+
+
+def newest_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return the checkpoint at ``path``, or the previous one where that is missing or damaged; None where none is.
+
+    Raises ModelError when there are some and none can be read.
+    """
+    failure: ModelError | None = None
+    for candidate in (path, previous(path)):
+        if candidate.exists():
+            try:
+                return read_checkpoint(candidate)
+            except ModelError as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
+    return None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

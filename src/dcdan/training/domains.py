@@ -59,11 +59,26 @@ def in_colour(faces: Tensor) -> Tensor:
     return faces.expand(-1, 3, -1, -1) if faces.shape[1] == 1 else faces
 
 
-def held_out(rows: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into nine tenths and one tenth, by a seed; for sources that come without a validation split."""
-    mixed = np.random.default_rng([seed, HELD_OUT]).permutation(rows)
-    part = max(1, len(rows) // HELD_OUT)
-    return np.sort(mixed[part:]), np.sort(mixed[:part])
+def held_out(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into training and about a tenth for validation, by a seed; for sources without a validation split.
+
+    Of every class (``labels`` ``(len(rows),)``) the second, twelfth, ... face in a random order is held out, so that no
+    class loses its only face. Where every class has one, the same faces serve for both.
+    """
+    mixed = np.random.default_rng([seed, HELD_OUT]).permutation(len(rows))
+    mixed = mixed[np.argsort(labels[mixed], kind="stable")]
+    first = np.searchsorted(labels[mixed], labels[mixed])
+    held = (np.arange(len(rows)) - first) % HELD_OUT == 1
+    if not held.any():
+        return rows, rows
+    return np.sort(rows[mixed[~held]]), np.sort(rows[mixed[held]])
+
+
+def part(pack: Pack, split: str) -> np.ndarray:
+    """Return the rows of a split; where the user chose one by the pack's spec, that one is the training split."""
+    if pack.split is None:
+        return pack.select(split)
+    return pack.select() if split == "train" else np.empty(0, np.int64)
 
 
 def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> Source:
@@ -89,14 +104,12 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
         total = votes.sum(1, keepdims=True)
         voted = usable & (total[:, 0] > 0)
         labels[voted] = votes[voted] / total[voted]
-    train = pack.select("train")
-    train = train[usable[train]]
-    validation = pack.select("validation")
-    validation = validation[usable[validation]]
+    train, validation = part(pack, "train"), part(pack, "validation")
     if not len(train):
-        train = np.flatnonzero(usable)
+        train = np.setdiff1d(pack.select(), validation)
+    train, validation = train[usable[train]], validation[usable[validation]]
     if not len(validation):
-        train, validation = held_out(train)
+        train, validation = held_out(train, hard[train])
     empty = [name for index, name in enumerate(classes) if not (hard[train] == index).any()]
     if empty:
         raise DataError(
@@ -108,5 +121,5 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
 
 def target_of(pack: Pack) -> Target:
     """Read a target pack opened without labels: its training split, or all of it where there is none."""
-    rows = pack.select("train")
-    return Target(pack.faces, rows if len(rows) else np.arange(len(pack)))
+    rows = part(pack, "train")
+    return Target(pack.faces, rows if len(rows) else pack.select())

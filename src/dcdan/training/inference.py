@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dcdan.data.batches import gather
 from dcdan.models.domain_norm import sources_first
 from dcdan.models.network import Network
 from dcdan.models.selection import select
@@ -26,7 +27,9 @@ class Features(NamedTuple):
 
 
 @torch.no_grad()
-def look(network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device, source: bool, bf16: bool) -> Features:
+def look(
+    network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device, source: bool, bf16: bool
+) -> Features:
     """Return logits ``(N, K)`` and features ``(N, width)`` of the rows, normalised as source or target faces."""
     before = network.training
     network.eval()
@@ -48,15 +51,23 @@ def chosen(features: Features, thresholds: Tensor) -> Tensor:
 
 @torch.no_grad()
 def estimate_statistics(network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
-    """Replace the statistics by which target faces are normalised by their mean over ``rows``, in one pass (AdaBN)."""
+    """Replace the statistics by which target faces are normalised by their mean over ``rows``, in one pass (AdaBN).
+
+    The mean is that of batch statistics, weighted by faces. The rows are mixed, since packs may be sorted by class and
+    the variance between classes belongs to a batch's; the last few may fill no batch worth counting.
+    """
+    mixed = np.random.default_rng(0).permutation(rows)
+    seen = 0
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]
     network.train()
     with sources_first(network, 0):
-        for number, start in enumerate(range(0, max(len(rows) - CHUNK // 2, 1), CHUNK)):
+        for start in range(0, max(len(rows) - CHUNK // 2, 1), CHUNK):
+            chunk = mixed[start : start + CHUNK]
+            seen += len(chunk)
             for layer in layers:
-                layer.momentum = 1 / (number + 1)
-            batch = in_colour(to_float(faces[rows[start : start + CHUNK]], device))
+                layer.momentum = len(chunk) / seen
+            batch = in_colour(to_float(gather(faces, chunk), device))
             network(batch.contiguous(memory_format=torch.channels_last))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

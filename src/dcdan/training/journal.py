@@ -13,12 +13,15 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dcdan.durable import write_text
+
 
 class Journal:
     """Writes records and shows progress; a context manager."""
 
     def __init__(self, folder: Path, quiet: bool) -> None:
-        self.file = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self.path = folder / "log.jsonl"
+        self.file = self.path.open("a", encoding="utf-8")
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -61,4 +64,22 @@ class Journal:
 
     def say(self, text: str) -> None:
         """Print one line above the progress bar."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Drop the records of ``stage`` after ``step``, which a resumed run will write again, and half written ones."""
+        self.file.close()
+        kept = [r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)]
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.file = self.path.open("a", encoding="utf-8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a log; a line that a killed run left half written is passed over."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,8 @@ from dcdan.methods.base import Batch, Method
 from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import sources_first
 from dcdan.models.network import Network
-from dcdan.training.checkpoint import load_module, load_optimiser, read_checkpoint, save_checkpoint
+from dcdan.models.semantic import Logits
+from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkpoint, save_checkpoint
 from dcdan.training.domains import Source, Target, in_colour, to_float
 from dcdan.training.inference import chosen, look
 from dcdan.training.journal import Journal
@@ -30,6 +32,7 @@ from dcdan.training.teacher import follow
 Stage = Literal["source", "adaptation"]
 JUDGED = 2000
 LOGGED_EVERY = 20
+NEWEST = "last.safetensors"
 
 
 @dataclass
@@ -55,47 +58,47 @@ class Trainer:
         per_epoch = max(1, -(-self.longest(adapting) // plan.batch))
         steps = round(plan.epochs * per_epoch)
         optimiser = self.optimiser(plan, with_method=adapting)
-        step = self.resume(stage, optimiser)
+        step, sums = self.resume(stage, optimiser)
         orders = [Order(self.source.train, plan.batch, self.settings.seed, self.weights(), salt=int(adapting))]
         faces = [self.source.faces]
         if adapting:
             orders.append(Order(self.target.train, plan.batch, self.settings.seed, salt=2))
             faces.append(self.target.faces)
         bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
-        sums: dict[str, Tensor] = {}
         waited, began, seen = 0.0, time.perf_counter(), 0
         tick = began
-        for step, rows, read in ReadAhead(faces, orders, step, steps):  # noqa: B020
-            waited += time.perf_counter() - tick
-            for group in optimiser.param_groups:
-                group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps)
-            losses = self.losses(stage, step, step / steps, self.source.labels[torch.from_numpy(rows[0])], read)
-            optimiser.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], plan.clip)
-            optimiser.step()
-            if adapting and self.teacher is not None:
-                follow(self.teacher, self.network, self.settings.teacher, step)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, value.new_zeros(())) + value.detach()
-            seen += sum(map(len, rows))
-            done = step + 1
-            if done % LOGGED_EVERY == 0 or done == steps:
-                means = {name: round(float(value) / (1 + step % LOGGED_EVERY), 5) for name, value in sums.items()}
-                refuse_non_finite(means, stage, done)
-                spent = time.perf_counter() - began
-                self.journal.write(
-                    stage, done, **means, lr=optimiser.param_groups[0]["lr"], rate=seen / spent, wait=waited / spent
-                )
-                self.journal.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
-                sums = {}
-            if done % per_epoch == 0 or done == steps:
-                self.judge(stage, done, -(-done // per_epoch))
-            if done % self.settings.checkpoint_every == 0 or done == steps or self.stop():
-                self.save(stage, done, optimiser)
-                if self.stop() and done < steps:
-                    return False
-            tick = time.perf_counter()
+        with closing(iter(ReadAhead(faces, orders, step, steps))) as batches:
+            for step, rows, read in batches:
+                waited += time.perf_counter() - tick
+                for group in optimiser.param_groups:
+                    group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps)
+                losses = self.losses(stage, step, step / steps, self.source.labels[torch.from_numpy(rows[0])], read)
+                optimiser.zero_grad(set_to_none=True)
+                torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], plan.clip)
+                optimiser.step()
+                if adapting and self.teacher is not None:
+                    follow(self.teacher, self.network, self.settings.teacher, step)
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + value.detach()
+                seen += sum(map(len, rows))
+                done = step + 1
+                if done % LOGGED_EVERY == 0 or done == steps:
+                    means = {name: round(float(value) / (1 + step % LOGGED_EVERY), 5) for name, value in sums.items()}
+                    refuse_non_finite(means, stage, done)
+                    spent = time.perf_counter() - began
+                    self.journal.write(
+                        stage, done, **means, lr=optimiser.param_groups[0]["lr"], rate=seen / spent, wait=waited / spent
+                    )
+                    self.journal.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
+                    sums = {}
+                if done % per_epoch == 0 or done == steps:
+                    self.judge(stage, done, -(-done // per_epoch))
+                if done % self.settings.checkpoint_every == 0 or done == steps or self.stop():
+                    self.save(stage, done, optimiser, sums)
+                    if self.stop() and done < steps:
+                        return False
+                tick = time.perf_counter()
         self.journal.progress.remove_task(bar)
         return True
 
@@ -149,13 +152,13 @@ class Trainer:
             return self.method.losses(Batch(labels, source, target_outputs, teacher), progress)
 
     @torch.no_grad()
-    def taught(self, weak: Tensor) -> Tensor:
+    def taught(self, weak: Tensor) -> Logits:
         """Return the teacher's logits on weak views of target faces; without a moving average, the student's own."""
         teacher = self.teacher or self.network
         teacher.eval()
         with sources_first(teacher, 0), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = teacher(weak.contiguous(memory_format=torch.channels_last)).logits
-        return type(logits)(*(head.float() for head in logits))
+        return Logits(*(head.float() for head in logits))
 
     def optimiser(self, plan: StageSettings, with_method: bool) -> torch.optim.Optimizer:
         """Return the optimiser; biases, norms and scalars are not decayed."""
@@ -178,14 +181,13 @@ class Trainer:
     def judge(self, stage: Stage, step: int, epoch: int) -> None:
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
         model = self.teacher if stage == "adaptation" and self.teacher is not None else self.network
-        rows = self.source.validation[:JUDGED]
+        rows = some(self.source.validation)
         found = look(model, self.source.faces, rows, self.device, True, self.bf16)
         thresholds = self.method.thresholds()
         right = chosen(found, thresholds).argmax(1).numpy() == self.source.hard[rows]
         facts = {"epoch": epoch, "source_validation": round(float(right.mean()), 4)}
         if stage == "adaptation":
-            rows = np.random.default_rng(0).permutation(self.target.train)[:JUDGED]
-            seen = look(model, self.target.faces, np.sort(rows), self.device, False, self.bf16)
+            seen = look(model, self.target.faces, some(self.target.train), self.device, False, self.bf16)
             about = signals(chosen(seen, thresholds))
             facts |= {name: round(value, 4) for name, value in about._asdict().items()}
             facts |= {name: round(value, 4) for name, value in self.method.report().items()}
@@ -200,20 +202,27 @@ class Trainer:
         held: dict[str, nn.Module] = {"network": self.network, "method": self.method}
         return held | ({"teacher": self.teacher} if self.teacher is not None else {})
 
-    def save(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
+    def save(
+        self, stage: Stage, step: int, optimiser: torch.optim.Optimizer, sums: Mapping[str, Tensor | float]
+    ) -> None:
         """Write the newest checkpoint."""
-        path = self.folder / "checkpoints" / "last.safetensors"
-        save_checkpoint(path, self.modules(), optimiser, {"stage": stage, "step": step})
+        facts = {"stage": stage, "step": step, "bf16": self.bf16, "sums": {k: float(v) for k, v in sums.items()}}
+        save_checkpoint(self.folder / "checkpoints" / NEWEST, self.modules(), optimiser, facts)
 
-    def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> int:
-        """Load the newest checkpoint of this stage, if there is one; return the step to go on from."""
-        path = self.folder / "checkpoints" / "last.safetensors"
-        if not path.exists():
-            return 0
-        tensors, facts = read_checkpoint(path)
-        if facts["stage"] != stage:
-            return 0
+    def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor | float]]:
+        """Load the newest checkpoint if it is of this stage; return the step to go on from and the sums not logged."""
+        found = newest_checkpoint(self.folder / "checkpoints" / NEWEST)
+        if found is None or found[1]["stage"] != stage:
+            self.journal.rewind(stage, 0)
+            return 0, {}
+        tensors, facts = found
         for name, module in self.modules().items():
             load_module(module, tensors, name)
         load_optimiser(optimiser, tensors)
-        return int(facts["step"])
+        self.journal.rewind(stage, facts["step"])
+        return int(facts["step"]), dict(facts["sums"])
+
+
+def some(rows: np.ndarray) -> np.ndarray:
+    """Return at most :data:`JUDGED` of the rows, ascending, drawn alike each time: packs may be sorted by class."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:JUDGED])

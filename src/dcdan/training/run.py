@@ -5,40 +5,38 @@ from __future__ import annotations
 import json
 import platform
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
-from safetensors.torch import save_file
 
 from dcdan.data.build import pack_for
 from dcdan.data.pack import Pack
 from dcdan.durable import write_text, written
-from dcdan.errors import DcdanError, ModelError, OutputError, PackError
+from dcdan.errors import DcdanError, ModelError, PackError, UsageError
 from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
 from dcdan.models.trunk import load_imagenet
-from dcdan.training.checkpoint import load_module, read_checkpoint, save_checkpoint
+from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
 from dcdan.training.domains import Source, source_of, target_of
+from dcdan.training.facts import commit, described, versions
+from dcdan.training.folder import claim_folder, left_as_found
 from dcdan.training.inference import estimate_statistics
 from dcdan.training.journal import Journal
-from dcdan.training.loop import Trainer
+from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
 from dcdan.training.settings import RunSettings, for_pretrained
 from dcdan.training.teacher import make_teacher
 
 SOURCE_STAGE = "source.safetensors"
-PACKAGES = ("dcdan", "torch", "torchvision", "timm", "numpy", "onnxruntime", "pillow", "opencv-python-headless")
 
 
 class Interrupted(DcdanError):
@@ -58,26 +56,34 @@ def train_run(
 ) -> Path:
     """Adapt from ``source`` to ``target`` (specs) and leave a run folder at ``out``; return it.
 
-    ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is resumed.
+    ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is
+    resumed.
     Raises OutputError when ``out`` holds anything else, and DataError, PackError, ModelError or TrainingError.
     """
-    config = {"source": source, "target": target, "start": str(start) if start else "", **settings.model_dump(mode="json")}
-    config_text = tomli_w.dumps(config)
-    claim_folder(out, config_text)
-    source_pack = pack_for(source, settings.size, settings.align)
-    target_pack = pack_for(target, settings.size, settings.align, labelled=False)
-    check_size(source_pack, settings.size)
-    check_size(target_pack, settings.size)
-    method_settings = settings.method_settings()
-    domain = source_of(source_pack, target_pack.classes, method_settings.classification.soft_votes)
-    write_text(out / "config.toml", config_text)
-    (out / "checkpoints").mkdir(exist_ok=True)
+    data = {"source": source, "target": target, "start": str(start) if start else ""}
+    config_text = tomli_w.dumps({"data": data, **settings.whole()})
+    if claim_folder(out, config_text):
+        return out
+    with left_as_found(out):
+        check_start(start)
+        source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
+        target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
+        check_size(source_pack, settings.size)
+        check_size(target_pack, settings.size)
+        soft_votes = settings.method_settings().classification.soft_votes
+        domain = source_of(source_pack, target_pack.classes, soft_votes)
     began = time.time()
-    with Journal(out, quiet) as journal, stoppable() as stop:
-        trainer = make_trainer(settings, domain, target_pack, out, journal, start)
-        trainer.stop = stop.is_set
+    with ExitStack() as stack:
+        with left_as_found(out):
+            write_text(out / "config.toml", config_text)
+            (out / "checkpoints").mkdir(exist_ok=True)
+            journal = stack.enter_context(Journal(out, quiet))
+            trainer = make_trainer(settings, domain, target_pack, out, journal, start)
+            source_stage_done = take_source_stage(trainer, start)
+        trainer.stop = stack.enter_context(stoppable()).is_set
         settings = trainer.settings
-        run_source_stage(trainer, start)
+        if not source_stage_done:
+            run_source_stage(trainer)
         if find_method(settings.method).sees_target:
             if trainer.method.uses_teacher and settings.teacher:
                 trainer.teacher = make_teacher(trainer.network)
@@ -88,12 +94,16 @@ def train_run(
         facts = {
             "dcdan_schema": 1,
             "command": command,
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.whole(),
             "source": described(source_pack, domain),
             "target": described(target_pack, None),
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": versions(),
             "commit": commit(),
-            "machine": {"processor": platform.machine(), "threads": torch.get_num_threads(), "device": str(trainer.device)},
+            "machine": {
+                "processor": platform.machine(),
+                "threads": torch.get_num_threads(),
+                "device": str(trainer.device),
+            },
             "precision": "bf16" if trainer.bf16 else "fp32",
             "seconds": round(time.time() - began, 1),
         }
@@ -101,18 +111,15 @@ def train_run(
     return out
 
 
-def claim_folder(out: Path, config_text: str) -> None:
-    """Make the run's folder, or accept one that holds the same run unfinished; refuse every other."""
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            config = out / "config.toml"
-            same = config.is_file() and config.read_text(encoding="utf-8") == config_text
-            if not same or (out / "model.json").exists():
-                what = "a finished run" if same else "something else"
-                raise OutputError(f"'{out}' exists and holds {what}; choose another --out or remove it.")
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The run folder '{out}' cannot be made: {error.strerror or error}.") from error
+def check_start(start: Path | None) -> None:
+    """Raise ModelError when there is no source stage to start from."""
+    if start is not None and not source_stage_of(start).is_file():
+        raise ModelError(f"'{start}' has no source stage to start from (checkpoints/{SOURCE_STAGE}).")
+
+
+def source_stage_of(start: Path) -> Path:
+    """Return the file of the source stage of a run, or the file itself."""
+    return start / "checkpoints" / SOURCE_STAGE if start.is_dir() else start
 
 
 def check_size(pack: Pack, size: int) -> None:
@@ -130,7 +137,10 @@ def make_trainer(
     """Build network and method on the device, and choose the precision."""
     device = pick_device(settings.device)
     torch.manual_seed(settings.seed)
-    network = Network(settings.network, len(source.classes), settings.size)
+    try:
+        network = Network(settings.network, len(source.classes), settings.size)
+    except ValueError as error:
+        raise UsageError(f"There is no network of these settings: {error}") from error
     if settings.pretrained == "auto" and start is None and load_imagenet(network.trunk):
         settings = for_pretrained(settings)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -140,33 +150,45 @@ def make_trainer(
         fuse(True)
     kind = find_method(settings.method)
     method: Method = kind(settings.method_settings(), settings.network.width, source.counts).to(device)
-    bf16, why = choose_bf16(network, settings.precision, settings.size, settings.source.batch, device)
+    wanted = earlier_precision(out) or settings.precision
+    bf16, why = choose_bf16(network, wanted, settings.size, settings.source.batch, device)
     journal.write("precision", 0, chosen=why)
     journal.say(f"{settings.network.trunk} on {device}, {why}")
     return Trainer(settings, network, method, None, source, target_of(target_pack), device, bf16, out, journal)
 
 
-def run_source_stage(trainer: Trainer, start: Path | None) -> None:
-    """Train on the source, or take over the source stage of the run at ``start`` or of this folder."""
-    folder = trainer.folder / "checkpoints"
-    done = folder / SOURCE_STAGE
+def earlier_precision(out: Path) -> str:
+    """Return the precision that an interrupted run of this folder had, so that it goes on in the same; else ''."""
+    found = newest_checkpoint(out / "checkpoints" / NEWEST)
+    if found is None:
+        return ""
+    return "bf16" if found[1]["bf16"] else "fp32"
+
+
+def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
+    """Take over the source stage of this folder or else of the run at ``start``; return whether there is one."""
+    done = source_stage_of(trainer.folder)
     if start is not None and not done.exists():
-        done = start / "checkpoints" / SOURCE_STAGE if start.is_dir() else start
-        if not done.is_file():
-            raise ModelError(f"'{start}' has no source stage to start from (checkpoints/{SOURCE_STAGE}).")
-    if done.exists():
-        tensors, facts = read_checkpoint(done)
-        if facts["classes"] != list(trainer.source.classes):
-            raise ModelError(
-                f"The source stage in '{done}' knows {', '.join(facts['classes'])}; "
-                f"this pair of data sets has {', '.join(trainer.source.classes)}."
-            )
-        load_module(trainer.network, tensors, "network")
-        trainer.journal.say(f"source stage taken from {done}")
-        return
+        done = source_stage_of(start)
+    if not done.exists():
+        return False
+    tensors, facts = read_checkpoint(done)
+    if facts["classes"] != list(trainer.source.classes):
+        raise ModelError(
+            f"The source stage in '{done}' knows {', '.join(facts['classes'])}; "
+            f"this pair of data sets has {', '.join(trainer.source.classes)}."
+        )
+    load_module(trainer.network, tensors, "network")
+    trainer.journal.say(f"source stage taken from {done}")
+    return True
+
+
+def run_source_stage(trainer: Trainer) -> None:
+    """Train on the source, and keep the result for this run and for others that start from it."""
     finish_or_stop(trainer.train("source"), trainer.folder)
     start_target_from_source(trainer.network)
-    save_checkpoint(done, {"network": trainer.network}, None, {"classes": list(trainer.source.classes)})
+    facts = {"classes": list(trainer.source.classes)}
+    save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
 
 
 def finish_or_stop(finished: bool, out: Path) -> None:
@@ -195,39 +217,9 @@ def write_model(out: Path, trainer: Trainer, model: Network, facts: dict[str, An
     model = model.float().cpu().eval()
     thresholds = trainer.method.thresholds().cpu()
     with written(out / "model.safetensors") as beside:
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
+        save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
     with written(out / "model.onnx") as beside:
         export_onnx(Deployed(model, thresholds), trainer.settings.size, beside)
     write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
     description = model_description(out, trainer.settings, trainer.source.classes, thresholds.tolist(), facts)
     write_text(out / "model.json", json.dumps(description, indent=1) + "\n")
-
-
-def described(pack: Pack, source: Source | None) -> dict[str, Any]:
-    """Return what run.json says of a domain."""
-    facts: dict[str, Any] = {
-        "spec": pack.info.spec,
-        "faces": len(pack),
-        "splits": {name: count for name, count in pack.info.counts.splits.items()},
-        "licence": pack.info.licence,
-        "sha256": pack.info.sha256,
-        "split_rule": pack.info.split_rule,
-        "alignment": pack.info.alignment,
-    }
-    if source is not None:
-        facts |= {
-            "train": len(source.train),
-            "validation": len(source.validation),
-            "left_out": source.left_out,
-            "per_class": dict(zip(source.classes, source.counts.int().tolist(), strict=True)),
-        }
-    return facts
-
-
-def commit() -> str:
-    """Return the commit of the code when it runs from a checkout, else an empty string."""
-    here = Path(__file__).parent
-    found = subprocess.run(
-        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip()

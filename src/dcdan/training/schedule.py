@@ -11,8 +11,8 @@ START = 0.1
 def learning_rate(schedule: str, progress: float) -> float:
     """Return the factor in [0, 1] on the highest learning rate at ``progress`` in [0, 1].
 
-    ``one-cycle`` (Smith, 2018): cosine rise from a tenth over the first quarter, cosine fall to 0. ``cosine``: the fall alone,
-    after a short rise over the first fiftieth.
+    ``one-cycle`` (Smith, 2018): cosine rise from a tenth over the first quarter, cosine fall to 0. ``cosine``: the fall
+    alone, after a short rise over the first fiftieth.
     """
     rise = RISE if schedule == "one-cycle" else 0.02
     if progress < rise:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dcdan.data.augment import AugmentSettings
 from dcdan.errors import UsageError, nearest
-from dcdan.methods.base import find_method
+from dcdan.methods.base import MethodSettings, find_method
 from dcdan.methods.dcdan import PRESETS
 from dcdan.models.network import NetworkSettings
+
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 class StageSettings(BaseModel):
     """Optimisation of one stage."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(ge=0)
     """Passes over the larger of the domains in use; fractions are allowed."""
@@ -39,10 +42,29 @@ class StageSettings(BaseModel):
     """Largest norm of the gradient."""
 
 
+class SourceStage(StageSettings):
+    """The source stage, by default for a trunk that starts at random."""
+
+    epochs: float = Field(12, ge=0)
+    lr: float = Field(0.08, gt=0)
+
+
+class AdaptationStage(StageSettings):
+    """The adaptation."""
+
+    epochs: float = Field(4, ge=0)
+    lr: float = Field(0.01, gt=0)
+    schedule: Literal["one-cycle", "cosine"] = "cosine"
+
+
+PAPER_OVERRIDES: dict[str, Any] = {"teacher": 0.0, "final": "student"}
+"""What the paper preset changes outside the method's own settings: no moving average."""
+
+
 class RunSettings(BaseModel):
     """Everything that decides a run, but for the data's own specs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: str = "dcdan"
     """A registered method."""
@@ -68,21 +90,29 @@ class RunSettings(BaseModel):
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     network: NetworkSettings = NetworkSettings()
-    source: StageSettings = StageSettings(epochs=12, lr=0.08)
-    adaptation: StageSettings = StageSettings(epochs=4, lr=0.01, schedule="cosine")
+    source: SourceStage = SourceStage()
+    adaptation: AdaptationStage = AdaptationStage()
     augment: AugmentSettings = AugmentSettings()
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method, checked by the method itself."""
 
-    def method_settings(self) -> BaseModel:
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") == "paper":
+            return {**PAPER_OVERRIDES, **values}
+        return values
+
+    def method_settings(self) -> MethodSettings:
         """Return the method's settings, its preset applied below what is said explicitly."""
         kind = find_method(self.method).Settings
         preset = PRESETS[self.preset] if self.method == "dcdan" else {}
         return check(kind, {**preset, **self.options}, "options.")
 
+    def whole(self) -> dict[str, Any]:
+        """Return all settings as JSON-able values, the method's with their defaults and preset filled in."""
+        return {**self.model_dump(mode="json"), "options": self.method_settings().model_dump(mode="json")}
 
-PAPER_OVERRIDES: dict[str, Any] = {"teacher": 0.0, "final": "student"}
-"""What the paper preset changes outside the method's own settings: no moving average."""
 
 PRETRAINED_STAGES: dict[str, dict[str, Any]] = {
     "source": {"lr": 0.01, "head_ratio": 10.0, "schedule": "cosine"},
@@ -91,8 +121,8 @@ PRETRAINED_STAGES: dict[str, dict[str, Any]] = {
 """Stages of a pre-trained trunk, where the user says nothing else."""
 
 
-def check(kind: type[BaseModel], values: Mapping[str, Any], prefix: str = "") -> BaseModel:
-    """Validate ``values``; a wrong key or value becomes one sentence with its name, what is allowed, and the nearest."""
+def check(kind: type[Checked], values: Mapping[str, Any], prefix: str = "") -> Checked:
+    """Validate ``values``; a wrong key or value becomes one sentence: name, what is allowed, nearest spelling."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -104,7 +134,10 @@ def check(kind: type[BaseModel], values: Mapping[str, Any], prefix: str = "") ->
             raise UsageError(
                 f"There is no setting '{name}'.{nearest(where[-1], allowed)} Known: {', '.join(allowed)}."
             ) from error
-        raise UsageError(f"The setting '{name}' cannot be {first.get('input')!r}: {first['msg']}.") from error
+        given = first.get("input")
+        choices = re.findall("'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
+        near = nearest(given, choices) if isinstance(given, str) else ""
+        raise UsageError(f"The setting '{name}' cannot be {given!r}: {first['msg']}.{near}") from error
 
 
 def fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:
@@ -125,45 +158,43 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set the value that ``path`` leads to in a nested dictionary, in place."""
+    *parents, last = path
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"The setting '{'.'.join(path)}' lies under '{parent}', which holds a single value.")
+    values[last] = value
+
+
 def assign(values: dict[str, Any], assignments: list[str]) -> None:
     """Apply ``a.b=value`` assignments to a nested dictionary in place."""
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"'{text}' is no setting: write --set key=value, for example --set source.lr=0.05.")
-        place = values
-        *parents, last = key.strip().split(".")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise UsageError(f"The setting '{key}' lies under '{parent}', which holds a single value.")
-        place[last] = parse_value(value.strip())
+        put(values, key.strip().split("."), parse_value(value.strip()))
 
 
 def read_settings(file: Path | None, assignments: list[str], **given: Any) -> RunSettings:
-    """Return the settings of a TOML file, below those given by name, below ``key=value`` assignments."""
+    """Return the settings of a TOML file, below those given by name, below ``key=value`` assignments.
+
+    Names lead into tables by two underscores (``source__lr``); None is not said. The file may be the ``config.toml`` of
+    a run, whose table ``data`` is passed over.
+    """
     values: dict[str, Any] = {}
     if file is not None:
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"The settings file '{file}' cannot be read: {error}.") from error
+        values.pop("data", None)
     for key, value in given.items():
         if value is not None:
-            assign(values, [])
-            place = values
-            *parents, last = key.split("__")
-            for parent in parents:
-                place = place.setdefault(parent, {})
-            place[last] = value
+            put(values, key.split("__"), value)
     assign(values, assignments)
-    if values.get("preset") == "paper":
-        values = {**PAPER_OVERRIDES, **values}
-    for stage, default in (("source", {"epochs": 12, "lr": 0.08}), ("adaptation", {"epochs": 4, "lr": 0.01, "schedule": "cosine"})):
-        if isinstance(values.get(stage), dict):
-            values[stage] = {**default, **values[stage]}
     settings = check(RunSettings, values)
-    assert isinstance(settings, RunSettings)
     settings.method_settings()
     return settings
 

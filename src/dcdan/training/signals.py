@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -49,7 +50,7 @@ def refuse_collapse(found: Signals, epoch: int) -> None:
 
 def refuse_non_finite(losses: dict[str, float], stage: str, step: int) -> None:
     """Raise TrainingError when a loss is not a number or infinite, and name it."""
-    bad = [name for name, value in losses.items() if not value == value or value in (float("inf"), float("-inf"))]
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if bad:
         raise TrainingError(
             f"The loss '{bad[0]}' is no longer a number at step {step} of the {stage} stage; lower {stage}.lr "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def make_teacher(student: nn.Module) -> nn.Module:
+
+def make_teacher(student: Module) -> Module:
     """Return a copy of the student in evaluation mode, without gradients."""
     teacher = copy.deepcopy(student)
     teacher.requires_grad_(False)

@@ -70,7 +70,7 @@ def draw_face(
 
 def _exposure(person: Identity) -> float:
     """Return the gain of a studio picture: half-way towards an equal brightness of every skin."""
-    return float((_SITTER / np.dot(person.skin, (0.299, 0.587, 0.114))) ** 0.5)
+    return min(1.45, float((_SITTER / np.dot(person.skin, (0.299, 0.587, 0.114))) ** 0.5))
 
 
 def _plain(rng: np.random.Generator, side: int, person: Identity) -> Image:

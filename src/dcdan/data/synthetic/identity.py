@@ -34,7 +34,6 @@ _CLOTHES: tuple[Colour, ...] = (
     (58, 58, 62),
     (168, 126, 70),
 )
-HAIR_STYLES = ("short", "crop", "fringe", "parted", "curly", "long", "bob", "tied", "scarf", "bald")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 

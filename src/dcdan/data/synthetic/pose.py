@@ -60,6 +60,3 @@ class Pose:
         ends = np.cumsum(sizes).tolist()
         parts = {name: moved[start:end] for name, start, end in zip(names, [0, *ends], ends, strict=False)}
         return geometry.moved(parts, moved[ends[-1] :])
-
-
-FRONTAL = Pose()

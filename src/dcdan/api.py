@@ -1,0 +1,71 @@
+"""The package's two long jobs from Python: adapt to a target, and evaluate where labels exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dcdan.data.build import pack_for
+from dcdan.durable import atomic_text
+from dcdan.errors import UsageError
+from dcdan.evaluation.evaluate import evaluate
+from dcdan.evaluation.run_report import write_run_report
+from dcdan.recognition.packed import predict_pack
+from dcdan.recognition.predict import csv_sink
+from dcdan.recognition.recogniser import Recogniser, load
+from dcdan.training.run import train_run
+from dcdan.training.settings import RunSettings, read_settings
+
+__all__ = ["adapt", "evaluate"]
+
+
+def adapt(
+    source: str | Path,
+    target: str | Path,
+    out: str | Path,
+    *,
+    settings: RunSettings | None = None,
+    start: str | Path | None = None,
+    quiet: bool = True,
+    command: str = "dcdan.adapt(...)",
+    **values: Any,
+) -> Recogniser:
+    """Learn from labelled source faces and unlabelled target faces; return the recogniser that comes of it.
+
+    Args:
+        source: a labelled pack, spec (``reader:path?option=value``) or folder with one sub-folder per expression.
+        target: a pack, spec or plain folder of pictures. Its labels, where it has any, are never read.
+        out: the run folder; one that holds the same run unfinished is resumed.
+        settings: all settings of the run; or give single ones as ``values``, for example ``method="dann"``,
+            ``size=64``, ``adaptation={"epochs": 5}``, or ``source__lr=0.05``, where two underscores lead into a table.
+        start: a finished run whose source stage is taken over.
+        quiet: no progress on stderr.
+
+    Raises:
+        UsageError, DataError, PackError, ModelError, OutputError, TrainingError: each with one sentence.
+    """
+    if settings is not None and values:
+        raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
+    chosen = settings or read_settings(None, [], **flat(values))
+    folder = Path(out)
+    train_run(str(source), str(target), folder, chosen, Path(start) if start else None, quiet, command)
+    pack = pack_for(str(target), chosen.size, chosen.align, labelled=False, progress=not quiet)
+    recogniser = load(folder)
+    with atomic_text(folder / "predictions.csv", newline="") as file:
+        sink = csv_sink(file, recogniser.classes)
+        for result in predict_pack(recogniser, pack):
+            sink(result)
+    write_run_report(folder, pack)
+    return recogniser
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings, keys joined by two underscores: ``{"source": {"lr": 1}}`` -> ``{"source__lr": 1}``."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}__")
+        else:
+            out[prefix + key] = value
+    return out

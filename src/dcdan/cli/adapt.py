@@ -1,0 +1,62 @@
+"""`dcdan adapt`: from labelled source faces and unlabelled target faces to a model and its predictions."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def adapt(
+    source: Annotated[
+        str, typer.Option("--source", "-s", metavar="SPEC", help="Labelled faces: pack, spec or folder.")
+    ],
+    target: Annotated[str, typer.Option("--target", "-t", metavar="SPEC", help="Faces without labels.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to make, or to resume.")],
+    method: Annotated[
+        str | None, typer.Option(help="dcdan (default), source_only, adabn or dann.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Of dcdan: default or paper.", show_default=False)] = None,
+    trunk: Annotated[
+        str | None, typer.Option(help="Any timm model, for example resnet50.", show_default="mobilenetv2_100")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Face side in pixels.", show_default="112")] = None,
+    seed: Annotated[int | None, typer.Option(show_default="0")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes of the adaptation (--set source.epochs=N: of the source stage).")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Take over the source stage of this finished run.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, for example source.lr=0.05.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Adapt a recogniser to faces without labels.
+
+    The run folder explains itself: config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx,
+    model.json, predictions.csv and report.html. The same command again resumes a run that was stopped.
+    """
+    from dcdan.api import adapt as run
+    from dcdan.training.settings import read_settings
+
+    chosen = read_settings(
+        config,
+        settings or [],
+        method=method,
+        preset=preset,
+        size=size,
+        seed=seed,
+        network__trunk=trunk,
+        adaptation__epochs=epochs,
+    )
+    command = shlex.join(["dcdan", *sys.argv[1:]])
+    run(source, target, out, settings=chosen, start=start, quiet=quiet, command=command)
+    if not quiet:
+        typer.echo(f"Done: {out / 'report.html'}", err=True)
+        typer.echo(f"Next: dcdan predict PATH... --model {out}", err=True)

@@ -1,0 +1,109 @@
+"""Contact sheets: faces with what a model says of them, as one PNG that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
+
+PAPER, INK, FAINT = (255, 255, 255), (32, 38, 46), (95, 107, 118)
+RIGHT, WRONG = (34, 120, 66), (190, 45, 60)
+_GAP, _LINE = 10, 18
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line below a face; ``right`` puts a tick or a cross before it, None (no label is known) neither."""
+
+    text: str
+    right: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A face ``(S, S, 3)`` RGB or ``(S, S)`` grey, uint8, and the lines below it."""
+
+    face: np.ndarray
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells under a heading; as many lines of faces as they need."""
+
+    heading: str
+    cells: tuple[Cell, ...]
+
+
+def sheet_png(rows: Sequence[Row], *, columns: int, side: int = 120) -> bytes:
+    """Draw rows of faces, ``columns`` side by side, each ``side`` pixels wide.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Raises:
+        ValueError: when there is no face to draw.
+    """
+    from PIL import Image
+
+    if not any(row.cells for row in rows):
+        raise ValueError("no face to draw")
+    drawn = [_row(row, columns, side) for row in rows if row.cells]
+    height = sum(picture.height for picture in drawn)
+    sheet = Image.new("RGB", (drawn[0].width, height), PAPER)
+    top = 0
+    for picture in drawn:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    buffer = BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _row(row: Row, columns: int, side: int) -> Image:
+    from PIL import Image, ImageDraw
+
+    lines = -(-len(row.cells) // columns)
+    pitch = side + max(len(cell.marks) for cell in row.cells) * _LINE + _GAP
+    head = 30 if row.heading else 0
+    picture = Image.new("RGB", (columns * (side + _GAP) + _GAP, head + lines * pitch + _GAP), PAPER)
+    draw = ImageDraw.Draw(picture)
+    if row.heading:
+        draw.text((_GAP, head - 7), row.heading, INK, _font(16, bold=True), anchor="ls")
+    for place, cell in enumerate(row.cells):
+        left = _GAP + place % columns * (side + _GAP)
+        top = head + place // columns * pitch
+        face = Image.fromarray(cell.face).convert("RGB")
+        picture.paste(face.resize((side, side), Image.Resampling.LANCZOS), (left, top))
+        for number, mark in enumerate(cell.marks):
+            _mark(draw, mark, left, top + side + 2 + number * _LINE, side)
+    return picture
+
+
+def _mark(draw: ImageDraw, mark: Mark, left: int, top: int, width: int) -> None:
+    """Write a line, smaller where it would not fit."""
+    sign = "" if mark.right is None else ("✓ " if mark.right else "✗ ")
+    colour = FAINT if mark.right is None else (RIGHT if mark.right else WRONG)
+    text = sign + mark.text
+    size = next((size for size in range(13, 8, -1) if _font(size).getlength(text) <= width), 8)
+    draw.text((left, top + _LINE - 4), text, colour if sign else INK, _font(size), anchor="ls")
+
+
+@cache
+def _font(size: int, bold: bool = False) -> FreeTypeFont:
+    import matplotlib
+    from PIL import ImageFont
+
+    # matplotlib brings a font with ticks and crosses; Pillow's own has neither.
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

@@ -1,0 +1,49 @@
+"""What the source stage of a run would have said of the target: the model before the adaptation."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+CHECKPOINT = Path("checkpoints") / "source.safetensors"
+
+
+def source_stage_of(run: Path) -> Path | None:
+    """Return the checkpoint of a run's source stage, its own or the one that it started from; None when it is gone."""
+    own = run / CHECKPOINT
+    if own.is_file():
+        return own
+    config = run / "config.toml"
+    start = tomllib.loads(config.read_text(encoding="utf-8")).get("start", "") if config.is_file() else ""
+    if not start:
+        return None
+    given = Path(start) / CHECKPOINT if Path(start).is_dir() else Path(start)
+    return given if given.is_file() else None
+
+
+def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
+    """Return the source stage's probabilities ``(N, K)`` of target faces, or None when its checkpoint is gone.
+
+    ``faces`` are ``(N, S, S, 3)`` RGB or ``(N, S, S)`` grey, uint8, of the run's size; they are normalised by the
+    source's statistics, as by a user who adapts nothing.
+    """
+    checkpoint = source_stage_of(run)
+    if checkpoint is None or not len(faces):
+        return None
+    import torch
+
+    from dcdan.models.network import Network
+    from dcdan.training.checkpoint import load_module, read_checkpoint
+    from dcdan.training.inference import chosen, look
+    from dcdan.training.settings import RunSettings
+
+    tensors, facts = read_checkpoint(checkpoint)
+    settings = RunSettings.model_validate(json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"])
+    classes = len(facts["classes"])
+    network = Network(settings.network, classes, settings.size)
+    load_module(network, tensors, "network")
+    found = look(network, faces, np.arange(len(faces)), torch.device("cpu"), source=True, bf16=False)
+    return np.asarray(chosen(found, torch.zeros(classes)).numpy())

@@ -1,0 +1,40 @@
+"""The run folder: claimed before anything is done, and left as it was found when nothing can be done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dcdan.errors import OutputError
+
+
+def claim_folder(out: Path, config_text: str) -> bool:
+    """Make the run's folder, or accept one that holds the same run; return whether that one has been trained already.
+
+    Raises OutputError when the folder holds anything else, or the same run complete with its report.
+    """
+    config = out / "config.toml"
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            same = config.is_file() and config.read_text(encoding="utf-8") == config_text
+            if not same or (out / "report.html").exists():
+                what = "this very run, finished" if same else "something else"
+                raise OutputError(f"'{out}' exists and holds {what}; choose another --out or remove it.")
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The run folder '{out}' cannot be made: {error.strerror or error}.") from error
+    return (out / "model.json").exists()
+
+
+@contextmanager
+def left_as_found(out: Path) -> Iterator[None]:
+    """When the block fails, remove the folder ``out`` if it was empty before, so that it can be named again."""
+    fresh = not any(out.iterdir())
+    try:
+        yield
+    except BaseException:
+        if fresh:
+            shutil.rmtree(out, ignore_errors=True)
+        raise

@@ -1,0 +1,75 @@
+"""The exported graph answers as the network does, at any batch size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from dcdan.models.deploy import OUTPUTS, Deployed, export_onnx
+from dcdan.models.network import Network, NetworkSettings
+from dcdan.models.selection import select
+
+
+def lively(trunk: str, size: int, groups: int, width: int) -> Deployed:
+    """Return a network whose heads are far enough from even that all three ways of deciding occur."""
+    torch.manual_seed(0)
+    network = Network(NetworkSettings(trunk=trunk, width=width, groups=groups), 7, size)
+    network.train()
+    with torch.no_grad():
+        for _ in range(4):
+            network(torch.rand(8, 3, size, size))
+        for head in (network.semantic.fused, network.semantic.of_global, network.semantic.of_local):
+            head.weight.mul_(12)
+        with torch.no_grad():
+            network.attention.activation.alpha.fill_(0.05)
+    return Deployed(network.eval(), torch.linspace(0.3, 0.7, 7), 1.3)
+
+
+def check(deployed: Deployed, size: int, path: Path) -> set[int]:
+    """Export, compare at several batch sizes, and return which heads decided."""
+    export_onnx(deployed, size, path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == ["faces"]
+    assert tuple(output.name for output in session.get_outputs()) == OUTPUTS
+    assert [path.name] == [beside.name for beside in path.parent.iterdir()]
+    generator = np.random.default_rng(0)
+    deciders: set[int] = set()
+    for batch in (1, 2, 7, 31):
+        coarse = generator.integers(0, 256, (batch, 4, 4, 3), dtype=np.uint8)
+        faces = coarse.repeat(size // 4, 1).repeat(size // 4, 2)
+        with torch.no_grad():
+            wanted = deployed(torch.from_numpy(faces))
+        found = session.run(None, {"faces": faces})
+        for name, one, other in zip(OUTPUTS, found, wanted, strict=True):
+            assert one.dtype == other.numpy().dtype, name
+            np.testing.assert_allclose(one, other.numpy(), rtol=1e-3, atol=1e-4, err_msg=f"{name} at batch {batch}")
+        deciders |= set(found[3].tolist())
+    return deciders
+
+
+def test_deployed_network_normalises_and_chooses() -> None:
+    deployed = lively("test_resnet", 32, 4, 32)
+    faces = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        found = deployed(faces)
+        outputs = deployed.network(faces.permute(0, 3, 1, 2).float() / 255)
+    choice = select(outputs.logits, deployed.thresholds, 1.3)
+    for one, other in zip(found, (*choice, outputs.region_weights), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_graph_equals_mobilenet(tmp_path: Path) -> None:
+    assert check(lively("mobilenetv2_100", 64, 8, 64), 64, tmp_path / "model.onnx") == {0, 1, 2}
+
+
+def test_graph_equals_a_network_with_several_windows(tmp_path: Path) -> None:
+    check(lively("test_resnet", 128, 4, 32), 128, tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_graph_equals_resnet50(tmp_path: Path) -> None:
+    check(lively("resnet50", 64, 8, 64), 64, tmp_path / "model.onnx")

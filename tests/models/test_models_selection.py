@@ -1,0 +1,82 @@
+"""The semantic heads, and the choice of prediction against a loop over faces."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from dcdan.models.selection import DECIDERS, select
+from dcdan.models.semantic import Logits, SemanticModule
+
+
+def softmax(row: list[float], temperature: float) -> list[float]:
+    """Softmax in plain Python."""
+    powers = [math.exp(value / temperature) for value in row]
+    return [power / sum(powers) for power in powers]
+
+
+def naive(heads: list[list[float]], thresholds: list[float], temperature: float) -> tuple[list[float], int, str]:
+    """Probabilities, class and deciding head of one face, as the documentation says it."""
+    rows = [softmax(head, temperature) for head in heads]
+    for name, row in zip(("fused", "global"), rows, strict=False):
+        best = max(range(len(row)), key=row.__getitem__)
+        if row[best] >= thresholds[best]:
+            return row, best, name
+    kept = [[p if p >= t else 0.0 for p, t in zip(row, thresholds, strict=True)] for row in rows]
+    summed = [sum(column) for column in zip(*kept, strict=True)]
+    if sum(summed) == 0:
+        summed = [sum(column) for column in zip(*rows, strict=True)]
+    total = sum(summed)
+    return [value / total for value in summed], max(range(len(summed)), key=summed.__getitem__), "sum"
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
+@pytest.mark.parametrize("level", [0.0, 0.3, 0.6, 0.95])
+def test_choice_equals_a_loop_over_faces(level: float, temperature: float) -> None:
+    generator = torch.Generator().manual_seed(int(10 * level))
+    thresholds = (level + 0.1 * torch.rand(7, generator=generator)).clamp_max(1) if level else torch.zeros(7)
+    logits = Logits(*(2 * torch.randn(3, 80, 7, generator=generator).double()))
+    found = select(logits, thresholds.double(), temperature)
+    decided = []
+    for face in range(80):
+        heads = [head[face].tolist() for head in logits]
+        probabilities, expression, by = naive(heads, thresholds.double().tolist(), temperature)
+        decided.append(by)
+        assert found.probabilities[face].tolist() == pytest.approx(probabilities, abs=1e-9)
+        assert found.expression[face].item() == expression
+        assert found.confidence[face].item() == pytest.approx(probabilities[expression])
+        assert DECIDERS[found.decided_by[face]] == by
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(80, dtype=torch.float64))
+    if level == 0.6 and temperature == 1:
+        assert set(decided) == set(DECIDERS)
+
+
+def test_nothing_above_its_threshold_leaves_the_plain_mean() -> None:
+    logits = Logits(*torch.randn(3, 4, 5))
+    found = select(logits, torch.ones(5))
+    assert found.decided_by.tolist() == [2, 2, 2, 2]
+    torch.testing.assert_close(found.probabilities, torch.stack([head.softmax(1) for head in logits]).mean(0))
+
+
+def test_thresholds_of_nought_let_the_fused_head_decide() -> None:
+    logits = Logits(*torch.randn(3, 4, 5))
+    found = select(logits, torch.zeros(5))
+    assert found.decided_by.sum() == 0
+    torch.testing.assert_close(found.probabilities, logits.fused.softmax(1))
+
+
+def test_a_confidence_just_at_the_threshold_counts() -> None:
+    even = torch.zeros(1, 4, dtype=torch.float64)
+    assert select(Logits(even, even, even), torch.full((4,), 0.25, dtype=torch.float64)).decided_by.item() == 0
+
+
+def test_heads_see_the_sum_the_global_and_the_local_features() -> None:
+    torch.manual_seed(0)
+    heads = SemanticModule(6, 4)
+    g, f = torch.randn(3, 6), torch.randn(3, 6)
+    found = heads(g, f)
+    for logits, layer, seen in zip(found, (heads.fused, heads.of_global, heads.of_local), (g + f, g, f), strict=True):
+        torch.testing.assert_close(logits, seen @ layer.weight.T + layer.bias)
+    assert len({id(layer) for layer in (heads.fused, heads.of_global, heads.of_local)}) == 3
