@@ -14,7 +14,7 @@ from dcdan.methods.base import Batch
 from dcdan.methods.classification import ClassificationSettings, classification_loss
 from dcdan.methods.dann import DANN
 from dcdan.methods.dcdan import DCDAN, PRESETS, DCDANSettings
-from dcdan.methods.pseudo_labels import aligned_to_prior
+from dcdan.methods.pseudo_labels import DynamicThresholds, aligned_to_prior
 from dcdan.models.network import Outputs
 from dcdan.models.semantic import Logits
 
@@ -132,6 +132,32 @@ def test_priors() -> None:
         method = made(prior=name)
         method.dynamic.seen.copy_(seen)
         torch.testing.assert_close(method.with_prior(rows), aligned_to_prior(rows, seen, prior), msg=name)
+
+
+def test_a_prior_moves_the_labels() -> None:
+    method, seen = made(prior="uniform", pseudo_labels="all", ramp=0), batch()
+    assert seen.target is not None
+    assert seen.teacher is not None
+    method.dynamic.momentum = 1.0
+    method.dynamic.seen.copy_(torch.tensor([0.96, 0.01, 0.01, 0.01, 0.01]))
+    rows = seen.teacher.fused.softmax(1)
+    labels = (rows / method.dynamic.seen).argmax(1)
+    assert not torch.equal(labels, rows.argmax(1))
+    losses = [
+        w * torch.nn.functional.cross_entropy(h, labels) for w, h in zip((1, 0.5, 0.5), seen.target.logits, strict=True)
+    ]
+    assert method.losses(seen, 0.5)["pl"].item() == pytest.approx(sum(losses).item() / 2, rel=1e-5)
+
+
+def test_thresholds_learn_from_the_source_and_the_teacher() -> None:
+    method, seen = made(), batch()
+    assert seen.teacher is not None
+    expected = DynamicThresholds(CLASSES, 0.9, floor=0.4)
+    for _ in range(3):
+        method.losses(seen, 0.5)
+        expected.update(seen.source.logits.fused.softmax(1), seen.teacher.fused.softmax(1))
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(method.dynamic.state_dict()[name], value, msg=name)
 
 
 def test_teacher_gets_no_gradient_and_the_student_does() -> None:

@@ -137,6 +137,12 @@ def test_layer_keeps_the_precision_and_layout_it_is_given() -> None:
     assert layer.mu.grad.dtype == torch.float32
 
 
+def test_gradient_has_the_layout_of_the_input() -> None:
+    x = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    parameters = (torch.tensor(1.7), torch.tensor(-0.2), torch.tensor(0.0))
+    assert afc_backward(torch.randn(2, 3, 4, 4), x, *parameters)[0].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_all_three_parameters_learn_towards_another_afc() -> None:
     torch.manual_seed(0)
     x = 3 * torch.randn(512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -14,18 +15,19 @@ from dcdan.models.network import Network, NetworkSettings
 from dcdan.models.selection import select
 
 
-def lively(trunk: str, size: int, groups: int, width: int) -> Deployed:
+def lively(trunk: str, size: int, groups: int, width: int, **switches: Any) -> Deployed:
     """Return a network whose heads are far enough from even that all three ways of deciding occur."""
     torch.manual_seed(0)
-    network = Network(NetworkSettings(trunk=trunk, width=width, groups=groups), 7, size)
+    network = Network(NetworkSettings(trunk=trunk, width=width, groups=groups, **switches), 7, size)
     network.train()
     with torch.no_grad():
         for _ in range(4):
             network(torch.rand(8, 3, size, size))
         for head in (network.semantic.fused, network.semantic.of_global, network.semantic.of_local):
             head.weight.mul_(12)
-        with torch.no_grad():
-            network.attention.activation.alpha.fill_(0.05)
+        for name, parameter in network.named_parameters():
+            if name.endswith(".alpha"):
+                parameter.fill_(0.05)
     return Deployed(network.eval(), torch.linspace(0.3, 0.7, 7), 1.3)
 
 
@@ -68,6 +70,10 @@ def test_graph_equals_mobilenet(tmp_path: Path) -> None:
 
 def test_graph_equals_a_network_with_several_windows(tmp_path: Path) -> None:
     check(lively("test_resnet", 128, 4, 32), 128, tmp_path / "model.onnx")
+
+
+def test_graph_equals_a_network_without_attention_and_local_branch(tmp_path: Path) -> None:
+    check(lively("test_resnet", 32, 4, 32, attention="off", local_branch=False), 32, tmp_path / "model.onnx")
 
 
 @pytest.mark.slow

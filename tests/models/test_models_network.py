@@ -97,7 +97,7 @@ def test_every_ablation_trains(switches: dict[str, Any]) -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0]
     used = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert used == []

@@ -24,7 +24,7 @@ def test_signals_equal_a_naive_computation() -> None:
     assert found.diversity == pytest.approx(diversity, abs=1e-6)
     assert found.information == pytest.approx(diversity - entropy, abs=1e-6)
     assert found.confidence == pytest.approx(sum(map(max, rows)) / 50, abs=1e-6)
-    assert found.largest_share == max(votes.count(k) for k in range(7)) / 50
+    assert found.largest_share == pytest.approx(max(votes.count(k) for k in range(7)) / 50)
 
 
 def test_certain_and_even_predictions() -> None:

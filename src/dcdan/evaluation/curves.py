@@ -155,7 +155,5 @@ def _counted(axes: Any, runs: Runs) -> None:
         _, low = series(records, "adaptation-epoch", "threshold_min")
         _, high = series(records, "adaptation-epoch", "threshold_max")
         if len(low) == len(high) == len(steps):
-            axes.fill_between(
-                steps, low, high, color=colour, alpha=0.15, linewidth=0, label="class thresholds"
-            )
+            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0, label="class thresholds")
     axes.set_ylim(0, 1.02)

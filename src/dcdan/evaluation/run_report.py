@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dcdan.durable import write_text
 from dcdan.errors import ModelError
 from dcdan.evaluation.curves import curves_png, read_log, series
-from dcdan.evaluation.page import render
+from dcdan.evaluation.page import percent, render
 from dcdan.evaluation.sheet import Cell, Mark, Row, sheet_png
 from dcdan.evaluation.shift import before_adaptation
 from dcdan.recognition.output import atomic_text
@@ -237,7 +237,7 @@ def _cards(answers: Answers, pack: Pack, classes: Sequence[str]) -> dict[str, An
         surest = ranked[:SHOWN]
         least = ranked[SHOWN:][-SHOWN:][::-1]
         cells = [
-            tuple(Cell(np.asarray(pack.faces[row]), (Mark(f"{answers.probabilities[row]:.0%}"),)) for row in part)
+            tuple(Cell(np.asarray(pack.faces[row]), (Mark(percent(answers.probabilities[row])),)) for row in part)
             for part in (surest, least)
         ]
         heading = f"{name} · {len(rows):,} faces" if len(rows) > 1 else f"{name} · 1 face"

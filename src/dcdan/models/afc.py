@@ -46,7 +46,8 @@ def afc_backward(
     bend = (a * aa) / 6
     edge = (b * bb) / 6
     phi = u.clamp_min(0) + mu * bend + k * edge
-    grad_x = grad * (alpha + (1 - alpha) * slope)
+    # The slope comes first since a product takes its first factor's layout, and batch norm below wants the input's.
+    grad_x = (alpha + (1 - alpha) * slope) * grad
     grad_h = (1 - alpha) * (grad * (phi - u * slope)).sum()
     grad_mu = (1 - alpha) * h * (grad * (bend - 4 * edge)).sum()
     grad_alpha = (grad * (x - h * phi)).sum()

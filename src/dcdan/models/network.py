@@ -127,7 +127,7 @@ class Network(nn.Module):
         of_global = pooled(self.attention(self.squeeze(last)))
         if self.local is None:
             of_local = torch.zeros_like(of_global)
-            weights = of_global.new_full((len(faces), 5), 0.2)
+            weights = of_global.new_full((of_global.shape[0], 5), 0.2)
         else:
             of_local, weights = self.local(middle, landmarks)
         return Outputs(of_global, of_local, self.semantic(of_global, of_local), weights)

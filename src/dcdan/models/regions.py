@@ -46,14 +46,14 @@ def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int =
 def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, C, 7, 7)``.
 
-    One product over the places of the map, with the channels last: the layout that maps have in training stays as it is.
+    One product over the places of the map, with the channels last: the layout that maps have in training stays.
     """
     regions = rows.shape[0]
     cells = rows.shape[1] * columns.shape[1]
     places = (rows[:, :, None, :, None] * columns[:, None, :, None, :]).reshape(regions * cells, -1)
     by_place = features.flatten(2).transpose(1, 2)
     cut = torch.bmm(places.expand(features.shape[0], -1, -1), by_place)
-    return cut.unflatten(1, (regions, rows.shape[1], columns.shape[1])).permute(0, 1, 4, 2, 3)
+    return cut.reshape(cut.shape[0], regions, rows.shape[1], columns.shape[1], -1).permute(0, 1, 4, 2, 3)
 
 
 def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
@@ -104,6 +104,6 @@ class LocalBranch(nn.Module):
             cut = cut_given(reduced, landmarks)
         cut = cut + self.embedding[None, :, :, None, None]
         fold(self.stack, cut.shape[1])
-        seen = pooled(self.stack(cut.flatten(0, 1))).unflatten(0, cut.shape[:2])
+        seen = pooled(self.stack(cut.flatten(0, 1))).reshape(*cut.shape[:2], -1)
         weights = self.score(seen).squeeze(2).softmax(1)
         return (weights[:, :, None] * seen).sum(1), weights

@@ -56,13 +56,13 @@ def estimate_statistics(network: Network, faces: np.ndarray, rows: np.ndarray, d
     The mean is that of batch statistics, weighted by faces. The rows are mixed, since packs may be sorted by class and
     the variance between classes belongs to a batch's; the last few may fill no batch worth counting.
     """
-    mixed = np.random.default_rng(0).permutation(rows)
+    mixed = np.resize(np.random.default_rng(0).permutation(rows), max(len(rows), 2))  # one face has no variance
     seen = 0
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]
     network.train()
     with sources_first(network, 0):
-        for start in range(0, max(len(rows) - CHUNK // 2, 1), CHUNK):
+        for start in range(0, max(len(mixed) - CHUNK // 2, 1), CHUNK):
             chunk = mixed[start : start + CHUNK]
             seen += len(chunk)
             for layer in layers:

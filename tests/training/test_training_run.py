@@ -1,0 +1,404 @@
+"""Whole runs: what they leave, how they go on after an interruption, what they refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dcdan.data.pack import Pack
+from dcdan.errors import DataError, DcdanError, ModelError, OutputError, PackError, UsageError
+from dcdan.methods.base import methods
+from dcdan.models.deploy import OUTPUTS, Deployed
+from dcdan.models.network import Network, NetworkSettings
+from dcdan.training import run
+from dcdan.training.checkpoint import read_checkpoint
+from dcdan.training.loop import Trainer
+from dcdan.training.run import Interrupted, train_run
+from dcdan.training.settings import RunSettings
+from tiny_training import SIZE, drawn, listed, records, tiny
+
+Domains = tuple[Path, Path]
+QUICK = (
+    "source.epochs=3",
+    "source.lr=0.02",
+    "adaptation.epochs=2",
+    "adaptation.lr=0.005",
+    "options.threshold_floor=0",
+    "options.relative_threshold=0.3",
+    "options.ramp=0.1",
+)
+
+
+def quick(*assignments: str, method: str = "dcdan") -> RunSettings:
+    own = [text for text in QUICK if method == "dcdan" or not text.startswith("options.")]
+    return tiny(*own, *assignments, method=method)
+
+
+@pytest.fixture
+def without_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the export, which takes longer than these trainings and is tested elsewhere."""
+    monkeypatch.setattr(run, "export_onnx", lambda _model, _size, path: path.write_bytes(b"no graph"))
+
+
+def trained(domains: Domains, out: Path, settings: RunSettings, start: Path | None = None) -> Path:
+    return train_run(str(domains[0]), str(domains[1]), out, settings, start, quiet=True, command="dcdan adapt ...")
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def finished(domains: Domains, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One whole run of each method."""
+    folder = tmp_path_factory.mktemp("finished")
+    torch.set_num_threads(1)
+    return {name: trained(domains, folder / name, quick(method=name)) for name in methods()}
+
+
+def rebuilt(folder: Path) -> tuple[Network, dict[str, Any]]:
+    """Build the network of a run from its own description alone."""
+    about = json.loads((folder / "model.json").read_text())
+    settings = NetworkSettings.model_validate(about["architecture"])
+    network = Network(settings, len(about["classes"]), about["face"]["size"])
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return network.eval(), about
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_a_run_folder_is_complete(finished: dict[str, Path], domains: Domains, method: str) -> None:
+    folder = finished[method]
+    files = {path.name for path in folder.iterdir() if path.is_file()}
+    assert files == {"config.toml", "run.json", "log.jsonl", "model.json", "model.onnx", "model.safetensors"}
+
+    about = json.loads((folder / "model.json").read_text())
+    assert (about["schema"], about["method"], about["name"]) == (1, method, method)
+    assert about["classes"] == list(Pack.open(domains[0]).classes)
+    assert about["face"] == {"size": SIZE, "align": "none", "channels": "rgb"}
+    assert len(about["thresholds"]) == 7
+    assert about["files"] == {name: sha256(folder / name) for name in ("model.safetensors", "model.onnx")}
+    assert about["training"]["source"].startswith("synthetic:studio")
+    assert about["training"]["target"].startswith("synthetic:street")
+
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["command"] == "dcdan adapt ..."
+    assert facts["settings"]["seed"] == 0
+    assert facts["settings"]["options"]["classification"]["label_smoothing"] >= 0
+    assert facts["versions"]["torch"] == torch.__version__.partition("+")[0] or facts["versions"]["torch"]
+    assert all(facts["versions"][name] for name in ("python", "dcdan", "torch", "timm", "numpy", "onnxruntime"))
+    for side, pack in zip(("source", "target"), domains, strict=True):
+        assert facts[side]["sha256"]["faces.npy"] == sha256(pack / "faces.npy")
+        assert facts[side]["faces"] == 63
+    assert facts["source"]["train"] == sum(facts["source"]["per_class"].values())
+    assert facts["precision"] == "fp32"
+    assert facts["machine"]["device"] == "cpu"
+
+    config = tomllib.loads((folder / "config.toml").read_text())
+    assert config["data"] == {"source": str(domains[0]), "target": str(domains[1]), "start": ""}
+    assert {**config, "data": None} == {**quick(method=method).whole(), "data": None}
+
+    log = records(folder)
+    kinds = {record["kind"] for record in log}
+    assert kinds >= {"precision", "source", "source-epoch"}
+    assert ("adaptation" in kinds) == methods()[method].sees_target
+    names = {name for record in log for name in record}
+    assert not {"target_accuracy", "target_validation"} & names
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_graph_and_network_agree(finished: dict[str, Path], domains: Domains, method: str) -> None:
+    network, about = rebuilt(finished[method])
+    faces = np.ascontiguousarray(Pack.open(domains[1]).faces[:9])
+    with torch.no_grad():
+        expected = Deployed(network, torch.tensor(about["thresholds"]))(torch.from_numpy(faces))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(finished[method] / "model.onnx", options, ["CPUExecutionProvider"])
+    for count in (9, 1):
+        found = session.run(list(OUTPUTS), {"faces": faces[:count]})
+        for name, value, other in zip(OUTPUTS, found, expected, strict=True):
+            np.testing.assert_allclose(value, other.numpy()[:count], atol=1e-4, err_msg=name)
+    assert len({tuple(row) for row in np.round(expected[0].numpy(), 6)}) == 9
+
+
+def statistics(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the target's and the source's running means, joined."""
+    state = load_file(folder / "model.safetensors")
+    names = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
+    return torch.cat([state[f"{n}running_mean"] for n in names]), torch.cat([state[f"{n}source_mean"] for n in names])
+
+
+def test_each_method_ends_with_the_statistics_that_it_promises(finished: dict[str, Path]) -> None:
+    target, source = statistics(finished["source_only"])
+    assert torch.equal(target, source)
+    for name in ("adabn", "dann", "dcdan"):
+        target, source = statistics(finished[name])
+        assert (target - source).abs().max() > 1e-3, name
+    of_source = load_file(finished["source_only"] / "model.safetensors")
+    of_adabn = load_file(finished["adabn"] / "model.safetensors")
+    changed = {name.rpartition(".")[2] for name, value in of_adabn.items() if not torch.equal(value, of_source[name])}
+    assert changed == {"running_mean", "running_var"}
+
+
+def test_the_model_written_is_the_teacher_where_there_is_one(finished: dict[str, Path]) -> None:
+    for name, prefix in (("dcdan", "teacher"), ("dann", "network")):
+        tensors, _ = read_checkpoint(finished[name] / "checkpoints" / "last.safetensors")
+        for key, value in load_file(finished[name] / "model.safetensors").items():
+            assert torch.equal(value, tensors[f"{prefix}.{key}"]), key
+        assert ("teacher.semantic.fused.weight" in tensors or any(k.startswith("teacher.") for k in tensors)) == (
+            name == "dcdan"
+        )
+
+
+class Killed(BaseException):
+    """Ends a run where it stands: nothing is saved on the way out."""
+
+
+def same_run(one: Path, other: Path) -> None:
+    """Assert that two runs left the same weights, thresholds and records, bit by bit."""
+    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    for file in ("last.safetensors", "source.safetensors"):
+        tensors, facts = read_checkpoint(one / "checkpoints" / file)
+        again, facts_again = read_checkpoint(other / "checkpoints" / file)
+        assert tensors.keys() == again.keys()
+        assert all(torch.equal(value, again[name]) for name, value in tensors.items())
+        assert facts == facts_again
+    thresholds = [json.loads((folder / "model.json").read_text())["thresholds"] for folder in (one, other)]
+    assert thresholds[0] == thresholds[1]
+    logs = [[record for record in records(folder) if record["kind"] != "precision"] for folder in (one, other)]
+    assert logs[0] == logs[1]
+
+
+@pytest.fixture
+def _often_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 4)
+
+
+@pytest.mark.usefixtures("without_graph", "_often_logged")
+@pytest.mark.parametrize(
+    ("settings", "kills", "damage"),
+    [
+        (("checkpoint_every=3",), [("source", 8), ("source", 9), ("adaptation", 0), ("adaptation", 7)], False),
+        (("checkpoint_every=1000",), [("source", 7), ("adaptation", 7)], False),
+        (("checkpoint_every=3",), [("source", 8), ("adaptation", 8)], True),
+        (("checkpoint_every=3", "source.optimiser=adamw", "source.lr=1e-3", "teacher=0"), [("source", 8)], False),
+    ],
+    ids=["between checkpoints", "before the first checkpoint", "with a damaged checkpoint", "adamw, no teacher"],
+)
+def test_a_killed_run_ends_like_one_that_was_not(
+    domains: Domains,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: tuple[str, ...],
+    kills: list[tuple[str, int]],
+    damage: bool,
+) -> None:
+    trained(domains, tmp_path / "through", quick(*settings))
+    losses = Trainer.losses
+    for number, kill in enumerate(kills):
+
+        def dying(self: Trainer, stage: str, step: int, *rest: Any, kill: tuple[str, int] = kill) -> Any:
+            if (stage, step) == kill:
+                raise Killed
+            return losses(self, stage, step, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Trainer, "losses", dying)
+        with pytest.raises(Killed):
+            trained(domains, tmp_path / "killed", quick(*settings))
+        assert not (tmp_path / "killed" / "model.json").exists(), number
+        if damage:
+            newest = tmp_path / "killed" / "checkpoints" / "last.safetensors"
+            newest.write_bytes(newest.read_bytes()[:-100])
+    monkeypatch.setattr(Trainer, "losses", losses)
+    trained(domains, tmp_path / "killed", quick(*settings))
+    same_run(tmp_path / "through", tmp_path / "killed")
+    kinds = {record["kind"] for record in records(tmp_path / "through")}
+    assert kinds >= {"source", "source-epoch", "adaptation", "adaptation-epoch"}
+    assert any(record.get("pl", 0) > 0 for record in records(tmp_path / "through"))
+
+
+@pytest.mark.usefixtures("without_graph", "_often_logged")
+def test_a_run_stopped_again_and_again_ends_like_one_that_was_not(
+    domains: Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(domains, tmp_path / "through", quick())
+
+    class SoonSet:
+        asked = 0
+
+        def is_set(self) -> bool:
+            self.asked += 1
+            return self.asked > 7
+
+    @contextmanager
+    def soon() -> Iterator[SoonSet]:
+        yield SoonSet()
+
+    monkeypatch.setattr(run, "stoppable", soon)
+    stages = []
+    for _ in range(20):
+        try:
+            trained(domains, tmp_path / "stopped", quick())
+            break
+        except Interrupted as told:
+            assert told.exit_code == 130
+            assert "the same command goes on" in str(told)
+            _, facts = read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors")
+            stages.append(facts["stage"])
+    assert stages.count("source") >= 2
+    assert stages.count("adaptation") >= 1
+    same_run(tmp_path / "through", tmp_path / "stopped")
+
+
+@pytest.mark.usefixtures("without_graph")
+def test_a_shared_source_stage_gives_what_an_own_one_gives(domains: Domains, tmp_path: Path) -> None:
+    shared = trained(domains, tmp_path / "source", quick(method="source_only"))
+    own = trained(domains, tmp_path / "own", quick())
+    taken = trained(domains, tmp_path / "taken", quick(), start=shared)
+    by_file = trained(domains, tmp_path / "by_file", quick(), start=shared / "checkpoints" / "source.safetensors")
+    first = load_file(own / "model.safetensors")
+    for other in (taken, by_file):
+        assert all(torch.equal(value, first[name]) for name, value in load_file(other / "model.safetensors").items())
+        assert {record["kind"] for record in records(other)} == {"precision", "adaptation", "adaptation-epoch"}
+    assert tomllib.loads((taken / "config.toml").read_text())["data"]["start"] == str(shared)
+    alone = trained(domains, tmp_path / "alone", quick(method="adabn"), start=shared)
+    assert [record["kind"] for record in records(alone)] == ["precision"]
+
+
+@pytest.mark.usefixtures("without_graph")
+def test_stages_of_no_epochs_leave_the_network_as_it_starts(domains: Domains, tmp_path: Path) -> None:
+    shared = trained(domains, tmp_path / "source", quick("source.epochs=0", method="source_only"))
+    taken = trained(domains, tmp_path / "taken", quick("adaptation.epochs=0"), start=shared)
+    first = load_file(shared / "model.safetensors")
+    assert all(torch.equal(value, first[name]) for name, value in load_file(taken / "model.safetensors").items())
+
+
+@pytest.mark.usefixtures("without_graph")
+def test_seeds_differ_and_repeat(domains: Domains, tmp_path: Path) -> None:
+    one, two, same = (
+        load_file(trained(domains, tmp_path / name, quick(f"seed={seed}", "source.epochs=1")) / "model.safetensors")
+        for name, seed in (("one", 1), ("two", 2), ("same", 1))
+    )
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+    assert not all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_a_run_that_is_trained_is_not_trained_again(finished: dict[str, Path], domains: Domains) -> None:
+    folder = finished["dann"]
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*") if path.is_file()}
+    assert trained(domains, folder, quick(method="dann")) == folder
+    assert before == {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(domains: Domains, out: Path, settings: RunSettings, kind: type[DcdanError], start: Path | None = None) -> str:
+    """Return the sentence with which a run is refused, and check that it is one and that nothing was written."""
+    before = sorted(out.parent.rglob("*")) if out.parent.is_dir() else []
+    with pytest.raises(kind) as caught:
+        trained(domains, out, settings, start)
+    assert "\n" not in str(caught.value)
+    assert (sorted(out.parent.rglob("*")) if out.parent.is_dir() else []) == before
+    return str(caught.value)
+
+
+def test_a_folder_that_holds_something_else_is_refused(finished: dict[str, Path], domains: Domains, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("three years of work")
+    (tmp_path / "file").write_text("")
+    for name in ("other", "file"):
+        assert "exists and holds something else" in refused(domains, tmp_path / name, quick(), OutputError)
+    assert "cannot be made" in refused(domains, tmp_path / "file" / "run", quick(), OutputError)
+    # The same folder with other settings, other data, or another start is another run.
+    folder = finished["dcdan"]
+    assert "something else" in refused(domains, folder, quick("seed=1"), OutputError)
+    assert "something else" in refused((domains[1], domains[1]), folder, quick(), OutputError)
+    assert "something else" in refused(domains, folder, quick(), OutputError, finished["source_only"])
+
+
+def test_a_finished_run_is_told_as_such(finished: dict[str, Path], domains: Domains) -> None:
+    folder = finished["adabn"]
+    (folder / "report.html").write_text("<html>")
+    try:
+        assert "this very run, finished" in refused(domains, folder, quick(method="adabn"), OutputError)
+    finally:
+        (folder / "report.html").unlink()
+
+
+@pytest.mark.parametrize(
+    ("assignments", "told"),
+    [
+        (["network.trunk=resnt50"], "Did you mean 'resnet50'?"),
+        (["network.trunk=vit_tiny_patch16_224"], "vit_tiny_patch16_224"),
+        (["network.groups=7"], "do not divide into 7 groups"),
+        (["device=gpu"], "choose auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_settings_that_make_no_network_leave_nothing(
+    domains: Domains, tmp_path: Path, assignments: list[str], told: str
+) -> None:
+    assert told in refused(domains, tmp_path / "run", tiny(*assignments), UsageError)
+
+
+def test_data_that_cannot_be_learned_from_leave_nothing(domains: Domains, tmp_path: Path) -> None:
+    unlabelled = listed(tmp_path / "unlabelled", (), [("", "")] * 4)
+    other = listed(tmp_path / "other", ("surprise", "contempt"), [("surprise", ""), ("contempt", "")] * 4)
+    lacking = listed(tmp_path / "lacking", ("surprise", "fear"), [("surprise", "")] * 4)
+    large = drawn(tmp_path / "large", "street", n=7, size=48)
+    out = tmp_path / "run"
+    assert "has no labels" in refused((unlabelled, domains[1]), out, quick(), DataError)
+    assert "too few classes" in refused((other, domains[1]), out, quick(), DataError)
+    assert "no training face of fear" in refused((lacking, domains[1]), out, quick(), DataError)
+    assert "48 pixels" in refused((domains[0], large), out, quick(), PackError)
+    assert "48 pixels" in refused((large, domains[1]), out, quick(), PackError)
+    assert "nix" in refused((tmp_path / "nix", domains[1]), out, quick(), DataError)
+    assert not out.exists()
+
+
+def test_an_empty_folder_of_the_user_stays_when_nothing_can_be_done(domains: Domains, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with pytest.raises(DataError):
+        trained((tmp_path / "nix", domains[1]), out, quick())
+    (out.parent / "run").mkdir(exist_ok=True)
+    assert list(out.iterdir()) == []
+
+
+def test_a_start_that_does_not_fit_leaves_nothing(finished: dict[str, Path], domains: Domains, tmp_path: Path) -> None:
+    out, start = tmp_path / "run", finished["source_only"]
+    assert "no source stage to start from" in refused(domains, out, quick(), ModelError, tmp_path / "nix")
+    assert "no source stage to start from" in refused(domains, out, quick(), ModelError, domains[0])
+    assert "does not fit" in refused(domains, out, quick("network.width=64"), ModelError, start)
+    assert "cannot be read" in refused(domains, out, quick(), ModelError, start / "model.json")
+    two = listed(tmp_path / "two", ("surprise", "fear"), [("surprise", ""), ("fear", "")] * 9)
+    assert "this pair of data sets has surprise, fear" in refused((two, domains[1]), out, quick(), ModelError, start)
+
+
+@pytest.mark.usefixtures("without_graph")
+def test_a_damaged_weight_file_cannot_appear_when_the_disk_is_full(
+    domains: Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_model: object, _size: int, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "export_onnx", full)
+    with pytest.raises(OutputError, match=r"model\.onnx' cannot be written \(No space left on device\)"):
+        trained(domains, tmp_path / "run", quick("source.epochs=1", "adaptation.epochs=1"))
+    assert not (tmp_path / "run" / "model.json").exists()
+    assert not list((tmp_path / "run").rglob("*partial*"))
+    # With space, the same command goes on and has nothing to train again.
+    monkeypatch.setattr(run, "export_onnx", lambda _model, _size, path: path.write_bytes(b"no graph"))
+    monkeypatch.setattr(Trainer, "losses", lambda *_: pytest.fail("it was trained again"))
+    trained(domains, tmp_path / "run", quick("source.epochs=1", "adaptation.epochs=1"))
+    assert (tmp_path / "run" / "model.json").exists()
