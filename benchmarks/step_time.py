@@ -34,6 +34,7 @@ from dcdan.models.network import Network, NetworkSettings
 from dcdan.models.trunk import Trunk
 from dcdan.training.domains import Source, Target
 from dcdan.training.loop import Trainer
+from dcdan.training.memory import keep_freed_memory
 from dcdan.training.settings import RunSettings, read_settings
 from dcdan.training.teacher import follow, make_teacher
 
@@ -130,6 +131,7 @@ def eagerly(run: Any) -> Any:
 def measure(trunk: str, size: int, batch: int, rounds: int, bf16: bool, threads: int) -> dict[str, object]:
     """Return seconds and ratios of all rows."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     settings = read_settings(None, [], size=size).model_copy(update={"network": NetworkSettings(trunk=trunk)})
     step = Step(settings, batch, bf16)
     afc.fuse(True)

@@ -36,7 +36,9 @@ def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert target.read_text() == "new"
 
 
-@pytest.mark.parametrize("error", [ValueError("a fault"), KeyboardInterrupt(), OSError(errno.EIO, "input/output error")])
+@pytest.mark.parametrize(
+    "error", [ValueError("a fault"), KeyboardInterrupt(), OSError(errno.EIO, "input/output error")]
+)
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "a.txt"
     write_text(target, "old")

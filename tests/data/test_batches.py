@@ -61,7 +61,9 @@ def test_balanced_weights_give_every_class_the_same_share() -> None:
         assert weights[labels == name].sum() == pytest.approx(1 / 3)
         assert np.ptp(weights[labels == name]) == 0
     drawn = labels[Order(np.arange(100), 100, 0, weights).batch(0)]
-    counts = np.bincount(np.concatenate([drawn, *(labels[Order(np.arange(100), 100, s, weights).batch(0)] for s in range(9))]))
+    counts = np.bincount(
+        np.concatenate([drawn, *(labels[Order(np.arange(100), 100, s, weights).batch(0)] for s in range(9))])
+    )
     assert counts[1] == 0
     assert (abs(counts[[0, 2, 3]] - 1000 / 3) < 60).all()
 

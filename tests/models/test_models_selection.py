@@ -24,12 +24,9 @@ def naive(heads: list[list[float]], thresholds: list[float], temperature: float)
         best = max(range(len(row)), key=row.__getitem__)
         if row[best] >= thresholds[best]:
             return row, best, name
-    kept = [[p if p >= t else 0.0 for p, t in zip(row, thresholds, strict=True)] for row in rows]
-    summed = [sum(column) for column in zip(*kept, strict=True)]
-    if sum(summed) == 0:
-        summed = [sum(column) for column in zip(*rows, strict=True)]
-    total = sum(summed)
-    return [value / total for value in summed], max(range(len(summed)), key=summed.__getitem__), "sum"
+    kept = [row for row in rows if any(p >= t for p, t in zip(row, thresholds, strict=True))] or rows
+    summed = [sum(column) / len(kept) for column in zip(*kept, strict=True)]
+    return summed, max(range(len(summed)), key=summed.__getitem__), "sum"
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])

@@ -106,7 +106,7 @@ def test_the_newest_that_can_be_read_is_found(tmp_path: Path) -> None:
         newest_checkpoint(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", os.urandom(200), b"\x08\x00\x00\x00\x00\x00\x00\x00{\"a\":1}"])
+@pytest.mark.parametrize("content", [b"", b"{}", os.urandom(200), b'\x08\x00\x00\x00\x00\x00\x00\x00{"a":1}'])
 def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match=r"a\.safetensors' cannot be read") as caught:

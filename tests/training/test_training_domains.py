@@ -83,7 +83,9 @@ def test_a_source_without_labels_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", [("sadness", "anger"), ("sadness", "fear")])
 def test_fewer_than_two_common_classes_are_refused(tmp_path: Path, target: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="share too few classes: the source has fear, happiness, neutral, the target sadness"):
+    with pytest.raises(
+        DataError, match="share too few classes: the source has fear, happiness, neutral, the target sadness"
+    ):
         source(tmp_path, TRAIN, target)
 
 

@@ -186,7 +186,9 @@ def test_optimisers_are_those_asked_for(folder: Path, journal: Journal) -> None:
 
 
 def test_steps_epochs_and_rates(folder: Path, journal: Journal) -> None:
-    settings = tiny("source.epochs=2.5", "source.batch=4", "source.lr=0.01", "source.head_ratio=3", method="source_only")
+    settings = tiny(
+        "source.epochs=2.5", "source.batch=4", "source.lr=0.01", "source.head_ratio=3", method="source_only"
+    )
     made = trainer(folder, settings, journal)
     assert made.train("source")
     # 18 faces in batches of 4 are 5 steps an epoch, and 12.5 steps are 12.
@@ -236,7 +238,9 @@ def test_the_balanced_sampler_draws_classes_alike(folder: Path, journal: Journal
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(folder: Path, journal: Journal) -> None:
-    made = trainer(folder, tiny("source.lr=1e30", "source.clip=1e30", "source.epochs=30", method="source_only"), journal)
+    made = trainer(
+        folder, tiny("source.lr=1e30", "source.clip=1e30", "source.epochs=30", method="source_only"), journal
+    )
     with pytest.raises(TrainingError, match=r"'cls' is no longer a number at step 20 of the source stage") as caught:
         made.train("source")
     assert caught.value.__traceback__ is not None

@@ -52,7 +52,12 @@ def test_a_stage_given_in_part_keeps_its_other_defaults(stage: str, tmp_path: Pa
 
 def test_settings_do_not_change() -> None:
     settings = RunSettings()
-    for part, name in ((settings, "seed"), (settings.source, "lr"), (settings.network, "width"), (settings.augment, "flip")):
+    for part, name in (
+        (settings, "seed"),
+        (settings.source, "lr"),
+        (settings.network, "width"),
+        (settings.augment, "flip"),
+    ):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(part, name, 1)
 
@@ -149,7 +154,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | Non
 
 
 def test_the_paper_preset_has_no_teacher_and_counts_every_label() -> None:
-    for settings in (read_settings(None, [], preset="paper"), read_settings(None, ["preset=paper"]), RunSettings(preset="paper")):
+    for settings in (
+        read_settings(None, [], preset="paper"),
+        read_settings(None, ["preset=paper"]),
+        RunSettings(preset="paper"),
+    ):
         assert (settings.teacher, settings.final) == (0, "student")
         method = settings.method_settings()
         assert isinstance(method, DCDANSettings)

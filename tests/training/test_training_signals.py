@@ -48,7 +48,9 @@ def test_a_collapse_is_refused_above_95_percent() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_is_named(value: float) -> None:
-    with pytest.raises(TrainingError, match=r"'adv_l' .* step 40 of the adaptation stage; lower adaptation.lr") as caught:
+    with pytest.raises(
+        TrainingError, match=r"'adv_l' .* step 40 of the adaptation stage; lower adaptation.lr"
+    ) as caught:
         refuse_non_finite({"cls": 1.0, "adv_l": value, "pl": 0.0}, "adaptation", 40)
     assert "\n" not in str(caught.value)
     refuse_non_finite({"cls": 1.0, "pl": 0.0, "big": 1e30}, "adaptation", 40)

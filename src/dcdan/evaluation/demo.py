@@ -55,6 +55,11 @@ class DemoSettings(BaseModel):
         """Return the spec of a domain's faces."""
         return f"synthetic:{domain}?n={self.faces}&seed={self.seed}&size={self.training.size}"
 
+    def of(self, method: str) -> RunSettings:
+        """Return the settings of a method's run; the training's options are DCD-DAN's."""
+        options = self.training.options if method == "dcdan" else {}
+        return self.training.model_copy(update={"method": method, "seed": self.seed, "options": options})
+
 
 def run_demo(
     out: Path,
@@ -86,8 +91,7 @@ def run_demo(
             continue
         say(f"training: {method}" + ("" if run == shared else ", from the same source stage"))
         start = None if run == shared else shared
-        chosen = settings.training.model_copy(update={"method": method, "seed": settings.seed})
-        train_run(str(studio), str(street), run, chosen, start, quiet, "dcdan demo")
+        train_run(str(studio), str(street), run, settings.of(method), start, quiet, "dcdan demo")
     say("scoring on the street faces that were kept for the test")
     faces = Pack.open(street)
     scored = {}

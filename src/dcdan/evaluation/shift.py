@@ -17,10 +17,11 @@ def source_stage_of(run: Path) -> Path | None:
     if own.is_file():
         return own
     config = run / "config.toml"
-    start = tomllib.loads(config.read_text(encoding="utf-8")).get("start", "") if config.is_file() else ""
-    if not start:
+    data = tomllib.loads(config.read_text(encoding="utf-8")).get("data", {}) if config.is_file() else {}
+    if not data.get("start"):
         return None
-    given = Path(start) / CHECKPOINT if Path(start).is_dir() else Path(start)
+    start = Path(data["start"])
+    given = start / CHECKPOINT if start.is_dir() else start
     return given if given.is_file() else None
 
 

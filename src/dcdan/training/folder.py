@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dcdan.errors import OutputError
@@ -29,12 +29,21 @@ def claim_folder(out: Path, config_text: str) -> bool:
 
 
 @contextmanager
-def left_as_found(out: Path) -> Iterator[None]:
-    """When the block fails, remove the folder ``out`` if it was empty before, so that it can be named again."""
+def left_as_found(out: Path, *made: str) -> Iterator[None]:
+    """When the block fails and the folder ``out`` was empty before, remove it, so that it can be named again.
+
+    Nothing but what the block makes, by the names ``made``, is removed from it.
+    """
     fresh = not any(out.iterdir())
     try:
         yield
     except BaseException:
         if fresh:
-            shutil.rmtree(out, ignore_errors=True)
+            for path in (out / name for name in made):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            with suppress(OSError):
+                out.rmdir()
         raise

@@ -74,7 +74,7 @@ def train_run(
         domain = source_of(source_pack, target_pack.classes, soft_votes)
     began = time.time()
     with ExitStack() as stack:
-        with left_as_found(out):
+        with left_as_found(out, "config.toml", "checkpoints", "log.jsonl", "tensorboard"):
             write_text(out / "config.toml", config_text)
             (out / "checkpoints").mkdir(exist_ok=True)
             journal = stack.enter_context(Journal(out, quiet))
