@@ -17,6 +17,12 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def failing(file: Path, error: BaseException) -> None:
+    """Write half a file, then fail."""
+    file.write_text("half")
+    raise error
+
+
 def test_a_file_takes_its_name_only_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "new" / "folder" / "a.bin"
     with written(target) as beside:
@@ -44,8 +50,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: B
     write_text(target, "old")
     expected = OutputError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected), written(target) as beside:
-        beside.write_text("half")
-        raise error
+        failing(beside, error)
     assert target.read_text() == "old"
     assert names_in(tmp_path) == ["a.txt"]
 
@@ -58,8 +63,7 @@ def test_a_block_that_writes_nothing_is_told(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught, written(tmp_path / "a.bin") as beside:
-        beside.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        failing(beside, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     told = str(caught.value)
     assert "No space left" in told
     assert "free some space" in told

@@ -13,7 +13,7 @@ NAMES = st.lists(st.sampled_from(EXPRESSIONS))
 
 def test_the_order_is_that_of_the_protocol() -> None:
     seven = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-    assert EXPRESSIONS == (*seven, "contempt")
+    assert tuple(EXPRESSIONS) == (*seven, "contempt")
 
 
 @pytest.mark.parametrize(

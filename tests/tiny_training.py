@@ -49,6 +49,14 @@ def tiny(*assignments: str, **given: Any) -> RunSettings:
     return read_settings(None, [*base, *assignments], size=SIZE, **given)
 
 
+def quick(*assignments: str, method: str = "dcdan") -> RunSettings:
+    """Return settings of a tiny run that learns a little, collapses nowhere, and in DCD-DAN counts pseudo-labels."""
+    base = ["source.epochs=3", "source.lr=0.02", "adaptation.epochs=2", "adaptation.lr=0.005"]
+    if method == "dcdan":
+        base += ["options.threshold_floor=0", "options.relative_threshold=0.3", "options.ramp=0.1"]
+    return tiny(*base, *assignments, method=method)
+
+
 def records(run: Path) -> list[dict[str, Any]]:
     """Return the records of a run's log, without what depends on the clock."""
     lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()

@@ -18,6 +18,7 @@ from dcdan.data.augment import (
     move_landmarks,
     recolour,
     relight,
+    source_view,
     strong_view,
     warp,
     weak_view,
@@ -212,3 +213,11 @@ def test_erasing_takes_one_rectangle_from_a_share_of_the_faces() -> None:
 def test_impossible_ranges_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         AugmentSettings(**values)
+
+
+@pytest.mark.parametrize(("share", "strong"), [(0.0, 0), (0.5, 4), (1.0, 8)])
+def test_source_view_shows_the_asked_share_in_strong_view(share: float, strong: int) -> None:
+    grainy = STILL.model_copy(update={"grain": 0.2, "source_strong": share})
+    faces = noise(8, 1, 16) * 0.5 + 0.25
+    changed = ((source_view(faces, grainy, seeded()) - faces).abs().amax((1, 2, 3)) > 1e-3).tolist()
+    assert changed == [True] * strong + [False] * (8 - strong)

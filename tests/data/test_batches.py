@@ -144,9 +144,8 @@ def test_a_failure_in_the_thread_is_raised_where_the_batch_is_wanted() -> None:
         return batch(step)
 
     orders[1].batch = failing  # type: ignore[method-assign]
-    seen = []
+    batches = iter(ReadAhead(faces, orders, 0, 10))
+    assert [next(batches)[0], next(batches)[0]] == [0, 1]
     with pytest.raises(OSError, match="the disk is gone"):
-        for step, _, _ in ReadAhead(faces, orders, 0, 10):
-            seen.append(step)
-    assert seen == [0, 1]
+        next(batches)
     assert not alive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,16 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path: Path, monkey
         save_checkpoint(path, {"network": nn.Linear(1, 1)}, None, {"step": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
     assert read_checkpoint(path)[1]["step"] == 1
+
+
+def test_a_disk_that_is_full_in_earnest_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, {"network": nn.Linear(1, 1)}, None, {"step": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"last\.safetensors' cannot be written .*File too large"):
+            save_checkpoint(path, {"network": nn.Linear(300, 300)}, None, {"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]

@@ -79,7 +79,7 @@ GOLDEN = tiny(
     f'source={{epochs=1, lr=0.02, schedule="one-cycle", {STAGE}}}',
     f'adaptation={{epochs=1, lr=0.02, schedule="cosine", {STAGE}}}',
     "teacher=0.9",
-    "augment={flip=0.5, rotation=12.0, scale=0.12, shift=0.06, light=0.25, colour=0.3, blur=0.5, grain=0.04, erase=0.5}",
+    "augment={flip=0.5, rotation=12, scale=0.12, shift=0.06, light=0.25, colour=0.3, blur=0.5, grain=0.04, erase=0.5}",
     "options={lambda_global=0.1, lambda_local=0.1, lambda_pseudo=1.0, ramp=0.0, pseudo_labels='dynamic', prior='none'}",
     "options.relative_threshold=0.5",
     "options.threshold_floor=0.0",

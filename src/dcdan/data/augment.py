@@ -40,6 +40,8 @@ class AugmentSettings(BaseModel):
     """Largest standard deviation of noise in the strong view, of the full range."""
     erase: float = Field(0.5, ge=0, le=1)
     """Probability that the strong view loses a rectangle of up to .4 of the face side."""
+    source_strong: float = Field(default=0.5, ge=0, le=1)
+    """Share of source faces in strong view during adaptation (AdaMatch shows the source in both views)."""
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -142,3 +144,10 @@ def strong_view(faces: Tensor, settings: AugmentSettings, generator: torch.Gener
     out = blurred(out, settings.blur, generator)
     out = grained(out, settings.grain, generator) if settings.grain else out
     return erased(out, settings.erase, generator)
+
+
+def source_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Return labelled faces ``(B, C, S, S)`` as adaptation shows them: the first share of the batch strong, the rest weak."""
+    strong = round(settings.source_strong * len(faces))
+    pairs = ((strong_view, faces[:strong]), (weak_view, faces[strong:]))
+    return torch.cat([view(part, settings, generator) for view, part in pairs if len(part)])

@@ -24,12 +24,11 @@ MOST_LEAK = 0.99
 
 def afc_forward(x: Tensor, h: Tensor, mu: Tensor, alpha: Tensor) -> Tensor:
     """Return AFC(x), any shape, for scalar tensors ``h > 0``, ``mu`` and ``alpha``; differentiable by autograd too."""
-    u = x / h
-    v = u.abs()
-    a = (2 - v).clamp_min(0)
-    b = (1 - v).clamp_min(0)
-    phi = u.clamp_min(0) + (mu / 6) * (a * a * a) + ((1 - 4 * mu) / 6) * (b * b * b)
-    return alpha * x + (1 - alpha) * h * phi
+    # In terms of x itself, so that no map is divided; max(x, alpha x) is the leaky line since alpha < 1.
+    a = (2 * h - x.abs()).clamp_min(0)
+    b = (a - h).clamp_min(0)
+    scale = (1 - alpha) / (6 * h * h)
+    return torch.maximum(x, alpha * x) + a * a * (scale * mu * a) + b * b * (scale * (1 - 4 * mu) * b)
 
 
 def afc_backward(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcdan.data.augment import strong_view, weak_view
+from dcdan.data.augment import source_view, strong_view, weak_view
 from dcdan.data.batches import Order, ReadAhead, balanced_weights
 from dcdan.methods.base import Batch, Method
 from dcdan.methods.classification import ClassificationSettings
@@ -24,6 +24,7 @@ from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkp
 from dcdan.training.domains import Source, Target, in_colour, to_float
 from dcdan.training.inference import chosen, look
 from dcdan.training.journal import Journal
+from dcdan.training.memory import keep_freed_memory
 from dcdan.training.schedule import learning_rate
 from dcdan.training.settings import RunSettings, StageSettings
 from dcdan.training.signals import refuse_collapse, refuse_non_finite, signals
@@ -53,6 +54,8 @@ class Trainer:
 
     def train(self, stage: Stage) -> bool:
         """Run a stage; return False when ``stop`` ended it early, after a checkpoint."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
         plan = self.plan(stage)
         adapting = stage == "adaptation"
         per_epoch = max(1, -(-self.longest(adapting) // plan.batch))
@@ -130,7 +133,8 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(seed)
         augment = self.settings.augment
         labels = labels.to(self.device)
-        views = [in_colour(weak_view(to_float(read[0], self.device), augment, generator))]
+        view = source_view if stage == "adaptation" else weak_view
+        views = [in_colour(view(to_float(read[0], self.device), augment, generator))]
         teacher = None
         if stage == "adaptation":
             target = to_float(read[1], self.device)
