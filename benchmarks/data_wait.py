@@ -1,6 +1,6 @@
 """The share of step time that waits for data, in a short real adaptation of drawn faces.
 
-    python benchmarks/data_wait.py [--trunk mobilenetv2_100] [--size 64] [--faces 480] [--out RUN] [--threads 1]
+    python benchmarks/data_wait.py [--trunk mobilenetv2_100] [--size 64] [--faces 400] [--out RUN] [--threads 1]
 
 Packs are read from disk by the loop's own thread; the loop logs the share in ``log.jsonl``. The run is left at ``--out``
 when that is given. Prints one JSON object.
@@ -28,7 +28,7 @@ def measure(trunk: str, size: int, faces: int, out: Path, threads: int) -> dict[
     torch.set_num_threads(threads)
     settings = read_settings(
         None,
-        ["source.epochs=4", "source.batch=32", "adaptation.epochs=2", "adaptation.batch=32", "pretrained=no",
+        ["source.epochs=3", "source.batch=32", "adaptation.epochs=2", "adaptation.batch=32", "pretrained=no",
          "precision=fp32", f"network.trunk={trunk}"],
         size=size,
     )  # fmt: skip
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trunk", default="mobilenetv2_100")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--faces", type=int, default=480, help="of each domain")
+    parser.add_argument("--faces", type=int, default=400, help="of each domain")
     parser.add_argument("--out", type=Path, help="folder that keeps the run")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

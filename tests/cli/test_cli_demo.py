@@ -10,28 +10,34 @@ import pytest
 from dcdan.cli.app import run as dcdan
 from dcdan.evaluation import demo
 from dcdan.evaluation.demo import DemoSettings, claim
-from tiny_training import tiny
+from tiny_demo import TINY, finished_demo
 
 
-def test_page_is_printed_and_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_page_is_printed_last(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    easy = ("options.threshold_floor=0", "options.relative_threshold=0.3", "options.ramp=0.1")
-    settings = DemoSettings(
-        faces=84,
-        training=tiny("source.epochs=3", "source.lr=0.02", "adaptation.lr=0.005", "adaptation.epochs=1", *easy),
-    )
-    monkeypatch.setattr(demo, "DemoSettings", lambda: settings)
-    out = tmp_path / "demo"
-    assert dcdan(["demo", "--out", str(out), "--quiet"]) == 0
-    captured = capsys.readouterr()
-    assert captured.out.splitlines() == [str(out / "index.html")]
-    assert captured.err == ""
-    assert dcdan(["demo", "--out", str(out), "--json"]) == 6
+    out = finished_demo(tmp_path_factory)
+    monkeypatch.setattr(demo, "DemoSettings", lambda: TINY)
+    assert dcdan(["demo", "--out", str(out)]) == 6
     assert "--force" in capsys.readouterr().err
     (out / "index.html").unlink()
-    assert dcdan(["demo", "--out", str(out), "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)["methods"]) == {"source_only", "adabn", "dcdan"}
+    assert dcdan(["demo", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == str(out / "index.html")
+    assert "DCD-DAN" in captured.out
+    assert "scoring" in captured.err
+
+
+def test_json_is_the_results(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = finished_demo(tmp_path_factory)
+    monkeypatch.setattr(demo, "DemoSettings", lambda: TINY)
+    (out / "index.html").unlink()
+    assert dcdan(["demo", "--out", str(out), "--json", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == json.loads((out / "results.json").read_text())
+    assert captured.err == ""
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import torch
 
 from dcdan.data.pack import Pack
 from dcdan.errors import OutputError
@@ -20,19 +18,7 @@ from dcdan.evaluation.demo_page import table
 from dcdan.evaluation.run_report import read_answers
 from dcdan.evaluation.shift import before_adaptation, source_stage_of
 from dcdan.recognition.recogniser import load
-from tiny_training import tiny
-
-TINY = DemoSettings(
-    faces=84,
-    training=tiny(
-        "source.epochs=3",
-        "source.lr=0.02",
-        "adaptation.lr=0.005",
-        "options.threshold_floor=0",
-        "options.relative_threshold=0.3",
-        "options.ramp=0.1",
-    ),
-)
+from tiny_demo import TINY, finished_demo
 
 
 class Pictures(HTMLParser):
@@ -52,12 +38,9 @@ class Pictures(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished demonstration."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield run_demo(tmp_path_factory.mktemp("demo") / "out", settings=TINY, quiet=True).parent
-    torch.set_num_threads(threads)
+    return finished_demo(tmp_path_factory)
 
 
 def test_page_stands_alone_and_its_links_lead_somewhere(finished: Path) -> None:

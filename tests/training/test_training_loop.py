@@ -248,6 +248,23 @@ def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(folder: Pa
     assert not (folder / "checkpoints" / "last.safetensors").exists()
 
 
+def test_a_last_step_that_ruins_the_weights_is_noticed(folder: Path, journal: Journal) -> None:
+    """The losses of a step are those before its update."""
+    made = trainer(folder, tiny("source.epochs=1", "source.batch=18", method="source_only"), journal)
+    losses = made.losses
+
+    def ruining(*given: object) -> dict[str, torch.Tensor]:
+        found = losses(*given)  # type: ignore[arg-type]
+        with torch.no_grad():
+            next(made.network.trunk.parameters()).fill_(float("nan"))
+        return found
+
+    made.losses = ruining  # type: ignore[assignment]
+    with pytest.raises(TrainingError, match="'validation' is no longer a number at step 1 of the source stage"):
+        made.train("source")
+    assert not (folder / "checkpoints" / "last.safetensors").exists()
+
+
 def test_a_collapse_is_logged_and_ends_the_stage(folder: Path, journal: Journal) -> None:
     made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), journal)
     with torch.no_grad():

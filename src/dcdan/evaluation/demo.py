@@ -34,8 +34,8 @@ TRAINING = RunSettings(
     pretrained="no",
     precision="fp32",
     network=NetworkSettings(trunk="mobilenetv2_050", width=128),
-    source=SourceStage(epochs=10, batch=32, lr=0.06),
-    adaptation=AdaptationStage(epochs=5, batch=32, lr=0.02),
+    source=SourceStage(epochs=10, batch=32, lr=0.08),
+    adaptation=AdaptationStage(epochs=5, batch=32, lr=0.04),
     augment=AugmentSettings(rotation=6, scale=0.06, shift=0.03),
 )
 """Small enough for two cores and four minutes; chosen by the source's validation faces and label-free signals."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import timm
+from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
 from dcdan.errors import UsageError, nearest
 from dcdan.models.domain_norm import norms, with_domains
 
 log = logging.getLogger("dcdan")
-HUB = "huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,28 @@ def check_name(name: str) -> None:
         )
 
 
-def load_imagenet(trunk: Trunk) -> bool:
-    """Load timm's ImageNet weights into the trunk when they can be had; return whether they could.
+@contextmanager
+def offline_when_unreachable() -> Iterator[None]:
+    """Within the context the hub's client looks in its cache alone when the hub's name cannot be resolved.
 
-    The hub's name is looked up first, since its client would retry for minutes where there is no network.
+    It would otherwise retry for minutes where there is no network.
     """
+    before = hub.HF_HUB_OFFLINE
     try:
-        socket.getaddrinfo(HUB, 443)
-        body = timm.create_model(trunk.name, features_only=True, output_stride=16, pretrained=True)
+        socket.getaddrinfo(urlsplit(hub.ENDPOINT).hostname, 443)
+    except OSError:
+        hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
+
+
+def load_imagenet(trunk: Trunk) -> bool:
+    """Load timm's ImageNet weights into the trunk when they can be had; return whether they could."""
+    try:
+        with offline_when_unreachable():
+            body = timm.create_model(trunk.name, features_only=True, output_stride=16, pretrained=True)
     except Exception as error:
         log.warning(
             "ImageNet weights for %s cannot be had here (%s): the trunk starts at random, which needs longer training.",

@@ -187,6 +187,7 @@ class Trainer:
         model = self.teacher if stage == "adaptation" and self.teacher is not None else self.network
         rows = some(self.source.validation)
         found = look(model, self.source.faces, rows, self.device, True, self.bf16)
+        refuse_non_finite({"validation": float(found.logits.fused.sum())}, stage, step)
         thresholds = self.method.thresholds()
         right = chosen(found, thresholds).argmax(1).numpy() == self.source.hard[rows]
         facts = {"epoch": epoch, "source_validation": round(float(right.mean()), 4)}

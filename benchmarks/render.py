@@ -1,0 +1,159 @@
+"""docs/benchmarks.md, written from the JSON of the benchmarks: no figure is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+HEAD = """# Benchmarks
+
+Written by `python benchmarks/run.py` (`make bench`) from `benchmarks/results/*.json`; no figure here is typed by hand.
+Ratios are medians over rounds in which the contestants take turns in one process, so that other work on the machine
+meets them alike; with one thread the processor's own time is counted. Times are the least of the rounds.
+"""
+STEP_NOTE = """
+## One step of the adaptation
+
+Time over that of the bare trunk's forward and backward pass on the same images. Each column adds to the one before:
+*network* is the whole network with per-domain batch norm and all losses, backward included, AFC compiled
+(`fuse_activation`); *update* clips, steps and moves the teacher's average; *views* makes weak and strong views from
+bytes; *teacher* is the teacher's forward pass on a third set of views, half as many images again that the bare trunk
+does not see. The bar is on *update*: what the method costs on the same images.
+"""
+
+
+def mark(result: Result) -> str:
+    """Return whether a bar is met."""
+    return "yes" if result["within_bar"] else "**no**"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    names = list(head)
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]) + "\n"
+
+
+def summary(results: dict[str, Result]) -> Iterable[tuple[object, ...]]:
+    """Yield the rows that have a bar, as far as there are results."""
+    for found in (r for name, r in results.items() if name.startswith("step_time")):
+        what = f"adaptation step over the bare trunk, {found['trunk']} at {found['size']}, {found['precision']}"
+        yield what, found["ratios"]["update"], f"<= {found['bar']}", mark(found)
+    if found := results.get("data_wait"):
+        yield "share of step time waiting for data", f"{found['wait_share']:.2%}", f"<= {found['bar']:.0%}", mark(found)
+    if found := results.get("afc"):
+        worst = max(row["compiled_ratio"] for row in found["rows"] if row["megabytes"] >= 1)
+        yield (
+            "AFC (compiled) over GELU, forward and backward, maps of 1 MB and more",
+            worst,
+            f"<= {found['bar']}",
+            mark(found),
+        )
+    if found := results.get("onnx_latency"):
+        ours, bar = found["milliseconds"]["ours"], found["bar"]
+        what = f"one {found['size']} face, {found['trunk']}, {found['precision']} ONNX, {found['threads']} thread"
+        met = "yes" if ours <= bar["milliseconds"] else "**no**"
+        yield what, f"{ours} ms", f"<= {bar['milliseconds']:g} ms", met
+        met = "yes" if found["times_faster"] >= bar["times_faster"] else "**no**"
+        yield (
+            "the same against EfficientNet-B0 at 224",
+            f"{found['times_faster']} x",
+            f">= {bar['times_faster']:g} x",
+            met,
+        )
+    if found := results.get("cold_predict"):
+        what = "`dcdan predict` of one picture, cold" + ("" if found["torch_imported"] else " (torch not imported)")
+        yield what, f"{found['median_seconds']} s", f"<= {found['bar_seconds']:g} s", mark(found)
+
+
+def steps(results: dict[str, Result]) -> str:
+    """Return the table of the adaptation step."""
+    columns = ("network", "update", "views", "teacher", "network_eager_afc")
+    rows = (
+        (r["trunk"], r["size"], r["precision"], r["faces_per_step"], f"{r['milliseconds']['bare']:g}")
+        + tuple(f"{r['ratios'][c]:.2f}" for c in columns)
+        for name, r in results.items()
+        if name.startswith("step_time")
+    )
+    return table(
+        (
+            "trunk",
+            "size",
+            "precision",
+            "faces",
+            "bare ms",
+            "network",
+            "update",
+            "views",
+            "teacher",
+            "network, AFC eager",
+        ),
+        rows,
+    )
+
+
+def activations(found: Result) -> str:
+    """Return the table of AFC against GELU."""
+    rows = (
+        (
+            " x ".join(map(str, row["shape"])),
+            row["megabytes"],
+            row["milliseconds"]["gelu"],
+            row["eager_ratio"],
+            row["compiled_ratio"],
+        )
+        for row in found["rows"]
+    )
+    return table(("map", "MB", "GELU ms", "AFC eager / GELU", "AFC compiled / GELU"), rows)
+
+
+def others(results: dict[str, Result]) -> str:
+    """Return what detection and packing gave."""
+    lines = []
+    if found := results.get("detection"):
+        ours = found["ours"]
+        against = f", {found['times_reference']} times the reference code" if "times_reference" in found else ""
+        lines.append(
+            f"- Detection of {found['pictures']} photographs, {found['threads']} thread: "
+            f"{ours['pictures_per_second']} pictures a second ({ours['cpu_ms_per_picture']} ms of processor time each), "
+            f"found in {ours['found']:.1%}{against}."
+        )
+    if found := results.get("packing"):
+        lines += [
+            f"- Packing {row['faces']} crops at {found['size']}, align={row['align']}, {found['workers']} workers: "
+            f"{row['seconds']} s, {row['faces_per_second']} faces a second."
+            for row in found["packing"]
+        ]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def machines(results: dict[str, Result]) -> str:
+    """Return what the results were measured on, each machine once."""
+    seen: dict[str, list[str]] = {}
+    for name, result in results.items():
+        m = result["machine"]
+        versions = ", ".join(f"{package} {number}" for package, number in m["versions"].items())
+        text = (
+            f"{m['processor']} (family/model {m['family_model']}), {m['cores']} cores, {', '.join(m['units'])}; "
+            f"Python {m['python']}, {versions}; {result['date']}"
+        )
+        seen.setdefault(text, []).append(f"{name} (load {m['load']})")
+    return "".join(f"- {text}: {', '.join(names)}\n" for text, names in seen.items())
+
+
+def write_page(folder: Path, page: Path) -> None:
+    """Write the page from the results in a folder."""
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    parts = [HEAD, "\n", table(("what", "measured", "bar", "met"), summary(results)), STEP_NOTE, "\n", steps(results)]
+    if "afc" in results:
+        parts += ["\n## AFC against GELU\n\n", activations(results["afc"])]
+    if extra := others(results):
+        parts += ["\n## Faces and packs\n\n", extra]
+    parts += [
+        "\n## Machine\n\nA load above 0 means that other work ran at the same time.\n\n",
+        machines(results),
+    ]
+    page.write_text("".join(parts), encoding="utf-8")
