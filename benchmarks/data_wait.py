@@ -2,8 +2,8 @@
 
     python benchmarks/data_wait.py [--trunk mobilenetv2_100] [--size 64] [--faces 400] [--out RUN] [--threads 1]
 
-Packs are read from disk by the loop's own thread; the loop logs the share in ``log.jsonl``. The run is left at ``--out``
-when that is given. Prints one JSON object.
+Packs are read from disk by the loop's own thread; the loop logs the share in ``log.jsonl``. The run is left at
+``--out`` when that is given. Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -71,28 +71,14 @@ def summary(results: dict[str, Result]) -> Iterable[tuple[object, ...]]:
 
 def steps(results: dict[str, Result]) -> str:
     """Return the table of the adaptation step."""
-    columns = ("network", "update", "views", "teacher", "network_eager_afc")
-    rows = (
-        (r["trunk"], r["size"], r["precision"], r["faces_per_step"], f"{r['milliseconds']['bare']:g}")
-        + tuple(f"{r['ratios'][c]:.2f}" for c in columns)
-        for name, r in results.items()
-        if name.startswith("step_time")
-    )
-    return table(
-        (
-            "trunk",
-            "size",
-            "precision",
-            "faces",
-            "bare ms",
-            "network",
-            "update",
-            "views",
-            "teacher",
-            "network, AFC eager",
-        ),
-        rows,
-    )
+    added = ("network", "update", "views", "teacher", "network_eager_afc")
+    found = [result for name, result in results.items() if name.startswith("step_time")]
+    rows = [
+        [r["trunk"], r["size"], r["precision"], r["faces_per_step"], f"{r['milliseconds']['bare']:g}"]
+        + [f"{r['ratios'][column]:.2f}" for column in added]
+        for r in found
+    ]
+    return table(["trunk", "size", "precision", "faces", "bare ms", *added[:-1], "network, AFC eager"], rows)
 
 
 def activations(found: Result) -> str:
@@ -118,7 +104,8 @@ def others(results: dict[str, Result]) -> str:
         against = f", {found['times_reference']} times the reference code" if "times_reference" in found else ""
         lines.append(
             f"- Detection of {found['pictures']} photographs, {found['threads']} thread: "
-            f"{ours['pictures_per_second']} pictures a second ({ours['cpu_ms_per_picture']} ms of processor time each), "
+            f"{ours['pictures_per_second']} pictures a second "
+            f"({ours['cpu_ms_per_picture']} ms of processor time each), "
             f"found in {ours['found']:.1%}{against}."
         )
     if found := results.get("packing"):

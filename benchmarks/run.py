@@ -37,7 +37,8 @@ def jobs(given: argparse.Namespace, run: Path) -> dict[str, list[str]]:
     """Return the command of each job, without the interpreter."""
     made = {
         f"step_time-{trunk}-{size}{'-bf16' * bf16}": [
-            "step_time.py", "--trunk", trunk, "--size", str(size), "--batch", str(batch), "--rounds", "3", *["--bf16"] * bf16,
+            "step_time.py", "--trunk", trunk, "--size", str(size), "--batch", str(batch), "--rounds", "3",
+            *["--bf16"] * bf16,
         ]
         for trunk, size, batch, bf16 in STEPS
     }  # fmt: skip

@@ -23,7 +23,7 @@ from dcdan.methods.base import methods
 from dcdan.models.deploy import OUTPUTS, Deployed
 from dcdan.models.network import Network, NetworkSettings
 from dcdan.training import run
-from dcdan.training.checkpoint import read_checkpoint
+from dcdan.training.checkpoint import read_checkpoint, save_checkpoint
 from dcdan.training.loop import Trainer
 from dcdan.training.run import Interrupted, train_run
 from dcdan.training.settings import RunSettings
@@ -248,6 +248,15 @@ def test_a_run_stopped_again_and_again_ends_like_one_that_was_not(
     assert stages.count("source") >= 2
     assert stages.count("adaptation") >= 1
     same_run(through, tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_an_interrupted_run_goes_on_in_its_precision(tmp_path: Path, bf16: bool) -> None:
+    assert run.earlier_precision(tmp_path) == ""
+    path = tmp_path / "checkpoints" / "last.safetensors"
+    save_checkpoint(path, {"network": torch.nn.Linear(1, 1)}, None, {"stage": "source", "step": 1, "bf16": bf16})
+    path.rename(path.with_name(f"previous-{path.name}"))
+    assert run.earlier_precision(tmp_path) == ("bf16" if bf16 else "fp32")
 
 
 @pytest.mark.usefixtures("without_graph")

@@ -53,7 +53,7 @@ class DemoSettings(BaseModel):
 
     def spec(self, domain: str) -> str:
         """Return the spec of a domain's faces."""
-        return f"synthetic:{domain}?n={self.faces}&seed={self.seed}&size={self.training.size}"
+        return f"synthetic:{domain}?n={self.faces}&seed={self.seed}"
 
     def of(self, method: str) -> RunSettings:
         """Return the settings of a method's run; the training's options are DCD-DAN's."""

@@ -23,7 +23,7 @@ from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
-from dcdan.models.trunk import load_imagenet
+from dcdan.models.trunk import check_name, load_imagenet
 from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
 from dcdan.training.domains import Source, source_of, target_of
 from dcdan.training.facts import commit, described, versions
@@ -66,6 +66,8 @@ def train_run(
         return out
     with left_as_found(out):
         check_start(start)
+        check_name(settings.network.trunk)
+        pick_device(settings.device)
         source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
         target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
         check_size(source_pack, settings.size)
