@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
+import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +27,7 @@ from dcdan.models.network import Network, NetworkSettings
 from dcdan.training import run
 from dcdan.training.checkpoint import read_checkpoint, save_checkpoint
 from dcdan.training.loop import Trainer
-from dcdan.training.run import Interrupted, train_run
+from dcdan.training.run import Interrupted, stoppable, train_run
 from dcdan.training.settings import RunSettings
 from tiny_training import SIZE, drawn, listed, quick, records, tiny
 
@@ -248,6 +250,30 @@ def test_a_run_stopped_again_and_again_ends_like_one_that_was_not(
     assert stages.count("source") >= 2
     assert stages.count("adaptation") >= 1
     same_run(through, tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_are_noted_while_training_and_only_then(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stoppable() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(number)
+        assert stop.is_set()
+    assert signal.getsignal(number) is before
+
+
+def test_a_run_in_another_thread_leaves_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work() -> None:
+        with stoppable() as stop:
+            seen.append((stop.is_set(), signal.getsignal(signal.SIGINT) is before))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, True)]
 
 
 @pytest.mark.parametrize("bf16", [True, False])

@@ -147,7 +147,7 @@ def strong_view(faces: Tensor, settings: AugmentSettings, generator: torch.Gener
 
 
 def source_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Return labelled faces ``(B, C, S, S)`` as adaptation shows them: the first share of the batch strong, the rest weak."""
+    """Return labelled faces ``(B, C, S, S)`` as adaptation shows them: the first share strong, the rest weak."""
     strong = round(settings.source_strong * len(faces))
     pairs = ((strong_view, faces[:strong]), (weak_view, faces[strong:]))
     return torch.cat([view(part, settings, generator) for view, part in pairs if len(part)])
