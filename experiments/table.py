@@ -76,7 +76,7 @@ def table(plan: dict[str, Any], scores: list[dict[str, Any]]) -> str:
     lines = [f"# {plan['title']}", "", plan["caption"], "", "```sh", *plan["commands"], "```", ""]
     for test in plan["tests"]:
         lines += [f"## {test['name']}", ""]
-        lines += ["| row | seeds | accuracy % | sd | 95 % interval | macro-F1 | UAR | ECE |", "|---|---|---|---|---|---|---|---|"]
+        lines += ["| row | seeds | accuracy % | sd | 95 % interval | macro-F1 | UAR | ECE |", "|---" * 8 + "|"]
         for row in plan["rows"]:
             own = [s for s in scores if s["row"] == row["name"] and s["test"] == test["name"]]
             if not own:
@@ -87,7 +87,9 @@ def table(plan: dict[str, Any], scores: list[dict[str, Any]]) -> str:
             low, high = wilson(round(mean["accuracy"] * n), n)
             lines.append(
                 f"| {row['name']} | {len(own)} | {100 * mean['accuracy']:.1f} | {100 * spread:.1f} | "
-                f"{100 * low:.1f} to {100 * high:.1f} | {mean['macro_f1']:.3f} | {mean['uar']:.3f} | {mean['ece']:.3f} |"
+                f"{100 * low:.1f} to {100 * high:.1f} | "
+                + " | ".join(f"{mean[key]:.3f}" for key in ("macro_f1", "uar", "ece"))
+                + " |"
             )
         images = next(s["images"] for s in scores if s["test"] == test["name"])
         lines += ["", f"{images} faces; the interval is that of the mean accuracy over so many faces.", ""]
@@ -116,7 +118,8 @@ def main() -> None:
                 if (arguments.out / cell / name).exists():
                     shutil.copy(arguments.out / cell / name, results / f"{cell}.{name}")
             (results / "table.md").write_text(table(plan, scores), encoding="utf-8")
-            print(cell, [f"{s['test']} {s['accuracy']:.3f}" for s in scores if s["row"] == row["name"] and s["seed"] == seed], flush=True)
+            own = [s for s in scores if s["row"] == row["name"] and s["seed"] == seed]
+            print(cell, *(f"{s['test']} {s['accuracy']:.3f}" for s in own), flush=True)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "contempt": ("contemptuous", "con"),
 }
 
-SPELLINGS: dict[str, str] = {
-    spelling: name for name in EXPRESSIONS for spelling in (name, *_SYNONYMS[name])
-}
+SPELLINGS: dict[str, str] = {spelling: name for name in EXPRESSIONS for spelling in (name, *_SYNONYMS[name])}
 
 
 def canonical(name: str) -> str | None:
