@@ -82,11 +82,11 @@ def table(plan: dict[str, Any], scores: list[dict[str, Any]]) -> str:
             if not own:
                 continue
             mean = {key: statistics.mean(s[key] for s in own) for key in SCORES}
-            spread = statistics.stdev(s["accuracy"] for s in own) if len(own) > 1 else float("nan")
+            spread = f"{100 * statistics.stdev(s['accuracy'] for s in own):.1f}" if len(own) > 1 else "one seed"
             n = own[0]["images"]
             low, high = wilson(round(mean["accuracy"] * n), n)
             lines.append(
-                f"| {row['name']} | {len(own)} | {100 * mean['accuracy']:.1f} | {100 * spread:.1f} | "
+                f"| {row['name']} | {len(own)} | {100 * mean['accuracy']:.1f} | {spread} | "
                 f"{100 * low:.1f} to {100 * high:.1f} | "
                 + " | ".join(f"{mean[key]:.3f}" for key in ("macro_f1", "uar", "ece"))
                 + " |"
