@@ -76,7 +76,7 @@ def test_folders_of_pictures_become_a_model_and_its_predictions(
     facts = json.loads((out / "run.json").read_text())
     assert facts["settings"]["seed"] == 3
     assert facts["settings"]["method"] == "adabn"
-    assert facts["command"].startswith("dcdan ")
+    assert facts["command"].startswith("dcdan adapt ")
     assert json.loads((out / "model.json").read_text())["classes"] == ["fear", "happiness", "sadness"]
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert dcdan(command) == 6
@@ -123,7 +123,7 @@ def test_options_reach_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert dcdan(["adapt", *data, *named, "--config", str(config), "--set", "seed=4", "--set", "source.lr=.2"]) == 5
     source, target, out, settings, start, quiet, command = seen
     assert (source, target, out, start, quiet) == ("a?n=1", "b", tmp_path / "run", tmp_path, False)
-    assert command.startswith("dcdan ")
+    assert command.startswith("dcdan adapt --source ")
     assert (settings.seed, settings.preset, settings.teacher, settings.method) == (4, "paper", 0.0, "dcdan")
     assert (settings.size, settings.network.trunk, settings.network.width) == (64, "resnet50", 64)
     assert (settings.adaptation.epochs, settings.adaptation.lr, settings.source.lr) == (0.5, 0.5, 0.2)

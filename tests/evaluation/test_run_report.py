@@ -76,7 +76,7 @@ def test_page_says_what_the_model_says_of_the_target(trained: Path, target: Pack
     assert "No face was named disgust, sadness, anger, neutral, contempt." in page
     assert "Before and after" not in page
     assert page.count("data:image/png") == 3 + 2
-    assert "http" not in page
+    assert "://" not in page
 
 
 def test_text_from_outside_is_escaped(trained: Path, target: Pack) -> None:

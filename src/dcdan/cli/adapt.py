@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 
 def adapt(
+    context: typer.Context,
     source: Annotated[
         str, typer.Option("--source", "-s", metavar="SPEC", help="Labelled faces: pack, spec or folder.")
     ],
@@ -55,7 +55,7 @@ def adapt(
         network__trunk=trunk,
         adaptation__epochs=epochs,
     )
-    command = shlex.join(["dcdan", *sys.argv[1:]])
+    command = shlex.join(["dcdan", *context.obj])
     run(source, target, out, settings=chosen, start=start, quiet=quiet, command=command)
     if not quiet:
         typer.echo(f"Done: {out / 'report.html'}", err=True)

@@ -95,7 +95,8 @@ def root(
 def run(arguments: list[str] | None = None) -> int:
     """Run the program with these arguments (default: those of the process) and return its exit code."""
     try:
-        result = app(args=arguments, prog_name="dcdan", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        result = app(args=given, prog_name="dcdan", standalone_mode=False, obj=given)
     except (KeyboardInterrupt, typer.Abort):
         return _told("stopped.", INTERRUPTED)
     except SystemExit as end:
