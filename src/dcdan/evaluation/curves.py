@@ -83,8 +83,8 @@ def curves_png(logs: Mapping[str, Path], *, columns: int = 2) -> bytes | None:
         axes.grid(axis="y", color="#e8ebee")
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=9, colors="#555555", length=0)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(fontsize=8.5, frameon=False)
+        if names := axes.get_legend_handles_labels()[1]:
+            axes.legend(fontsize=8.5, frameon=False, ncols=2 if len(names) > 2 else 1)
     buffer = BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
@@ -104,7 +104,9 @@ def _lines(axes: Any, runs: Runs, kind: str, names: Callable[[Sequence[Record]],
         for colour, name in zip(_COLOURS * 3, names(records), strict=False):
             steps, values = series(records, kind, name)
             marker = "." if len(steps) < 3 else ""
-            axes.plot(steps, values, style, color=colour, label=_label(run, name, drawn), marker=marker, linewidth=1.7)
+            # Global and local losses often lie upon each other.
+            line = "--" if style == "-" and name.endswith("_l") else style
+            axes.plot(steps, values, line, color=colour, label=_label(run, name, drawn), marker=marker, linewidth=1.7)
 
 
 def _source_losses(axes: Any, runs: Runs) -> None:
@@ -113,12 +115,16 @@ def _source_losses(axes: Any, runs: Runs) -> None:
 
 def _adaptation_losses(axes: Any, runs: Runs) -> None:
     _lines(axes, runs, "adaptation", lambda records: losses_in(records, "adaptation"))
-    axes.set_ylim(bottom=0)
+    _room_for_legend(axes)
+
+
+def _room_for_legend(axes: Any) -> None:
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
 
 
 def _signals(axes: Any, runs: Runs) -> None:
     _lines(axes, runs, "adaptation-epoch", lambda _: ("entropy", "diversity", "confidence"))
-    axes.set_ylim(bottom=0)
+    _room_for_legend(axes)
     axes.set_ylabel("nats, or probability", fontsize=9, color="#555555")
 
 

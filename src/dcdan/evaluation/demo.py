@@ -34,7 +34,7 @@ TRAINING = RunSettings(
     pretrained="no",
     precision="fp32",
     network=NetworkSettings(trunk="mobilenetv2_050", width=128),
-    source=SourceStage(epochs=10, batch=32, lr=0.08),
+    source=SourceStage(epochs=12, batch=32, lr=0.08),
     adaptation=AdaptationStage(epochs=5, batch=32, lr=0.04),
     augment=AugmentSettings(rotation=6, scale=0.06, shift=0.03),
 )
@@ -81,7 +81,7 @@ def run_demo(
     settings = settings or DemoSettings()
     out = out.resolve()
     began = time.time()
-    claim(out, settings, force)
+    fresh = claim(out, settings, force)
     say(f"drawing {settings.faces:,} studio faces and {settings.faces:,} street faces")
     studio, street = (packed(out, domain, settings, quiet) for domain in ("studio", "street"))
     shared = out / "runs" / METHODS[0]
@@ -106,7 +106,8 @@ def run_demo(
     report = out / "runs" / "dcdan"
     if not (report / "report.html").exists():
         write_run_report(report, Pack.open(street, labelled=False), recogniser=scored["dcdan"].recogniser)
-    write_page(out, scored, at_home, Pack.open(studio), faces, seconds=time.time() - began)
+    seconds = time.time() - began if fresh else None
+    write_page(out, scored, at_home, Pack.open(studio), faces, settings.of("dcdan"), seconds)
     return out / PAGE
 
 
@@ -119,8 +120,8 @@ def packed(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
     return place
 
 
-def claim(out: Path, settings: DemoSettings, force: bool) -> None:
-    """Make the folder, or accept one that holds the same demonstration unfinished; see :func:`run_demo`."""
+def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
+    """Make the folder, or accept one that holds the same demonstration unfinished; return whether it is new."""
     about = {"schema": 1, "dcdan": version("dcdan"), "settings": settings.model_dump(mode="json")}
     mark = out / MARK
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -129,12 +130,13 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> None:
             raise OutputError(f"'{out}' exists and is no demonstration of dcdan: choose another --out.")
         complete = (out / PAGE).exists()
         if found == about and not complete:
-            return
+            return False
         if not force:
             what = "a complete demonstration" if complete else "the beginning of another demonstration"
             raise OutputError(f"'{out}' holds {what}: choose another --out, or replace it with --force.")
         shutil.rmtree(out)
     write_text(mark, json.dumps(about, indent=1) + "\n")
+    return True
 
 
 def earlier(mark: Path) -> Mapping[str, Any] | None:

@@ -22,6 +22,7 @@ from dcdan.recognition.recogniser import Recogniser
 
 if TYPE_CHECKING:
     from dcdan.data.pack import Pack
+    from dcdan.training.settings import RunSettings
 
 PAGE, RESULTS, SHEET, CURVES = "index.html", "results.json", "contact-sheet.png", "curves.png"
 TITLES = {"source_only": "source-only", "adabn": "AdaBN", "dcdan": "DCD-DAN"}
@@ -30,7 +31,7 @@ WHAT = {
     "adabn": "the same, with batch-norm statistics of street faces",
     "dcdan": "the same source stage, then adapted to unlabelled street faces",
 }
-COLUMNS, SHOWN = 4, 8
+COLUMNS, SHOWN = 3, 6
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Scored:
     report: Report
 
 
-def results(scored: Mapping[str, Scored], at_home: Report, validation: float | None, seconds: float) -> dict[str, Any]:
+def results(
+    scored: Mapping[str, Scored], at_home: Report, validation: float | None, seconds: float | None
+) -> dict[str, Any]:
     """Return all figures of the demonstration as plain JSON types."""
     test = compared(scored)
     return {
@@ -51,7 +54,7 @@ def results(scored: Mapping[str, Scored], at_home: Report, validation: float | N
         "source_validation": validation,
         "source_only_on_studio": at_home.to_dict(),
         "methods": {method: entry.report.to_dict() for method, entry in scored.items()},
-        "seconds": round(seconds, 1),
+        "seconds": None if seconds is None else round(seconds, 1),
     }
 
 
@@ -61,7 +64,13 @@ def compared(scored: Mapping[str, Scored]) -> McNemar:
 
 
 def write_page(
-    out: Path, scored: Mapping[str, Scored], at_home: Report, studio: Pack, street: Pack, *, seconds: float
+    out: Path,
+    scored: Mapping[str, Scored],
+    at_home: Report,
+    studio: Pack,
+    street: Pack,
+    settings: RunSettings,
+    seconds: float | None,
 ) -> None:
     """Write pictures, results.json and, last, the page.
 
@@ -71,7 +80,8 @@ def write_page(
         at_home: the source-only model on the test faces of ``studio``.
         studio: the labelled source.
         street: the target, opened with its labels, which only this page reads.
-        seconds: how long it took.
+        settings: of DCD-DAN's run.
+        seconds: how long it took, None when it was interrupted.
     """
     source_log = out / "runs" / "source_only" / "log.jsonl"
     logs = {"source stage": source_log, "DCD-DAN": out / "runs" / "dcdan" / "log.jsonl"}
@@ -98,6 +108,9 @@ def write_page(
         narrow=curves_png(logs, columns=1),
         confusions={method: pictures[f"confusion-{method}.png"] for method in ("source_only", "dcdan")},
         learned=len(studio.select("train")),
+        settings=settings,
+        provenance=at_home.provenance,
+        specs=(studio.info.spec, street.info.spec),
         adapted=len(street.select("train")),
     )
     write_text(out / PAGE, page)
@@ -141,7 +154,7 @@ def samples_png(pack: Pack, *, labelled: bool) -> bytes:
     for label, name in enumerate(pack.classes):
         row = lot.choice(train[pack.labels[train] == label])
         cells.append(Cell(np.asarray(pack.faces[row]), (Mark(name if labelled else "?"),)))
-    return sheet_png([Row("", tuple(cells))], columns=COLUMNS)
+    return sheet_png([Row("", tuple(cells))], columns=4)
 
 
 def table(out: Path) -> list[str]:

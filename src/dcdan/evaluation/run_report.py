@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PAGE, PREDICTIONS = "report.html", "predictions.csv"
 UNSURE = 0.5
 COMPARED = 1000
-SHOWN = 4
+SHOWN = 3
 _DECIDERS = {
     "fused": "global and local features together, sure enough",
     "global": "the global features alone, which were surer",

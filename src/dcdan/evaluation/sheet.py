@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-PAPER, INK, FAINT = (255, 255, 255), (32, 38, 46), (95, 107, 118)
+PAPER, INK = (255, 255, 255), (32, 38, 46)
 RIGHT, WRONG = (34, 120, 66), (190, 45, 60)
 _GAP, _LINE = 10, 18
 
@@ -58,7 +58,8 @@ def sheet_png(rows: Sequence[Row], *, columns: int, side: int = 120) -> bytes:
 
     if not any(row.cells for row in rows):
         raise ValueError("no face to draw")
-    drawn = [_row(row, columns, side) for row in rows if row.cells]
+    letters = _fitting([_text(mark) for row in rows for cell in row.cells for mark in cell.marks], side)
+    drawn = [_row(row, columns, side, letters) for row in rows if row.cells]
     height = sum(picture.height for picture in drawn)
     sheet = Image.new("RGB", (drawn[0].width, height), PAPER)
     top = 0
@@ -70,7 +71,7 @@ def sheet_png(rows: Sequence[Row], *, columns: int, side: int = 120) -> bytes:
     return buffer.getvalue()
 
 
-def _row(row: Row, columns: int, side: int) -> Image:
+def _row(row: Row, columns: int, side: int, letters: int) -> Image:
     from PIL import Image, ImageDraw
 
     lines = -(-len(row.cells) // columns)
@@ -86,17 +87,23 @@ def _row(row: Row, columns: int, side: int) -> Image:
         face = Image.fromarray(cell.face).convert("RGB")
         picture.paste(face.resize((side, side), Image.Resampling.LANCZOS), (left, top))
         for number, mark in enumerate(cell.marks):
-            _mark(draw, mark, left, top + side + 2 + number * _LINE, side)
+            _mark(draw, mark, left, top + side + 2 + number * _LINE, letters)
     return picture
 
 
-def _mark(draw: ImageDraw, mark: Mark, left: int, top: int, width: int) -> None:
-    """Write a line, smaller where it would not fit."""
-    sign = "" if mark.right is None else ("✓ " if mark.right else "✗ ")
-    colour = FAINT if mark.right is None else (RIGHT if mark.right else WRONG)
-    text = sign + mark.text
-    size = next((size for size in range(13, 8, -1) if _font(size).getlength(text) <= width), 8)
-    draw.text((left, top + _LINE - 4), text, colour if sign else INK, _font(size), anchor="ls")
+def _mark(draw: ImageDraw, mark: Mark, left: int, top: int, letters: int) -> None:
+    colour = INK if mark.right is None else (RIGHT if mark.right else WRONG)
+    draw.text((left, top + _LINE - 4), _text(mark), colour, _font(letters), anchor="ls")
+
+
+def _text(mark: Mark) -> str:
+    return mark.text if mark.right is None else f"{'✓' if mark.right else '✗'} {mark.text}"
+
+
+def _fitting(texts: Sequence[str], width: int) -> int:
+    """Return the size of letters in which every text fits the width; one for a sheet, as mixed sizes look restless."""
+    sizes = range(14, 8, -1)
+    return next((size for size in sizes if all(_font(size).getlength(text) <= width for text in texts)), 8)
 
 
 @cache
