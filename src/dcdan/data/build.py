@@ -201,6 +201,7 @@ def _warnings(reader: Reader, counts: Counts) -> Iterator[str]:
     missed = counts.statuses.get(Status.NO_FACE, 0)
     if 2 * missed > counts.rows:
         yield f"no face was found in {missed} of {counts.rows} pictures{_crops_hint(reader, counts)}"
+    yield from reader.warnings
     yield from reader.notes
 
 

@@ -8,12 +8,13 @@ is in both.
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from dcdan.data.folds import hashed_percent
+from dcdan.data.layout import root_with, wrong_layout
 from dcdan.data.reader import Reader, ReaderOptions, Sample, readable, register
 from dcdan.errors import DataError
 from dcdan.expressions import EXPRESSIONS, canonical
@@ -21,6 +22,7 @@ from dcdan.faces.find import find_pictures
 
 _TRAIN_PERCENT = 80
 _COLUMNS = ("image", "emotion")
+_MARKERS = ("data/legend.csv", "images")
 
 
 def person(name: str) -> str:
@@ -38,7 +40,7 @@ def split_of(name: str) -> str:
     >>> split_of("Abba_Eban_0001.jpg"), split_of("Aaron_Guiel_0001.jpg")
     ('train', 'test')
     """
-    return "train" if int(hashlib.sha256(person(name).encode()).hexdigest(), 16) % 100 < _TRAIN_PERCENT else "test"
+    return "train" if hashed_percent(person(name)) < _TRAIN_PERCENT else "test"
 
 
 class LFWExpressionsOptions(ReaderOptions):
@@ -53,6 +55,8 @@ class LFWExpressions(Reader):
 
     name = "lfw_expressions"
     title = "LFW expressions"
+    extent = "13,718 photographs of 160 or 350 pixels, mostly of one person each; labels by students, very uneven"
+    obtain = "Free: github.com/muxspace/facial_expressions; give the folder that holds data/ and images/."
     licence = "Apache-2.0 (muxspace/facial_expressions); the photographs are LFW's"
     Options = LFWExpressionsOptions
     channels = 1
@@ -64,13 +68,14 @@ class LFWExpressions(Reader):
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:
         super().__init__(root, options)
         given = self.folder
-        places = (given, given / "facial_expressions", given.parent)
-        found = next((place for place in places if (place / "data" / "legend.csv").is_file()), None)
-        if found is None or not (found / "images").is_dir():
-            missing = "data/legend.csv" if found is None else "images"
-            names = ", ".join(sorted(child.name for child in given.iterdir())[:6]) if given.is_dir() else "a file"
-            raise DataError(f"LFW expressions looked for {missing} in '{given}' and found {names or 'nothing'}.")
+        found = root_with(given, _MARKERS, ("facial_expressions", "..")) if given.is_dir() else None
+        if found is None:
+            raise wrong_layout(self.title, " and ".join(_MARKERS), given)
         self.root = found
+
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:
+        return "as released" if root_with(folder, _MARKERS, ("facial_expressions",)) else None
 
     def samples(self) -> Iterator[Sample]:
         images = self.folder / "images"

@@ -113,6 +113,16 @@ class Pack:
         return votes
 
     @cached_property
+    def values(self) -> dict[str, np.ndarray]:
+        """Name -> (N,) float32, not a number where a face has none: valence, arousal. Hidden in a target."""
+        self._refuse_hidden("values")
+        if not self.info.classes or "values" not in self._columns():
+            return {}
+        rows = [dict(row or ()) for row in self._column("values")]
+        names = sorted({name for row in rows for name in row})
+        return {name: np.array([row.get(name, np.nan) for row in rows], np.float32) for name in names}
+
+    @cached_property
     def splits(self) -> np.ndarray:
         """(N,) str: train, validation, test or ''."""
         return np.array(self._column("split"), dtype=str)
@@ -183,6 +193,11 @@ class Pack:
         """Return one column for the rows that have a face; no other column is read from the file."""
         table = self._table([name, "row"]).to_pydict()
         return [value for value, row in zip(table[name], table["row"], strict=True) if row >= 0]
+
+    def _columns(self) -> list[str]:
+        import pyarrow.parquet as parquet
+
+        return list(parquet.read_schema(self.folder / TABLE).names)
 
     def _table(self, columns: list[str]) -> Any:
         import pyarrow.parquet as parquet

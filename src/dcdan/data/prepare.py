@@ -179,6 +179,7 @@ def _row(sample: Sample, status: Status, number: int = 0, face: Face | None = No
         "split": sample.split,
         "subject": sample.subject,
         "groups": dict(sample.groups),
+        "values": {name: float(value) for name, value in sample.values.items()},
         "box": None if face is None else [float(value) for value in face.box],
         "score": None if face is None else float(face.score),
         "landmarks": None if face is None else [float(value) for value in face.landmarks.ravel()],

@@ -35,6 +35,7 @@ class Sample:
     split: "train", "validation", "test" or "" when the data set has no split.
     box: x0, y0, x1, y1 in pixels of the picture.
     landmarks: five points x, y in pixels: left eye, right eye, nose, left and right mouth corner (left in the picture).
+    values: other numbers that the data set gives, such as valence and arousal; hidden in a target, as labels are.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Sample:
     groups: Mapping[str, str] = field(default_factory=dict)
     box: tuple[float, float, float, float] | None = None
     landmarks: tuple[tuple[float, float], ...] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 class ReaderOptions(BaseModel):
@@ -62,11 +64,14 @@ class Reader(ABC):
 
     Subclasses set the class attributes and implement `samples`; they raise DataError, in one sentence that says what
     was looked for and what was found, when the folder is laid out otherwise. `skipped` is filled while `samples` runs.
+    A reader of a published set implements `recognise` and `official` too.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     licence: ClassVar[str]
+    extent: ClassVar[str] = ""  # how much there is, in a few words
+    obtain: ClassVar[str] = ""  # how to get it, in one sentence
     Options: ClassVar[type[ReaderOptions]] = ReaderOptions
     needs_path: ClassVar[bool] = True
 
@@ -75,12 +80,29 @@ class Reader(ABC):
     max_faces: int | None = 1  # faces kept of each picture, None for all of them
     split_rule: str = "as released"  # how `split` was found, kept in pack.json
     classes: tuple[str, ...] = ()
+    layout: str = ""  # which of the forms in which a set is about was found
 
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:
         self.root = root
         self.options = options
         self.skipped: dict[str, int] = {}
         self.notes: list[str] = []
+        self.warnings: list[str] = []  # what a user must know of the data, whichever samples are chosen
+
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:  # noqa: ARG003
+        """Return the layout's name when a folder is certainly this data set, found by looking at few names; else None.
+
+        No two readers recognise the same folder.
+        """
+        return None
+
+    def official(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the published numbers of images for the options given: split -> class -> images.
+
+        Where the total alone is published it stands under the class ""; {} when nothing is published for these options.
+        """
+        return {}
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:

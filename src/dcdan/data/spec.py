@@ -107,7 +107,17 @@ def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:
             raise UsageError(f"'{path}' is the name of a reader: write {path}:{what}.")
         hint = nearest(path, known) if "/" not in path else ""
         raise DataError(f"There is no folder '{path}': check the path, or write reader:path.{hint}")
-    return "class_folders" if _is_class_folders(place) else "folder"
+    found = recognised(place, known)
+    if len(found) > 1:
+        names = " or ".join(f"{name}:{path}" for name in found)
+        raise UsageError(f"'{path}' looks like more than one data set: write {names}.")
+    return next(iter(found), "class_folders" if _is_class_folders(place) else "folder")
+
+
+def recognised(folder: Path, known: Mapping[str, type[Reader]] | None = None) -> dict[str, str]:
+    """Return reader -> layout of the data sets that a folder certainly is: one, as a rule, or none."""
+    layouts = {name: kind.recognise(folder) for name, kind in (known or readers()).items()}
+    return {name: layout for name, layout in layouts.items() if layout is not None}
 
 
 def _is_class_folders(folder: Path) -> bool:

@@ -24,6 +24,7 @@ from dcdan.errors import OutputError
 
 _STATE, _JOURNAL = "state.json", "journal.jsonl"
 _TABLE_ROWS = 8192
+_MAPS = frozenset({"groups", "values"})
 
 
 def chunk_key(samples: Sequence[Sample]) -> str:
@@ -104,7 +105,8 @@ class PartialPack:
             for group in _grouped(self.rows(), _TABLE_ROWS):
                 records = [{name: row[name] for name in schema.names} for row in group]
                 for record in records:
-                    record["groups"] = list(record["groups"].items())
+                    for name in _MAPS & record.keys():
+                        record[name] = list(record[name].items())
                 writer.write_table(arrow.Table.from_pylist(records, schema=schema))
                 total += len(group)
                 statuses.update(row["status"] for row in group)
@@ -183,7 +185,11 @@ class PartialPack:
 def _table_schema(labelled: bool) -> Any:
     import pyarrow as arrow
 
-    labels = [("label", arrow.int16()), ("votes", arrow.list_(arrow.float32()))] if labelled else []
+    labels = [
+        ("label", arrow.int16()),
+        ("votes", arrow.list_(arrow.float32())),
+        ("values", arrow.map_(arrow.string(), arrow.float32())),
+    ]
     return arrow.schema(
         [
             ("path", arrow.string()),
@@ -196,7 +202,7 @@ def _table_schema(labelled: bool) -> Any:
             ("box", arrow.list_(arrow.float32())),
             ("score", arrow.float32()),
             ("landmarks", arrow.list_(arrow.float32())),
-            *labels,
+            *(labels if labelled else ()),
         ]
     )
 

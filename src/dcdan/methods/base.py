@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
@@ -77,7 +78,6 @@ class Method(nn.Module, ABC):
         return {}
 
 
-MODULES = ("source_only", "adabn", "dann", "dcdan")
 _registry: dict[str, type[Method]] = {}
 
 
@@ -89,9 +89,9 @@ def register(method: type[Method]) -> type[Method]:
 
 def methods() -> dict[str, type[Method]]:
     """Return every registered method by name."""
-    for module in MODULES:
-        import_module(f"dcdan.methods.{module}")
-    return dict(_registry)
+    for module in pkgutil.iter_modules(import_module("dcdan.methods").__path__):
+        import_module(f"dcdan.methods.{module.name}")
+    return dict(sorted(_registry.items()))
 
 
 def find_method(name: str) -> type[Method]:

@@ -1,0 +1,60 @@
+"""Looking at folders: what is where, in any spelling of upper and lower case, and the sentence for a wrong folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from dcdan.errors import DataError
+
+_SHOWN = 6
+
+
+def below(folder: Path, way: str) -> Path | None:
+    """Return what lies at ``way`` ("a/b/c") below a folder, in any case of letters, or None; exact names come first."""
+    place = folder
+    for part in way.split("/"):
+        exact = place / part
+        if not exact.exists():
+            same = [name for name in names_in(place) if name.lower() == part.lower()]
+            if not same:
+                return None
+            exact = place / same[0]
+        place = exact
+    return place
+
+
+def root_with(given: Path, markers: Iterable[str], inner: Iterable[str] = ()) -> Path | None:
+    """Return the first of ``given`` and its named inner folders that holds all markers, or None.
+
+    ``markers`` and ``inner`` are ways below a folder, in any case of letters.
+    """
+    inside = (below(given, way) for way in inner)
+    wanted = tuple(markers)
+    for place in (given, *(place for place in inside if place is not None)):
+        if place.is_dir() and all(below(place, way) is not None for way in wanted):
+            return place
+    return None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what a folder holds, sorted, hidden ones left out; [] for a file or nothing."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder, by name."""
+    return [folder / name for name in names_in(folder) if (folder / name).is_dir()]
+
+
+def wrong_layout(title: str, wanted: str, folder: Path) -> DataError:
+    """Return the error of a reader for a folder that is no such data set: what it looked for and what it found."""
+    names = names_in(folder)
+    found = ", ".join(islice(names, _SHOWN)) + (" and more" if len(names) > _SHOWN else "")
+    what = found or ("an empty folder" if folder.is_dir() else "a file")
+    return DataError(f"{title} looked for {wanted} in '{folder}' and found {what}.")
