@@ -1,0 +1,63 @@
+"""`dcdan paper`: the paper's tables and statistics, recomputed, its inconsistencies, and our figures beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NARROWEST = 80
+
+
+def paper(
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", "-r", metavar="DIR", help="Folder of measured results; may be given several times."),
+    ] = None,
+    table: Annotated[
+        int | None, typer.Option("--table", "-t", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, unrounded.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown page instead of tables.")] = False,
+) -> None:
+    """Recompute the paper's tables and statistics, list its inconsistencies, and put measured results beside them."""
+    from dcdan.errors import UsageError
+
+    if json and markdown:
+        raise UsageError("--json and --markdown are two forms of the same: give one of them.")
+    from dcdan.evaluation.measured import read_results
+    from dcdan.evaluation.paper import study
+
+    found = study(table, None if not results else read_results(results))
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(found.to_dict(), indent=2, allow_nan=False))
+        return
+    from dcdan.evaluation.paper_sections import TITLE, sections
+
+    if markdown:
+        from dcdan.evaluation.section import markdown_page
+
+        typer.echo(markdown_page(TITLE, f"Made by `{command(results or [], table)}`.", sections(found)), nl=False)
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, NARROWEST)  # where the tables fit; a narrower terminal breaks the lines itself
+    for section in sections(found):
+        console.print(section.rich())
+
+
+def command(results: list[Path], table: int | None) -> str:
+    """Return the command that makes the page.
+
+    >>> command([Path("docs/results")], 2)
+    'dcdan paper --results docs/results --table 2 --markdown'
+    """
+    from shlex import join
+
+    folders = [part for folder in results for part in ("--results", str(folder))]
+    number = [] if table is None else ["--table", str(table)]
+    return join(["dcdan", "paper", *folders, *number, "--markdown"])
