@@ -83,18 +83,18 @@ def test_a_target_has_no_labels(built: Path, monkeypatch: pytest.MonkeyPatch) ->
     target = Pack.open(built, labelled=False)
     assert not target.labelled
     assert target.info.counts.classes == {}
-    for name in ("labels", "votes"):
+    for name in ("labels", "votes", "values"):
         assert not hasattr(target, name)
         with pytest.raises(HiddenLabelsError, match="opened as a target, which has no"):
             getattr(target, name)
     public = [name for name in dir(target) if not name.startswith("_")]
     for name in public:
-        if name not in ("labels", "votes"):
+        if name not in ("labels", "votes", "values"):
             value = getattr(target, name)
             if callable(value) and name in ("failures", "select", "verify"):
                 value()
     assert asked
-    assert not {"label", "votes"} & set(asked)
+    assert not {"label", "votes", "values"} & set(asked)
 
 
 def test_unlabelled_data_have_no_label_column(tmp_path: Path) -> None:

@@ -6,27 +6,26 @@ do not depend on the number of processes, nor on whether the build was interrupt
 
 from __future__ import annotations
 
-import errno
 import itertools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from dcdan.data.cache import cache_folder, cache_key, cache_lock
+from dcdan.data.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed
 from dcdan.data.pack import Pack
-from dcdan.data.pack_info import SCHEMA, Counts, PackInfo, printable
+from dcdan.data.pack_info import SCHEMA, PackInfo, Shard, printable
+from dcdan.data.partial import output_error, refuse_existing
 from dcdan.data.prepare import Alignment, Preparer
 from dcdan.data.progress import progress_bar
 from dcdan.data.reader import Reader, Sample
+from dcdan.data.remarks import no_faces, odd
+from dcdan.data.shifted_copy import shifted_copy
 from dcdan.data.spec import is_pack, open_reader, parse_spec, view_options
-from dcdan.data.store import PartialPack, chunk_key
+from dcdan.data.store import PartialPack
 from dcdan.data.workers import prepared
-from dcdan.errors import DataError, OutputError, PackError, UsageError
-from dcdan.faces.status import Status
+from dcdan.errors import DataError, PackError, UsageError
 
-CHUNK = 128
-_KEPT_SAMPLES = 40_000
 Align = Literal["auto", "mtcnn", "none"]
 SIZES = (16, 1024)
 
@@ -41,14 +40,16 @@ def build_pack(
     progress: bool = True,
     spec_text: str | None = None,
     force: bool = False,
+    shard: Part | None = None,
 ) -> Pack:
     """Pack what a reader selects into the new folder `out`, and return the pack opened.
 
     size: side of the faces in pixels. align: "auto" is "mtcnn". workers: processes, None for one per core. progress:
-    show a bar on stderr when that is a terminal. force: replace a pack that is there already.
+    show a bar on stderr when that is a terminal. force: replace a pack that is there already. shard: pack the part
+    `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face.
 
     A build that was killed is continued by the same call. Raises OutputError (`out` exists, no space left), UsageError
-    (size or alignment) and DataError (nothing to pack, or no face in any picture; then nothing is left behind).
+    (size, alignment or shard) and DataError (nothing to pack, or no face in any picture; then nothing is left behind).
     """
     out = Path(out)
     if not SIZES[0] <= size <= SIZES[1]:
@@ -56,24 +57,27 @@ def build_pack(
     if align not in ("auto", "mtcnn", "none"):
         raise UsageError(f"Unknown alignment '{align}': choose auto, mtcnn or none.")
     alignment: Alignment = "none" if align == "none" else "mtcnn"
-    _refuse_existing(out, force)
-    samples, total = _listed(reader)
-    if total == 0:
-        skipped = ", ".join(f"{count} {reason}" for reason, count in reader.skipped.items())
+    part = None if shard is None else checked_part(shard)
+    refuse_existing(out, force)
+    listing = listed(reader, part)
+    if listing.total == 0:
+        skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items())
         raise DataError(f"{reader.title} gave nothing to pack" + (f" (left out: {skipped})." if skipped else "."))
     spec_text = printable(spec_text or reader.name)
     state = {"schema": SCHEMA, "spec": spec_text, "reader": reader.name, "size": size, "alignment": alignment}
     state |= {"root": str(reader.root), "options": reader.options.model_dump(mode="json"), "chunk": CHUNK}
+    if part is not None:
+        state["shard"] = list(part)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = PartialPack(out, state, (size, size) if reader.channels == 1 else (size, size, 3))
         try:
-            _fill(partial, samples, Preparer(reader, size, alignment), total, workers, progress)
-            _finish(partial, reader, out, size, alignment, spec_text, force)
+            _fill(partial, listing, Preparer(reader, size, alignment), workers, progress)
+            _finish(partial, reader, listing, part, size, alignment, spec_text, force)
         finally:
             partial.close()
     except OSError as error:
-        raise _output_error(error, out) from error
+        raise output_error(error, out) from error
     return Pack.open(out)
 
 
@@ -91,16 +95,21 @@ def pack_for(
 
     The cache (`cache`, else $DCDAN_CACHE, else ~/.cache/dcdan/packs) keeps a pack under a hash of the spec, size,
     alignment and the names, sizes and times of the data's files, so changed data are packed again. A pack may carry
-    the options split, limit and seed; its size must be the one asked for. With `labelled=False` labels stay unread.
+    the options split, limit, seed, shift and severity (a shifted copy is kept in the cache); its size must be the one
+    asked for. With `labelled=False` labels stay unread.
     """
     spec = parse_spec(spec_text)
     folder = Path(spec.path).expanduser()
     if spec.reader is None and is_pack(folder):
-        pack = Pack.open(folder, labelled=labelled, **view_options(spec.options))
+        options = view_options(spec.options)
+        view = options.model_dump(include={"split", "limit", "seed"})
+        pack = Pack.open(folder, labelled=labelled, **view)
         if pack.size != size:
             raise PackError(
                 f"The pack '{folder}' has faces of {pack.size} pixels, not {size}: pack the data with {size}."
             )
+        if shift := options.known_shift:
+            return Pack.open(shifted_copy(folder, shift, cache, progress=progress), labelled=labelled, **view)
         return pack
     reader = open_reader(spec)
     place = cache_folder(cache)
@@ -112,37 +121,44 @@ def pack_for(
     return Pack.open(out, labelled=labelled)
 
 
-def _fill(
-    partial: PartialPack,
-    samples: Iterator[Sample],
-    preparer: Preparer,
-    total: int,
-    workers: int | None,
-    progress: bool,
-) -> None:
+def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: int | None, progress: bool) -> None:
     """Prepare the chunks that an earlier build has not, and append them in order."""
-    chunks = _chunks(samples)
     kept, done = 0, 0
     rest: Iterator[list[Sample]] = iter(())
-    for chunk in chunks:
+    for chunk in listing.chunks:
         if kept == len(partial.keys) or partial.keys[kept] != chunk_key(chunk):
-            rest = itertools.chain([chunk], chunks)
+            rest = itertools.chain([chunk], listing.chunks)
             break
         kept, done = kept + 1, done + len(chunk)
     partial.keep(kept)
-    with progress_bar("packing", total, done, shown=progress) as advance:
-        for chunk, faces, rows in prepared(preparer, rest, total - done, CHUNK, workers):
+    with progress_bar("packing", listing.count, done, shown=progress) as advance:
+        for chunk, (faces, rows) in prepared(preparer, rest, listing.count - done, CHUNK, workers):
             partial.append(chunk_key(chunk), faces, rows)
+            done += len(chunk)
             advance(len(chunk))
+    if done < listing.count:
+        raise DataError(
+            f"The data changed while they were packed: {listing.count} samples were listed and {done} were there later; "
+            "repeat the command, which then goes on."
+        )
 
 
 def _finish(
-    partial: PartialPack, reader: Reader, out: Path, size: int, alignment: str, spec_text: str, force: bool
+    partial: PartialPack,
+    reader: Reader,
+    listing: Listing,
+    part: Part | None,
+    size: int,
+    alignment: str,
+    spec_text: str,
+    force: bool,
 ) -> None:
+    """Write the table and pack.json, and publish the pack."""
     counts = partial.write_table(reader.classes)
-    if counts.faces == 0:
+    crops_option = "faces" in type(reader).Options.model_fields and not reader.cropped
+    if counts.faces == 0 and part is None:
         partial.discard()
-        raise DataError(_no_faces(reader, counts))
+        raise DataError(no_faces(counts, reader.root, crops_option))
     info = PackInfo(
         schema_version=SCHEMA,
         data_set=reader.name,
@@ -154,64 +170,17 @@ def _finish(
         channels=reader.channels,
         alignment=alignment,
         split_rule=reader.split_rule,
+        shift=reader.options.known_shift,
         counts=counts,
-        skipped=dict(sorted(reader.skipped.items())),
-        warnings=tuple(_warnings(reader, counts)),
+        skipped=listing.skipped,
+        # That a part lacks a class says nothing: merging looks at the whole.
+        warnings=(*(odd(counts, crops_option) if part is None else ()), *listing.remarks),
+        shard=None if part is None else _shard(listing, part, crops_option),
         sha256=partial.seal(),
     )
-    _refuse_existing(out, force)
-    if out.exists():
-        shutil.rmtree(out)
-    partial.publish(out, info.model_dump_json(by_alias=True, indent=2) + "\n")
+    partial.publish(info.text(), force)
 
 
-def _listed(reader: Reader) -> tuple[Iterator[Sample], int]:
-    """Return the selected samples and how many there are; a long list is read twice rather than kept."""
-    listing = reader.selected()
-    head = list(itertools.islice(listing, _KEPT_SAMPLES))
-    more = sum(1 for _ in listing)
-    return (reader.selected() if more else iter(head)), len(head) + more
-
-
-def _chunks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    while chunk := list(itertools.islice(samples, CHUNK)):
-        yield chunk
-
-
-def _refuse_existing(out: Path, force: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not force:
-        raise OutputError(f"'{out}' exists already: choose another --out, or replace it with --force.")
-    if not is_pack(out):
-        raise OutputError(f"'{out}' exists and is no pack, so --force leaves it alone: choose another --out.")
-
-
-def _no_faces(reader: Reader, counts: Counts) -> str:
-    statuses = ", ".join(f"{count} {status}" for status, count in counts.statuses.items())
-    text = f"No face was found in the {counts.rows} pictures of '{reader.root}' ({statuses})"
-    return f"{text}{_crops_hint(reader, counts)}."
-
-
-def _warnings(reader: Reader, counts: Counts) -> Iterator[str]:
-    """Say what is odd about a pack: classes without a sample, faces that were not found, damaged rows."""
-    absent = [name for name, count in counts.classes.items() if count == 0]
-    if absent:
-        yield f"no sample of: {', '.join(absent)}"
-    missed = counts.statuses.get(Status.NO_FACE, 0)
-    if 2 * missed > counts.rows:
-        yield f"no face was found in {missed} of {counts.rows} pictures{_crops_hint(reader, counts)}"
-    yield from reader.warnings
-    yield from reader.notes
-
-
-def _crops_hint(reader: Reader, counts: Counts) -> str:
-    usable = "faces" in type(reader).Options.model_fields and not reader.cropped
-    seen = counts.statuses.get(Status.NO_FACE, 0) > 0
-    return "; if they are face crops already, add the option faces=crops" if usable and seen else ""
-
-
-def _output_error(error: OSError, out: Path) -> OutputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"No space is left for '{out}': free some and repeat the command, which then goes on.")
-    return OutputError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.")
+def _shard(listing: Listing, part: Part, crops_option: bool) -> Shard:
+    number, count = part
+    return Shard(number=number, count=count, samples=listing.total, listing=listing.digest, crops_option=crops_option)

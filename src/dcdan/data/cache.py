@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dcdan.data.pack_info import SCHEMA
 from dcdan.data.reader import Reader
 from dcdan.errors import OutputError
+from dcdan.faces.name_order import in_order
 
 
 def cache_folder(given: Path | str | None = None) -> Path:
@@ -32,6 +33,8 @@ def cache_key(reader: Reader, size: int, alignment: str) -> str:
         "size": size,
         "alignment": alignment,
     }
+    if shift := reader.options.known_shift:
+        about["shift"] = shift.model_dump(mode="json")
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=10)
     if reader.needs_path and reader.root is not None:
         root = reader.root if reader.root.is_dir() else reader.root.parent
@@ -63,12 +66,18 @@ def _listing(root: Path) -> Iterator[str]:
     """Yield a line for every file under a folder, in an order that does not depend on the file system."""
     folders: list[str] = []
     with os.scandir(root) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-            else:
-                state = entry.stat(follow_symlinks=False)
-                yield f"{os.path.relpath(entry.path, root)}\0{state.st_size}\0{state.st_mtime_ns}\n"
-    for folder in folders:
-        yield f"{os.path.basename(folder)}/\n"  # noqa: PTH119
-        yield from _listing(Path(folder))
+        for name in in_order(_files(entries, folders)):
+            state = (root / name).stat(follow_symlinks=False)
+            yield f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
+    for name in sorted(folders):
+        yield f"{name}/\n"
+        yield from _listing(root / name)
+
+
+def _files(entries: Iterable[os.DirEntry[str]], folders: list[str]) -> Iterator[str]:
+    """Yield the names of what is no folder, and collect the folders."""
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        else:
+            yield entry.name

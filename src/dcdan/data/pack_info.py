@@ -6,9 +6,18 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
+from dcdan.data.shifts import Shift
 from dcdan.errors import PackError
 
 SCHEMA = 1
@@ -30,8 +39,23 @@ class Counts(BaseModel):
     statuses: dict[str, int] = Field(description="rows of each status")
 
 
+class Shard(BaseModel):
+    """Which part of a data set a pack is, and what merging has to know of the whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=1, description="which part, counted from 1")
+    count: int = Field(ge=1, description="how many parts there are")
+    samples: int = Field(description="samples of the whole data set")
+    listing: str = Field(description="a hash of all of them, the same in all parts of one state of the data")
+    crops_option: bool = Field(description="whether the reader takes faces=crops and was not given it")
+
+
 class PackInfo(BaseModel):
-    """The model of `pack.json`."""
+    """The model of `pack.json`. What a pack is not (a shard, under a shift) is not written.
+
+    So a pack that is neither opens in a dcdan that knows nothing of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -45,14 +69,24 @@ class PackInfo(BaseModel):
     channels: int = Field(description="1 grey (N, S, S), 3 RGB (N, S, S, 3)")
     alignment: str
     split_rule: str
+    shift: Shift | None = Field(None, description="the known shift that the faces are under")
     counts: Counts
     skipped: dict[str, int] = Field(description="samples left out by the reader, by reason")
     warnings: tuple[str, ...]
+    shard: Shard | None = Field(None, description="the part of the data set that this pack is; none for the whole")
     sha256: dict[str, str]
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
     def shape(self) -> tuple[int, ...]:
         """Return the shape of faces.npy."""
         return (self.counts.faces, self.size, self.size, 3)[: 3 if self.channels == 1 else 4]
+
+    def text(self) -> str:
+        """Return the content of `pack.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def read_info(folder: Path) -> PackInfo:

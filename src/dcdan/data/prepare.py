@@ -13,6 +13,7 @@ import numpy as np
 
 from dcdan.data.pack_info import printable
 from dcdan.data.reader import Reader, Sample
+from dcdan.data.shifts import shifted
 from dcdan.faces.align import TEMPLATE, align, aligned_landmarks
 from dcdan.faces.decode import UndecodableImage
 from dcdan.faces.extract import Extractor, Face
@@ -30,7 +31,8 @@ class Preparer:
     """Turns samples of one reader into aligned faces of `size` pixels.
 
     Landmarks that a sample brings are used as they are; a box without landmarks is cut out and treated as a crop; all
-    other pictures go through detection. With `alignment="none"` nothing is detected: crops are only resized.
+    other pictures go through detection. With `alignment="none"` nothing is detected: crops are only resized. A shift
+    that the reader's options ask for is laid on the aligned faces: which faces there are, and where, stays the same.
     """
 
     def __init__(self, reader: Reader, size: int, alignment: Alignment) -> None:
@@ -55,7 +57,14 @@ class Preparer:
                 if not kept:
                     rows.append(_row(sample, Status.NO_FACE))
         shape = (0, self.size, self.size) if self.reader.channels == 1 else (0, self.size, self.size, 3)
-        return (np.stack(faces) if faces else np.zeros(shape, np.uint8)), rows
+        pixels = np.stack(faces) if faces else np.zeros(shape, np.uint8)
+        return self._shifted(pixels, [row for row in rows if row["box"] is not None]), rows
+
+    def _shifted(self, faces: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
+        shift = self.reader.options.known_shift
+        if shift is None:
+            return faces
+        return shifted(faces, shift, [row["path"] for row in rows], [row["face"] for row in rows])
 
     def _batches(self, samples: Iterable[Sample]) -> Iterator[list[tuple[Sample, np.ndarray | Status]]]:
         batch: list[tuple[Sample, np.ndarray | Status]] = []
@@ -97,7 +106,7 @@ class Preparer:
             ]
             if not chosen:
                 continue
-            cuts = [_cut(picture, sample.box) for sample, picture in (batch[index] for index in chosen)]
+            cuts = [inside_box(picture, sample.box) for sample, picture in (batch[index] for index in chosen)]
             extracted = self._extractor(cropped).extract([cut for cut, _ in cuts])
             for index, (cut, origin), faces in zip(chosen, cuts, extracted, strict=True):
                 kept[index] = _moved(self._best(faces, cut), origin)
@@ -123,7 +132,7 @@ class Preparer:
         return Face(pixels, _box(sample, picture), aligned_landmarks(points), 1.0, Status.OK)
 
     def _resized(self, sample: Sample, picture: np.ndarray) -> Face:
-        cut, origin = _cut(picture, sample.box)
+        cut, origin = inside_box(picture, sample.box)
         shrinks = cut.shape[0] > self.size or cut.shape[1] > self.size
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         pixels = np.asarray(cv2.resize(cut, (self.size, self.size), interpolation=how), np.uint8)
@@ -145,7 +154,9 @@ def prominence(box: np.ndarray, width: int, height: int) -> float:
     return (x1 - x0) * (y1 - y0) / (1 + 8 * away)
 
 
-def _cut(picture: np.ndarray, box: tuple[float, float, float, float] | None) -> tuple[np.ndarray, tuple[int, int]]:
+def inside_box(
+    picture: np.ndarray, box: tuple[float, float, float, float] | None
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the picture inside the box and where it begins (x, y); the whole picture without a usable box."""
     if box is None:
         return picture, (0, 0)

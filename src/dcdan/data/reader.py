@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.data.shifts import KINDS, Kind, Shift
 from dcdan.errors import DataError
 
 _NOTES = 100
@@ -56,7 +57,22 @@ class ReaderOptions(BaseModel):
 
     split: str | None = Field(None, description="keep only this split")
     limit: int | None = Field(None, ge=1, description="keep this many samples, drawn by the seed")
-    seed: int = Field(0, description="which samples a limit keeps")
+    seed: int = Field(0, description="which samples a limit keeps, and the random numbers of a shift")
+    shift: Kind | None = Field(None, description="make the aligned faces worse in this way")
+    severity: int = Field(3, ge=1, le=5, description="how much worse, 1 to 5")
+
+    @model_validator(mode="after")
+    def _severity_of_something(self) -> ReaderOptions:
+        if self.shift is None and "severity" in self.model_fields_set:
+            raise ValueError(
+                f"severity says how strong a shift is, so add shift={', '.join(KINDS[:-1])} or {KINDS[-1]}"
+            )
+        return self
+
+    @property
+    def known_shift(self) -> Shift | None:
+        """The shift that the options ask for."""
+        return None if self.shift is None else Shift(kind=self.shift, severity=self.severity, seed=self.seed)
 
 
 class Reader(ABC):
@@ -126,11 +142,12 @@ class Reader(ABC):
         if count:
             self.skipped[reason] = self.skipped.get(reason, 0) + count
 
-    def damaged(self, file: Path, line: int, reason: object) -> None:
-        """Count a row of a label file that cannot be read, and name the first hundred by line."""
+    def damaged(self, file: Path, line: int | None, reason: object) -> None:
+        """Count a row of a label file (or, without a line, a file for one picture) and name the first hundred."""
         self.skip("damaged rows")
         if len(self.notes) < _NOTES:
-            self.notes.append(f"line {line} of {file.name} was left out: {reason}")
+            place = file.name if line is None else f"line {line} of {file.name}"
+            self.notes.append(f"{place} was left out: {reason}")
 
     def selected(self) -> Iterator[Sample]:
         """Yield the samples that the options `split` and `limit` keep; raise DataError when there is no such split."""

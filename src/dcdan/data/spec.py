@@ -7,21 +7,23 @@ synthetic:street?n=2000                              a domain in place of a path
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
+from dcdan.data.class_folders import holds_classes
 from dcdan.data.reader import Reader, ReaderOptions, readers
 from dcdan.errors import DataError, UsageError, nearest, unknown
-from dcdan.expressions import canonical
 
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
 _MANIFESTS = (".csv", ".parquet")
+_Options = TypeVar("_Options", bound=ReaderOptions)
 
 
 @dataclass(frozen=True)
@@ -111,22 +113,13 @@ def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:
     if len(found) > 1:
         names = " or ".join(f"{name}:{path}" for name in found)
         raise UsageError(f"'{path}' looks like more than one data set: write {names}.")
-    return next(iter(found), "class_folders" if _is_class_folders(place) else "folder")
+    return next(iter(found), "class_folders" if holds_classes(place) else "folder")
 
 
 def recognised(folder: Path, known: Mapping[str, type[Reader]] | None = None) -> dict[str, str]:
     """Return reader -> layout of the data sets that a folder certainly is: one, as a rule, or none."""
     layouts = {name: kind.recognise(folder) for name, kind in (known or readers()).items()}
     return {name: layout for name, layout in layouts.items() if layout is not None}
-
-
-def _is_class_folders(folder: Path) -> bool:
-    """True when two or more sub-folders hold pictures and every one of them is named like an expression."""
-    from dcdan.faces.find import find_pictures
-
-    children = [child for child in sorted(folder.iterdir()) if child.is_dir()]
-    named = [canonical(child.name) for child in children if next(find_pictures(child), None) is not None]
-    return len({name for name in named if name}) >= 2 and None not in named
 
 
 def _options(kind: type[Reader], given: Mapping[str, str]) -> ReaderOptions:
@@ -139,18 +132,18 @@ def _options(kind: type[Reader], given: Mapping[str, str]) -> ReaderOptions:
 
 
 class ViewOptions(ReaderOptions):
-    """What may follow a pack in a spec: `pack?split=test&limit=100&seed=1`."""
+    """What may follow a pack in a spec: `pack?split=test&limit=100&seed=1`, or `pack?shift=blur&severity=2`."""
 
 
-def view_options(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options of a pack's spec, as `Pack.open` takes them; raise UsageError."""
+def view_options(given: Mapping[str, str]) -> ViewOptions:
+    """Return the options of a pack's spec; raise UsageError."""
     for key in given:
         if key not in ViewOptions.model_fields:
             raise unknown("option of a pack", key, ViewOptions.model_fields)
-    return _validated(ViewOptions, given, "a pack").model_dump()
+    return _validated(ViewOptions, given, "a pack")
 
 
-def _validated(model: type[ReaderOptions], given: Mapping[str, str], owner: str) -> ReaderOptions:
+def _validated(model: type[_Options], given: Mapping[str, str], owner: str) -> _Options:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:

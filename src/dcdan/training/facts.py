@@ -24,6 +24,7 @@ def described(pack: Pack, source: Source | None) -> dict[str, Any]:
         "sha256": pack.info.sha256,
         "split_rule": pack.info.split_rule,
         "alignment": pack.info.alignment,
+        "shift": None if pack.info.shift is None else pack.info.shift.model_dump(),
     }
     if source is not None:
         facts |= {

@@ -1,0 +1,55 @@
+"""Random numbers that belong to a face: they follow from a seed and the face's name alone, whatever the batch.
+
+Integers are mixed by SplitMix64 (Steele, Lea & Flood, OOPSLA 2014) and normal numbers read from a table of quantiles,
+so that every machine and every version of numpy draws the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Keys = npt.NDArray[np.uint64]
+
+_STEP, _MIX_1, _MIX_2 = (np.uint64(word) for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_LEVELS = 1 << 16
+
+
+def face_keys(paths: Sequence[str], numbers: Sequence[int], seed: int, use: str) -> Keys:
+    """Return a key (N,) for each face, named by its picture's path and its number in it, for one use of a seed."""
+    names = (f"{seed}:{use}:{number}:{path}" for path, number in zip(paths, numbers, strict=True))
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def bits(keys: Keys, count: int) -> Keys:
+    """Return (N, count) random 64-bit words."""
+    word = keys[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP
+    word = (word ^ (word >> np.uint64(30))) * _MIX_1
+    word = (word ^ (word >> np.uint64(27))) * _MIX_2
+    return np.asarray(word ^ (word >> np.uint64(31)), np.uint64)
+
+
+def uniforms(keys: Keys, count: int) -> npt.NDArray[np.float64]:
+    """Return (N, count) numbers in [0, 1)."""
+    return (bits(keys, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def normals(keys: Keys, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return (N, *shape) numbers of the standard normal distribution, none beyond 4.4 deviations."""
+    count = int(np.prod(shape))
+    levels = bits(keys, -(-count // 4)).astype("<u8").view("<u2")[:, :count]
+    return np.asarray(_quantiles()[levels].reshape(len(keys), *shape), np.float32)
+
+
+@cache
+def _quantiles() -> npt.NDArray[np.float32]:
+    """The middles of 65,536 equally likely intervals."""
+    normal = NormalDist()
+    upper = np.array([normal.inv_cdf((level + 0.5) / _LEVELS) for level in range(_LEVELS // 2, _LEVELS)], np.float32)
+    return np.concatenate([-upper[::-1], upper])
