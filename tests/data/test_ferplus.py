@@ -11,11 +11,14 @@ import pytest
 from drawn_data import write_ferplus
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from released_layouts import FERPLUS_FOLDERS, faces_of, write_pixels, write_split_folders, write_votes
 
-from dcdan.data.ferplus import majority, plain_argmax, probability
-from dcdan.data.spec import open_reader, parse_spec
+from dcdan.data import build
+from dcdan.data.build import build_pack
+from dcdan.data.ferplus_votes import majority, plain_argmax, probability
+from dcdan.data.spec import open_reader, parse_spec, recognised
 from dcdan.errors import DataError, UsageError
-from dcdan.expressions import EXPRESSIONS
+from dcdan.expressions import EXPRESSIONS, canonical
 
 NEUTRAL, HAPPY, SURPRISE, SAD, ANGER, DISGUST, FEAR, CONTEMPT, UNKNOWN, NOT_A_FACE = range(10)
 
@@ -168,10 +171,10 @@ def test_any_bytes_between_the_rows_cost_no_more_than_rows(
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
-    with pytest.raises(DataError, match=r"looked for fer2013new.csv in '.*' and found holiday"):
+    with pytest.raises(DataError, match=r"looked for fer2013new.csv or .* in '.*' and found holiday"):
         open_reader(parse_spec(f"ferplus:{tmp_path}"))
     (tmp_path / "fer2013new.csv").write_text("Usage\n")
-    with pytest.raises(DataError, match=r"looked for data/FER2013Train in"):
+    with pytest.raises(DataError, match=r"looked for data/FER2013Train or fer2013.csv in"):
         open_reader(parse_spec(f"ferplus:{tmp_path}"))
 
 
@@ -188,6 +191,123 @@ def test_an_unknown_way_to_count_votes_names_the_known(small: Path) -> None:
         open_reader(parse_spec(f"ferplus:{small}?votes=majorty"))
 
 
+def three_rows() -> tuple[list[tuple[str, str, list[int]]], list[tuple[int, str]]]:
+    """Rows of the table of votes and of fer2013.csv; the names do not count the rows, as in the release."""
+    voted = [
+        ("Training", "fer0000000.png", votes(happiness=7, neutral=3)),
+        ("Training", "", votes(nf=10)),
+        ("PublicTest", "fer0000001.png", votes(anger=6, disgust=3, fear=1)),
+        ("PrivateTest", "fer0000002.png", votes(sadness=9, neutral=1)),
+    ]
+    return voted, [(6, usage) for usage, _, _ in voted]
+
+
+@pytest.mark.parametrize("place", ["", "data", "fer2013"])
+def test_pictures_from_the_csv_are_found_by_the_row(tmp_path: Path, place: str) -> None:
+    voted, pixels = three_rows()
+    write_votes(tmp_path / "FERPlus" / "fer2013new.csv", voted)
+    write_pixels(tmp_path / "FERPlus" / place / "fer2013.csv", pixels)
+    # What a clone of the authors' repository has before its script is run.
+    (tmp_path / "FERPlus" / "data" / "FER2013Train").mkdir(parents=True)
+    (tmp_path / "FERPlus" / "data" / "FER2013Train" / "label.csv").touch()
+    for given_folder in (tmp_path, tmp_path / "FERPlus"):
+        assert recognised(given_folder) == {"ferplus": "fer2013.csv"}
+    reader = open_reader(parse_spec(str(tmp_path)))
+    samples = list(reader.selected())
+    assert [(sample.path, reader.classes[sample.label], sample.split) for sample in samples] == [
+        ("fer2013.csv#0000000", "happiness", "train"),
+        ("fer2013.csv#0000002", "anger", "validation"),
+        ("fer2013.csv#0000003", "sadness", "test"),
+    ]
+    assert reader.skipped == {"no image name": 1}
+    for sample, seed in zip(samples, (0, 2, 3), strict=True):
+        np.testing.assert_array_equal(reader.load(sample)[..., 0], faces_of([seed])[0])
+
+
+def test_the_csv_and_the_files_give_the_same_pack(tmp_path: Path) -> None:
+    voted, pixels = three_rows()
+    files = write_ferplus(tmp_path / "files", voted)
+    write_votes(tmp_path / "csv" / "fer2013new.csv", voted)
+    write_pixels(tmp_path / "csv" / "fer2013.csv", pixels)
+    packs = [
+        build_pack(open_reader(parse_spec(str(root))), root / "out", size=48, align="none", workers=1, progress=False)
+        for root in (files, tmp_path / "csv")
+    ]
+    np.testing.assert_array_equal(packs[0].faces, packs[1].faces)
+    np.testing.assert_array_equal(packs[0].labels, packs[1].labels)
+    assert packs[0].splits.tolist() == packs[1].splits.tolist() == ["train", "validation", "test"]
+
+
+def test_two_workers_read_the_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "CHUNK", 4)
+    write_votes(tmp_path / "fer2013new.csv", [("Training", f"fer{i:07d}.png", votes(fear=10)) for i in range(36)])
+    write_pixels(tmp_path / "fer2013.csv", [(2, "Training")] * 36)
+    reader = open_reader(parse_spec(str(tmp_path)))
+    pack = build_pack(reader, tmp_path / "out", size=48, align="none", workers=2, progress=False)
+    np.testing.assert_array_equal(pack.faces, faces_of(range(36)))
+
+
+def test_damaged_rows_of_votes_do_not_move_the_pictures_of_the_others(tmp_path: Path) -> None:
+    voted, pixels = three_rows()
+    table = write_votes(tmp_path / "fer2013new.csv", voted)
+    write_pixels(tmp_path / "fer2013.csv", [*pixels[:3], (6, "Training")])
+    lines = table.read_text().splitlines()
+    lines[1] = "Training,fer0000000.png,x,y"
+    lines[2:2] = [""]
+    table.write_text("\n".join(lines))
+    reader = open_reader(parse_spec(str(tmp_path)))
+    assert [sample.path for sample in reader.selected()] == ["fer2013.csv#0000002"]
+    assert [note.split(":")[0] for note in reader.notes] == [
+        f"line {number} of fer2013new.csv was left out" for number in (2, 6)
+    ]
+    assert reader.notes[1].endswith("usage 'PrivateTest', in fer2013.csv 'Training'")
+
+
+def test_tables_of_different_length_are_refused(tmp_path: Path) -> None:
+    voted, pixels = three_rows()
+    write_votes(tmp_path / "fer2013new.csv", voted)
+    write_pixels(tmp_path / "fer2013.csv", pixels[:-1])
+    with pytest.raises(DataError, match=r"fer2013.csv' has 3 rows and '.*fer2013new.csv' 4: .* get both files again"):
+        list(open_reader(parse_spec(str(tmp_path))).selected())
+
+
+def test_the_folders_of_the_copy_have_labels_and_no_votes(tmp_path: Path) -> None:
+    root = write_split_folders(tmp_path / "archive", ("train", "test", "validation"), FERPLUS_FOLDERS)
+    reader = open_reader(parse_spec(str(root)))
+    assert (reader.name, reader.layout) == ("ferplus", "folders of the Kaggle copy")
+    samples = list(reader.selected())
+    assert Counter(sample.split for sample in samples) == {"train": 8, "validation": 8, "test": 8}
+    assert {sample.path.split("/")[1]: reader.classes[sample.label] for sample in samples} == dict(
+        zip(FERPLUS_FOLDERS, map(canonical, FERPLUS_FOLDERS), strict=True)
+    )
+    assert all(sample.votes is None for sample in samples)
+    assert reader.official() == {}
+    assert "the labels are the uploader's" in reader.warnings[0]
+    without = open_reader(parse_spec(f"{root}?contempt=no"))
+    assert len(list(without.selected())) == 21
+    assert without.skipped == {"contempt": 3}
+    with pytest.raises(UsageError, match=r"votes=argmax is not possible with the folders .* get fer2013new.csv"):
+        open_reader(parse_spec(f"{root}?votes=argmax"))
+    pack = build_pack(reader, tmp_path / "out", size=16, align="none", workers=1, progress=False)
+    assert any("uploader" in warning for warning in pack.info.warnings)
+
+
+def test_folders_without_the_spelling_of_the_copy_are_none(tmp_path: Path) -> None:
+    spelt = [name.replace("suprise", "surprise") for name in FERPLUS_FOLDERS]
+    assert recognised(write_split_folders(tmp_path, ("train", "test", "validation"), spelt)) == {}
+
+
+def test_the_published_numbers_follow_the_options(small: Path) -> None:
+    def totals(query: str) -> list[int]:
+        return [counts[""] for counts in open_reader(parse_spec(f"{small}{query}")).official().values()]
+
+    assert totals("") == [25060, 3199, 3153]
+    assert totals("?contempt=no") == [24941, 3186, 3137]
+    assert totals("?votes=argmax") == [28389, 3553, 3546]
+    assert totals("?votes=probability") == [27956, 3505, 3505]
+    assert totals("?votes=argmax&contempt=no") == []
+
+
 REAL = os.environ.get("DCDAN_FERPLUS", "")
 
 
@@ -202,5 +322,10 @@ REAL = os.environ.get("DCDAN_FERPLUS", "")
     ],
 )
 def test_the_published_numbers_of_images(query: str, counts: tuple[int, int, int]) -> None:
-    found = Counter(sample.split for sample in open_reader(parse_spec(f"ferplus:{REAL}{query}")).selected())
+    reader = open_reader(parse_spec(f"{REAL}{query}"))
+    assert (reader.name, reader.layout) == ("ferplus", "PNG files")
+    found = Counter(sample.split for sample in reader.selected())
     assert (found["train"], found["validation"], found["test"]) == counts
+    assert {split: row[""] for split, row in reader.official().items()} == dict(found)
+    assert sum(found.values()) + sum(reader.skipped.values()) == 35887
+    assert reader.skipped["no image name"] == 173

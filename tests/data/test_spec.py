@@ -105,6 +105,14 @@ def test_a_bare_folder_is_looked_into(tmp_path: Path) -> None:
     assert open_reader(parse_spec(str(single))).name == "folder"
 
 
+def test_class_folders_below_folders_for_splits_are_seen_too(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_classes(tmp_path / "mine" / split, {"happy": 1, "sad": 1})
+    assert open_reader(parse_spec(str(tmp_path / "mine"))).name == "class_folders"
+    write_classes(tmp_path / "mine" / "train", {"holidays": 1})
+    assert open_reader(parse_spec(str(tmp_path / "mine"))).name == "folder"
+
+
 def test_a_bare_file_is_a_manifest_or_refused(tmp_path: Path) -> None:
     table = tmp_path / "faces.csv"
     table.write_text("path\na.png\n")

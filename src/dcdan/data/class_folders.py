@@ -61,7 +61,7 @@ class ClassFolders(Reader):
                 if label is None:
                     self.skip(f"folder '{child.name}' is no expression", sum(1 for _ in find_pictures(child)))
                     continue
-                for path in find_pictures(child):
+                for path in find_pictures(child, self.skip):
                     empty = False
                     name = path.relative_to(self.folder).as_posix()
                     yield Sample(name, self.classes.index(label), split=split)
@@ -90,3 +90,11 @@ def _split_folders(folder: Path) -> list[tuple[str, Path]]:
         (SPLIT_NAMES[child.name.lower()], child) for child in _children(folder) if child.name.lower() in SPLIT_NAMES
     ]
     return splits or [("", folder)]
+
+
+def holds_classes(folder: Path) -> bool:
+    """True when the folders with pictures, perhaps below folders for splits, are all named like expressions."""
+    places = [place for _, place in _split_folders(folder)]
+    children = [child for place in places for child in _children(place)]
+    named = {canonical(child.name) for child in children if next(find_pictures(child), None) is not None}
+    return None not in named and len(named) >= 2

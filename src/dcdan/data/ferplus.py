@@ -1,74 +1,35 @@
-"""FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016; votes under MIT).
-
-The three readings of the votes follow the authors' released code: single votes are taken for mistakes and dropped in
-*majority* and *probability*; *argmax* keeps them.
-"""
+"""FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016), in the three forms that are about."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from dcdan.data.reader import Reader, ReaderOptions, Sample, readable, register
-from dcdan.errors import DataError
+from dcdan.data.expression_folders import labelled_pictures, picture_names
+from dcdan.data.fer_pixels import SPLITS, PixelTable, pixel_file
+from dcdan.data.ferplus_votes import KNOWN, RULES, VOTE_COLUMNS, Rule, VoteTable, read_votes, without_single_votes
+from dcdan.data.layout import below, root_with, wrong_layout
+from dcdan.data.reader import Reader, ReaderOptions, Sample, register
+from dcdan.errors import DataError, UsageError
 from dcdan.expressions import EXPRESSIONS
 
-VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-_HEADER = ("Usage", "Image name", *VOTE_COLUMNS)
-_SPLITS = {"Training": ("train", "Train"), "PublicTest": ("validation", "Valid"), "PrivateTest": ("test", "Test")}
-_KNOWN = 8
+_TABLE = "fer2013new.csv"
+_FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+_COPY_SPLITS = ("train", "validation", "test")
+# `suprise` is how the copy spells it, and by what it is told from other folders.
+_COPY_CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "suprise")
+_COPY_MARKERS = [f"{split}/{name}" for split in _COPY_SPLITS for name in _COPY_CLASSES]
+_PUBLISHED: dict[tuple[Rule, bool], tuple[int, int, int]] = {
+    ("majority", True): (25060, 3199, 3153),
+    ("majority", False): (24941, 3186, 3137),
+    ("argmax", True): (28389, 3553, 3546),
+    ("probability", True): (27956, 3505, 3505),
+}
 _TO_CANONICAL = np.array([VOTE_COLUMNS.index(name) for name in EXPRESSIONS])
-Rule = Literal["majority", "argmax", "probability"]
-
-
-def without_single_votes(votes: np.ndarray) -> np.ndarray:
-    """Return votes (N, 10) with the entries of one vote set to zero."""
-    return np.where(votes > 1, votes, 0)
-
-
-def majority(votes: np.ndarray) -> np.ndarray:
-    """Return the winning column (N,) of votes (N, 10), -1 where none has over half once single votes are gone."""
-    kept = without_single_votes(votes)
-    return np.where(2 * kept.max(1) > kept.sum(1), kept.argmax(1), -1)
-
-
-def plain_argmax(votes: np.ndarray) -> np.ndarray:
-    """Return the column with most votes (N,); the first of them on a tie."""
-    return np.asarray(votes.argmax(1))
-
-
-def probability(votes: np.ndarray) -> np.ndarray:
-    """Return the top column (N,) of the authors' "probability" reading, -1 where it is refused.
-
-    The highest votes are added level by level until three columns or three quarters of the votes are in. A level with
-    unknown or not-a-face ends it, and counts only when nothing came before. It is refused when half of the votes or
-    less are in, or more than three columns.
-    """
-    left = without_single_votes(votes)
-    total = left.sum(1)
-    taken = np.zeros_like(left)
-    going = np.ones(len(left), bool)
-    for _ in range(3):
-        going &= (4 * taken.sum(1) < 3 * total) & ((taken > 0).sum(1) < 3)
-        level = left.max(1, keepdims=True)
-        tied = (left == level) & (level > 0) & going[:, None]
-        odd = tied[:, _KNOWN:].any(1)
-        first_odd = _KNOWN + tied[:, _KNOWN:].argmax(1)
-        tied[:, _KNOWN:] = False
-        alone = odd & ~tied.any(1) & ~taken.any(1)
-        tied[alone, first_odd[alone]] = True
-        taken = np.where(tied, left, taken)
-        left = np.where(tied, 0, left)
-        going &= ~odd
-    refused = (2 * taken.sum(1) <= total) | ((taken > 0).sum(1) > 3)
-    return np.where(refused, -1, taken.argmax(1))
-
-
-_RULES = {"majority": majority, "argmax": plain_argmax, "probability": probability}
 
 
 class FERPlusOptions(ReaderOptions):
@@ -79,13 +40,28 @@ class FERPlusOptions(ReaderOptions):
     contempt: bool = True
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Where the three forms keep what: the samples' root, the table of votes, the file of pixels."""
+
+    layout: str
+    root: Path
+    votes: Path | None = None
+    pixels: Path | None = None
+
+
 @register
 class FERPlus(Reader):
-    """`fer2013new.csv` beside `data/FER2013{Train,Valid,Test}/fer#######.png`; grey crops of 48 x 48."""
+    """`fer2013new.csv` with `data/FER2013{Train,Valid,Test}/fer#######.png` or `fer2013.csv`; or the Kaggle folders.
+
+    The folders `{train,test,validation}/{angry,contempt,...,suprise}/` carry one label each and no votes.
+    """
 
     name = "ferplus"
     title = "FERPlus"
     licence = "votes: MIT (microsoft/FERPlus); images: FER2013, for research, not to be redistributed"
+    extent = "35,887 grey faces of 48 x 48, ten votes each, 8 expressions"
+    obtain = "votes: github.com/microsoft/FERPlus; pictures: fer2013.csv from Kaggle, put beside fer2013new.csv"
     Options = FERPlusOptions
     cropped = True
     channels = 1
@@ -93,72 +69,102 @@ class FERPlus(Reader):
 
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:
         super().__init__(root, options)
-        self.table, self.root = self._find(self.folder)
+        found = _found(self.folder if self.folder.is_dir() else self.folder.parent)
+        if isinstance(found, str):
+            raise wrong_layout(self.title, found, self.folder)
+        self.root, self.layout, self._votes = found.root, found.layout, found.votes
+        self._pixels = None if found.pixels is None else PixelTable(found.pixels)
         self.classes = EXPRESSIONS if self.options.contempt else EXPRESSIONS[:-1]
+        if self._votes is None:
+            if "votes" in self.options.model_fields_set and self.options.votes != "majority":
+                raise UsageError(
+                    f"votes={self.options.votes} is not possible with the folders in '{found.root}', which hold labels "
+                    f"and no votes: leave it out, or get {_TABLE}."
+                )
+            self.split_rule = "as in the uploader's folders"
+            self.warnings.append("the labels are the uploader's, without votes: the published counts do not apply")
 
-    @staticmethod
-    def _find(given: Path) -> tuple[Path, Path]:
-        """Return the vote table and the folder of the three picture folders, given either of them or their parent."""
-        tables = [place / "fer2013new.csv" for place in (given, given.parent, given / "FERPlus", given / "data")]
-        table = next((path for path in tables if path.is_file()), None)
-        folders = [given / "data", given, given / "FERPlus" / "data", given.parent / "data"]
-        pictures = next((path for path in folders if (path / "FER2013Train").is_dir()), None)
-        if table is None or pictures is None:
-            missing = "fer2013new.csv" if table is None else "data/FER2013Train"
-            found = ", ".join(sorted(child.name for child in given.iterdir())[:6]) if given.is_dir() else "a file"
-            raise DataError(f"FERPlus looked for {missing} in '{given}' and found {found or 'an empty folder'}.")
-        return table, pictures
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:
+        found = _found(folder)
+        return None if isinstance(found, str) else found.layout
+
+    def official(self) -> Mapping[str, Mapping[str, int]]:
+        counts = _PUBLISHED.get((self.options.votes, self.options.contempt))
+        if counts is None or self._votes is None:
+            return {}
+        return {split: {"": count} for split, count in zip(SPLITS.values(), counts, strict=True)}
 
     def samples(self) -> Iterator[Sample]:
-        rows, votes = self._read()
-        label = _RULES[self.options.votes](votes)
-        kept = votes if self.options.votes == "argmax" else without_single_votes(votes)
+        if self._votes is None:
+            yield from self._copied()
+            return
+        table = read_votes(self._votes, self.damaged)
+        paths = self._rows(self._votes, table) if self._pixels is not None else self._files(table)
+        label = RULES[self.options.votes](table.votes)
+        kept = table.votes if self.options.votes == "argmax" else without_single_votes(table.votes)
         soft = kept[:, _TO_CANONICAL[: len(self.classes)]].astype(np.float64)
         soft /= np.maximum(soft.sum(1, keepdims=True), 1e-12)
-        for (usage, name), column, weights in zip(rows, label, soft, strict=True):
+        for path, name, usage, column, weights in zip(paths, table.names, table.usages, label, soft, strict=True):
+            if path is None:
+                continue
             if not name:
                 self.skip("no image name")
             elif column < 0:
                 self.skip(f"no {self.options.votes}")
             elif VOTE_COLUMNS[column] not in self.classes:
-                self.skip("contempt" if column < _KNOWN else "unknown or not a face")
+                self.skip("contempt" if column < KNOWN else "unknown or not a face")
             else:
-                split, folder = _SPLITS[usage]
-                index = self.classes.index(VOTE_COLUMNS[column])
-                yield Sample(f"FER2013{folder}/{name}", index, tuple(weights.tolist()), split)
+                yield Sample(path, self.classes.index(VOTE_COLUMNS[column]), tuple(weights.tolist()), SPLITS[usage])
 
-    def _read(self) -> tuple[list[tuple[str, str]], np.ndarray]:
-        """Return usage and picture name of each good row, and the votes (N, 10); damaged rows are counted by line."""
-        rows: list[tuple[str, str]] = []
-        votes: list[list[int]] = []
-        with self.table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            lines = csv.reader(file)
-            header = next(lines, [])
-            if tuple(cell.strip() for cell in header) != _HEADER:
-                raise DataError(f"'{self.table}' should begin with the columns {', '.join(_HEADER)}; it has {header}.")
-            for cells in readable(lines, self.table):
-                try:
-                    rows.append(_named(cells))
-                    votes.append(_counts(cells))
-                except ValueError as reason:
-                    del rows[len(votes) :]
-                    self.damaged(self.table, lines.line_num, reason)
-        return rows, np.array(votes, np.int64).reshape(-1, len(VOTE_COLUMNS))
+    def _files(self, table: VoteTable) -> Iterator[str]:
+        there = {usage: below(self.folder, name) for usage, name in _FOLDERS.items()}
+        names = {usage: place.name if place else _FOLDERS[usage] for usage, place in there.items()}
+        return (f"{names[usage]}/{name}" for usage, name in zip(table.usages, table.names, strict=True))
+
+    def _rows(self, votes: Path, table: VoteTable) -> list[str | None]:
+        """Return each row's name in the pixel file, None where the two tables say different usages."""
+        assert self._pixels is not None
+        usages = [row.usage for row in self._pixels.rows()]
+        if len(usages) != table.length:
+            raise DataError(
+                f"'{self._pixels.file}' has {len(usages)} rows and '{votes}' {table.length}: they must be the same "
+                "pictures in the same order, so get both files again."
+            )
+        paths: list[str | None] = []
+        for row, line, usage in zip(table.rows, table.lines, table.usages, strict=True):
+            same = usages[row] == usage
+            paths.append(self._pixels.name(row) if same else None)
+            if not same:
+                self.damaged(votes, line, f"usage '{usage}', in {self._pixels.file.name} '{usages[row][:40]}'")
+        return paths
+
+    def _copied(self) -> Iterator[Sample]:
+        for split in _COPY_SPLITS:
+            place = below(self.folder, split)
+            for path, expression in labelled_pictures(place, self) if place is not None else ():
+                name = path.relative_to(self.folder).as_posix()
+                yield Sample(name, self.classes.index(expression), split=split)
+
+    def load(self, sample: Sample) -> np.ndarray:
+        return super().load(sample) if self._pixels is None else self._pixels.load(sample.path)
 
 
-def _named(cells: list[str]) -> tuple[str, str]:
-    if len(cells) != len(_HEADER):
-        raise ValueError(f"{len(cells)} columns instead of {len(_HEADER)}")
-    usage, name = cells[0].strip(), cells[1].strip()
-    if usage not in _SPLITS:
-        raise ValueError(f"usage '{usage}'")
-    if name != Path(name).name:
-        raise ValueError(f"image name '{name}'")
-    return usage, name
-
-
-def _counts(cells: list[str]) -> list[int]:
-    counts = [int(cell) for cell in cells[2:]]
-    if min(counts) < 0 or max(counts) > 100:
-        raise ValueError("votes out of range")
-    return counts
+def _found(given: Path) -> _Found | str:
+    """Return where the parts are, given the folder, its `data` or its parent; or what was looked for in vain."""
+    home = below(given, "FERPlus") or given / "FERPlus"
+    in_data = below(given, "FER2013Train") is not None
+    near = (given, home, below(given, "data"), given.parent if in_data else None)
+    tables = [below(place, _TABLE) for place in near if place is not None]
+    table = next((path for path in tables if path is not None and path.is_file()), None)
+    if table is None:
+        copy = root_with(given, _COPY_MARKERS, ("FERPlus",))
+        return _Found("folders of the Kaggle copy", copy) if copy else f"{_TABLE} or the folders train/suprise etc."
+    holders = (below(given, "data"), below(home, "data"), given)
+    places = [place for place in holders if place is not None and below(place, "FER2013Train") is not None]
+    pixels = pixel_file(table.parent, ("data", "fer2013")) or pixel_file(given, ("data", "fer2013"))
+    # A clone of the authors' repository has the folders, but no picture in them.
+    filled = [place for place in places if picture_names(below(place, "FER2013Train") or place)]
+    if filled or (places and pixels is None):
+        return _Found("PNG files", (filled or places)[0], table)
+    return "data/FER2013Train or fer2013.csv" if pixels is None else _Found("fer2013.csv", pixels.parent, table, pixels)

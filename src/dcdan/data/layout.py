@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from dcdan.errors import DataError
 
 _SHOWN = 6
+# A folder of a million pictures is asked for a hundred names before it is known to be no published set.
+_LOOKED_AT = 2000
 
 
 def below(folder: Path, way: str) -> Path | None:
-    """Return what lies at ``way`` ("a/b/c") below a folder, in any case of letters, or None; exact names come first."""
+    """Return what lies at ``way`` ("a/b/c") below a folder, in any case of letters, or None; exact names come first.
+
+    Where a folder holds thousands of names, another case of letters is looked for in the first few thousand alone.
+    """
     place = folder
     for part in way.split("/"):
         exact = place / part
         if not exact.exists():
-            same = [name for name in names_in(place) if name.lower() == part.lower()]
+            same = [name for name in some_names(place, _LOOKED_AT) if name.lower() == part.lower()]
             if not same:
                 return None
             exact = place / same[0]
@@ -47,9 +52,35 @@ def names_in(folder: Path) -> list[str]:
         return []
 
 
+def some_names(folder: Path, most: int = 64) -> list[str]:
+    """Return so many names at most of what a folder holds, hidden ones left out: quick, however much it holds."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), most))
+    except OSError:
+        return []
+
+
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders directly in a folder, by name."""
     return [folder / name for name in names_in(folder) if (folder / name).is_dir()]
+
+
+def inside(way: str) -> str:
+    """Return the way to a picture that a label file gives, with forward slashes; nothing is looked up on disk.
+
+    Raises ValueError for a way that is empty, cannot be one, or leads out of the folder that it starts from.
+
+    >>> inside("689\\\\737db2.jpg"), inside("./a.jpg")
+    ('689/737db2.jpg', 'a.jpg')
+    """
+    # The Windows flavour knows drives, both slashes and everything that POSIX takes for absolute.
+    path = PureWindowsPath(way)
+    if path.drive or path.root or ".." in path.parts:
+        raise ValueError(f"'{way}' leads out of the folder")
+    if not path.parts or "\0" in way:
+        raise ValueError(f"'{way}' is no name of a picture")
+    return path.as_posix()
 
 
 def wrong_layout(title: str, wanted: str, folder: Path) -> DataError:
