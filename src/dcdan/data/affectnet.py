@@ -57,6 +57,7 @@ class AffectNet(Reader):
     )
     licence = "research only, by signed agreement, not to be redistributed"
     Options = AffectNetOptions
+    classes = EXPRESSIONS
     cropped = True
     split_rule = "as released; the validation set is the split test, since the test set was never released"
     options: AffectNetOptions

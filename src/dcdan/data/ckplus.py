@@ -54,6 +54,7 @@ class CKPlus(FoldedReader):
     extent = "593 sequences of 123 subjects, 327 labelled, 7 expressions and neutral"
     obtain = "ask jeffcohn.net/Resources for the agreement; CK+48 is on Kaggle"
     Options = SequenceOptions
+    classes = EXPRESSIONS
     options: SequenceOptions
 
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:

@@ -63,6 +63,7 @@ class FERPlus(Reader):
     extent = "35,887 grey faces of 48 x 48, ten votes each, 8 expressions"
     obtain = "votes: github.com/microsoft/FERPlus; pictures: fer2013.csv from Kaggle, put beside fer2013new.csv"
     Options = FERPlusOptions
+    classes = EXPRESSIONS
     cropped = True
     channels = 1
     options: FERPlusOptions
