@@ -1,7 +1,8 @@
 """Train the rows of a table over several seeds and write it: ``python experiments/table.py FILE.toml --out FOLDER``.
 
-Rows that agree in seed and network share one source stage. What is done already is not done again, so an interrupted
-table goes on with the same command. Figures are of the last checkpoint; target labels are read for the score alone.
+Rows that agree in seed and network share one source stage, unless their method has one of its own. What is done already
+is not done again, so an interrupted table goes on with the same command. Figures are of the last checkpoint; target
+labels are read for the score alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from dcdan.data.build import pack_for
 from dcdan.evaluation.evaluate import evaluate_pack
 from dcdan.evaluation.intervals import wilson
+from dcdan.methods.base import find_method
 from dcdan.recognition.recogniser import load
 from dcdan.training.run import SOURCE_STAGE, train_run
 from dcdan.training.settings import RunSettings, read_settings
@@ -52,14 +54,14 @@ def stage_name(settings: RunSettings) -> str:
 def run_cell(plan: dict[str, Any], row: dict[str, Any], seed: int, out: Path, quiet: bool) -> list[dict[str, Any]]:
     """Train one row at one seed, unless that is done, and return its scores on every test."""
     settings = read_settings(None, [], seed=seed, **flat(merged(plan["settings"], row.get("settings", {}))))
-    stage = out / stage_name(settings)
-    if not (stage / "model.json").exists() and not (stage / "checkpoints" / SOURCE_STAGE).exists():
+    shared = None if find_method(settings.method).owns_source_stage else out / stage_name(settings)
+    if shared and not (shared / "model.json").exists() and not (shared / "checkpoints" / SOURCE_STAGE).exists():
         only = settings.model_copy(update={"method": "source_only", "options": {}})
-        train_run(plan["source"], plan["target"], stage, only, quiet=quiet, command=plan["command"])
+        train_run(plan["source"], plan["target"], shared, only, quiet=quiet, command=plan["command"])
     cell = out / f"{row['key']}-{seed}"
     scored = cell / "scores.json"
     if not scored.exists():
-        train_run(plan["source"], plan["target"], cell, settings, stage, quiet, plan["command"])
+        train_run(plan["source"], plan["target"], cell, settings, shared, quiet, plan["command"])
         recogniser = load(cell, align="none")
         scores = []
         for test in plan["tests"]:

@@ -23,17 +23,27 @@ def domains(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return both(tmp_path_factory.mktemp("packs"))
 
 
+class Adapted(dict[str, Path]):
+    """Run folders by method, each made when it is first asked for."""
+
+    def __init__(self, source: Path, target: Path, folder: Path) -> None:
+        super().__init__()
+        self.pair = source, target
+        self.folder = folder
+
+    def __missing__(self, name: str) -> Path:
+        import torch
+
+        import dcdan
+        from tiny_training import quick
+
+        torch.set_num_threads(1)
+        dcdan.adapt(*self.pair, self.folder / name, settings=quick(method=name), command="dcdan adapt ...")
+        self[name] = self.folder / name
+        return self[name]
+
+
 @pytest.fixture(scope="session")
 def adapted(domains: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A whole, tiny run of each method, from the packs to the report; tests copy what they change."""
-    import torch
-
-    import dcdan
-    from dcdan.methods.base import methods
-    from tiny_training import quick
-
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("adapted")
-    for name in methods():
-        dcdan.adapt(*domains, folder / name, settings=quick(method=name), command="dcdan adapt ...")
-    return {name: folder / name for name in methods()}
+    return Adapted(*domains, tmp_path_factory.mktemp("adapted"))

@@ -29,7 +29,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_every_face_of_the_target_has_its_prediction(adapted: dict[str, Path], domains: Domains) -> None:
-    for folder in adapted.values():
+    for folder in map(adapted.__getitem__, ("source_only", "dcdan", "scn")):
         found = rows(folder)
         pack = Pack.open(domains[1], labelled=False)
         recogniser = dcdan.load(folder, threads=1)
@@ -43,7 +43,7 @@ def test_every_face_of_the_target_has_its_prediction(adapted: dict[str, Path], d
 
 
 def test_a_report_is_written(adapted: dict[str, Path]) -> None:
-    for folder in adapted.values():
+    for folder in map(adapted.__getitem__, ("source_only", "dcdan", "scn")):
         assert (folder / "report.html").read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
 
 

@@ -79,13 +79,14 @@ def test_branch_merges_its_regions_by_weights_that_sum_to_one() -> None:
     torch.manual_seed(0)
     branch = LocalBranch(6, 8, 16, AFC, hidden=8).eval()
     features = torch.randn(3, 6, 8, 8)
-    of_local, weights = branch(features)
+    of_local, weights, regions = branch(features)
     assert of_local.shape == (3, 16)
     torch.testing.assert_close(weights.sum(1), torch.ones(3))
     cut = fixed(branch.reduce(features))
     for face in range(3):
         seen = [branch.stack((cut[face, r] + branch.embedding[r, :, None, None])[None]).mean((2, 3)) for r in range(5)]
         scores = torch.cat([branch.score(one)[0] for one in seen]).softmax(0)
+        torch.testing.assert_close(regions[face], torch.cat(seen), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(weights[face], scores, rtol=1e-4, atol=1e-5)
         merged = sum(score * one[0] for score, one in zip(scores, seen, strict=True))
         torch.testing.assert_close(of_local[face], merged, rtol=1e-4, atol=1e-5)

@@ -21,14 +21,15 @@ from safetensors.torch import load_file
 
 from dcdan.data.pack import Pack
 from dcdan.errors import DataError, DcdanError, ModelError, OutputError, PackError, UsageError
-from dcdan.methods.base import methods
+from dcdan.methods.base import find_method, methods
 from dcdan.models.deploy import OUTPUTS, Deployed
 from dcdan.models.network import Network, NetworkSettings
 from dcdan.training import run
 from dcdan.training.checkpoint import read_checkpoint, save_checkpoint
 from dcdan.training.loop import Trainer
-from dcdan.training.run import Interrupted, stoppable, train_run
+from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings
+from dcdan.training.stopping import Interrupted, stoppable
 from tiny_training import SIZE, drawn, listed, quick, records, tiny
 
 Domains = tuple[Path, Path]
@@ -52,7 +53,7 @@ def rebuilt(folder: Path) -> tuple[Network, dict[str, Any]]:
     """Build the network of a run from its own description alone."""
     about = json.loads((folder / "model.json").read_text())
     settings = NetworkSettings.model_validate(about["architecture"])
-    network = Network(settings, len(about["classes"]), about["face"]["size"])
+    network = find_method(about["method"]).build_network(settings, len(about["classes"]), about["face"]["size"])
     network.load_state_dict(load_file(folder / "model.safetensors"))
     return network.eval(), about
 

@@ -18,8 +18,8 @@ import typer.main
 
 from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, unknown
 
-# Each is the function of the same name in the module of the same name in this package.
-COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "pack", "demo")
+# Each is the function of the same name in the module of the same name in this package, or a group of commands there.
+COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "benchmark", "paper", "pack", "data", "demo")
 
 # Import names of what `pip install 'dcdan[train]'` adds.
 TRAIN_PACKAGES: frozenset[str] = frozenset(
@@ -60,9 +60,11 @@ class LazyCommands(typer.core.TyperGroup):
         """
         if cmd_name not in COMMANDS:
             raise unknown("command", cmd_name, COMMANDS)
-        module = importlib.import_module(f"dcdan.cli.{cmd_name}")
+        found = getattr(importlib.import_module(f"dcdan.cli.{cmd_name}"), cmd_name)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(cmd_name)(getattr(module, cmd_name))
+        single.command(cmd_name)(found)
         return typer.main.get_command(single)
 
 

@@ -96,6 +96,8 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
         ModelError: when the run is not finished, or its predictions are of another pack.
         OutputError: when the page cannot be written.
     """
+    from dcdan.methods.base import find_method
+
     recogniser = recogniser or load(run, align="none")
     classes = recogniser.classes
     if not (run / PREDICTIONS).is_file():
@@ -109,7 +111,8 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
     faces = np.asarray(target_pack.faces[sample])
-    adapts = facts["settings"]["method"] != "source_only"
+    method = find_method(facts["settings"]["method"])
+    adapts = method.sees_target or method.estimates_statistics
     earlier = before_adaptation(run, faces) if adapts else None
     before = None if earlier is None else Answers(earlier.argmax(1), earlier.max(1))
     page = render(

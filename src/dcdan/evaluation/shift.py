@@ -36,7 +36,6 @@ def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
         return None
     import torch
 
-    from dcdan.models.network import Network
     from dcdan.training.checkpoint import load_module, read_checkpoint
     from dcdan.training.inference import chosen, look
     from dcdan.training.settings import RunSettings
@@ -44,7 +43,7 @@ def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
     tensors, facts = read_checkpoint(checkpoint)
     settings = RunSettings.model_validate(json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"])
     classes = len(facts["classes"])
-    network = Network(settings.network, classes, settings.size)
+    network = settings.build(classes)
     load_module(network, tensors, "network")
     found = look(network, faces, np.arange(len(faces)), torch.device("cpu"), source=True, bf16=False)
     return np.asarray(chosen(found, torch.zeros(classes)).numpy())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dcdan.errors import unknown
 from dcdan.methods.classification import ClassificationSettings, classification_loss
-from dcdan.models.network import Outputs
+from dcdan.models.network import Network, NetworkSettings, Outputs
 from dcdan.models.semantic import Logits
 
 
@@ -36,7 +36,12 @@ class Batch:
     target: Outputs | None = None
     """The student on B target faces (strong view); None in the source stage and for methods without target."""
     teacher: Logits | None = None
-    """The teacher's logits on the same target faces (weak view), without gradient."""
+    """The teacher's logits, without gradient, on the same target faces (weak view); in a source stage that a method
+    owns, on the source faces as the student sees them."""
+    faces: Tensor | None = None
+    """``(B, 3, S, S)`` in [0, 1]: the source faces as the student sees them."""
+    rows: Tensor | None = None
+    """``(B,)`` int64: the places of the source faces in their pack."""
 
 
 class Method(nn.Module, ABC):
@@ -50,6 +55,8 @@ class Method(nn.Module, ABC):
     uses_teacher: ClassVar[bool] = False
     estimates_statistics: ClassVar[bool] = False
     """Whether stage 2 ends with batch-norm statistics estimated anew on target faces."""
+    owns_source_stage: ClassVar[bool] = False
+    """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
 
     def __init__(self, settings: MethodSettings, width: int, class_counts: Tensor) -> None:
@@ -59,11 +66,23 @@ class Method(nn.Module, ABC):
         self.width = width
         self.register_buffer("class_counts", class_counts.float())
 
+    @classmethod
+    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> Network:
+        """Return the network that the method trains, for faces of ``size`` pixels."""
+        return Network(settings, classes, size)
+
+    def prepare(self, network: Network, faces: int) -> None:
+        """Look once at the network before it is trained; the source's pack has so many ``faces``."""
+
     def classify(self, batch: Batch) -> Tensor:
         """Return the source's classification loss (Eq. 3), which every method has."""
         return classification_loss(
             batch.source.logits, batch.labels, self.get_buffer("class_counts"), self.settings.classification
         )
+
+    def source_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the losses of the source stage by name; ``progress`` in [0, 1] is the share of its steps done."""
+        return {"cls": self.classify(batch)}
 
     @abstractmethod
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
@@ -76,6 +95,17 @@ class Method(nn.Module, ABC):
     def report(self) -> dict[str, float]:
         """Return figures worth a line in the log, without labels of the target."""
         return {}
+
+
+class SourceMethod(Method):
+    """A method of one stage: its losses train on source faces alone, and what they leave is the model."""
+
+    sees_target: ClassVar[bool] = False
+    owns_source_stage: ClassVar[bool] = True
+
+    def source_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the method's losses."""
+        return self.losses(batch, progress)
 
 
 _registry: dict[str, type[Method]] = {}

@@ -62,17 +62,21 @@ def with_margins(logits: Tensor, labels: Tensor, counts: Tensor, largest: float)
     return logits - labels * (margins * (largest / margins.max()))
 
 
+def head_loss(logits: Tensor, labels: Tensor, counts: Tensor, settings: ClassificationSettings) -> Tensor:
+    """Return the cross-entropy of one head, a scalar, with the remedies in force; shapes as below."""
+    if settings.balance == "logit-adjustment":
+        logits = adjusted(logits, counts, settings.adjustment)
+    elif settings.balance == "ldam":
+        logits = with_margins(logits, labels, counts, settings.margin)
+    return cross_entropy(logits, smooth(labels, settings.label_smoothing))
+
+
 def classification_loss(logits: Logits, labels: Tensor, counts: Tensor, settings: ClassificationSettings) -> Tensor:
     """Return the weighted mean cross-entropy of the three heads, a scalar.
 
     Logits and labels ``(B, K)`` (label rows sum to 1), ``counts`` ``(K,)`` source faces per class.
     """
-    targets = smooth(labels, settings.label_smoothing)
     total = labels.new_zeros(())
     for weight, head in zip(settings.weights, logits, strict=True):
-        if settings.balance == "logit-adjustment":
-            head = adjusted(head, counts, settings.adjustment)
-        elif settings.balance == "ldam":
-            head = with_margins(head, labels, counts, settings.margin)
-        total = total + weight * cross_entropy(head, targets)
+        total = total + weight * head_loss(head, labels, counts, settings)
     return total / sum(settings.weights)

@@ -6,8 +6,9 @@ Source and target go through it in one concatenated batch. Everything that a che
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -63,6 +64,12 @@ class Outputs(NamedTuple):
     """Logits ``(B, K)`` of the three heads."""
     region_weights: Tensor
     """``(B, 5)``, rows sum to 1."""
+    regions: Tensor | None = None
+    """Features ``(B, 5, width)`` of the five regions before they are merged; None without a local branch."""
+    heads: SemanticModule | None = None
+    """The module whose logits these are, for methods that ask it about features of their own."""
+    asides: Mapping[str, Tensor] = MappingProxyType({})
+    """What the network of a single method says beside this, by name: ``(B, ...)`` each."""
 
     def split(self, sources: int) -> tuple[Outputs, Outputs]:
         """Return the outputs of the first ``sources`` faces and of the others."""
@@ -71,7 +78,10 @@ class Outputs(NamedTuple):
     def part(self, which: slice) -> Outputs:
         """Return the outputs of some of the faces."""
         logits = Logits(*(head[which] for head in self.logits))
-        return Outputs(self.of_global[which], self.of_local[which], logits, self.region_weights[which])
+        regions = None if self.regions is None else self.regions[which]
+        weights = self.region_weights[which]
+        asides = {name: value[which] for name, value in self.asides.items()}
+        return Outputs(self.of_global[which], self.of_local[which], logits, weights, regions, self.heads, asides)
 
 
 def activation_of(name: Activation) -> Callable[[], nn.Module]:
@@ -122,15 +132,19 @@ class Network(nn.Module):
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> Outputs:
         """Look at faces; landmarks ``(B, 5, 2)`` in units of the face side override the fixed regions."""
-        normalised = (faces - self.mean) / self.deviation
-        middle, last = self.trunk(normalised)
+        middle, last = self.trunk(self.normalised(faces))
         of_global = pooled(self.attention(self.squeeze(last)))
         if self.local is None:
             of_local = torch.zeros_like(of_global)
             weights = of_global.new_full((of_global.shape[0], 5), 0.2)
+            regions = None
         else:
-            of_local, weights = self.local(middle, landmarks)
-        return Outputs(of_global, of_local, self.semantic(of_global, of_local), weights)
+            of_local, weights, regions = self.local(middle, landmarks)
+        return Outputs(of_global, of_local, self.semantic(of_global, of_local), weights, regions, self.semantic)
+
+    def normalised(self, faces: Tensor) -> Tensor:
+        """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels."""
+        return (faces - self.mean) / self.deviation
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Return the trunk's parameters and those of everything built on it."""

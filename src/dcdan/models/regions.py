@@ -77,7 +77,7 @@ def separable(inputs: int, outputs: int, stride: int, activation: Callable[[], n
 
 
 class LocalBranch(nn.Module):
-    """Stride-8 map ``(B, C, H, W)`` -> local features ``(B, width)`` and region weights ``(B, 5)`` that sum to 1."""
+    """Stride-8 map ``(B, C, H, W)`` -> local features ``(B, width)``, weights ``(B, 5)`` that sum to 1, and regions."""
 
     rows: Tensor
 
@@ -95,8 +95,11 @@ class LocalBranch(nn.Module):
         self.register_buffer("columns", torch.from_numpy(cut_matrix(TEMPLATE[:, 0], map_side)), persistent=False)
         self.register_buffer("rows", torch.from_numpy(cut_matrix(TEMPLATE[:, 1], map_side)), persistent=False)
 
-    def forward(self, features: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Cut the regions (fixed windows unless landmarks ``(B, 5, 2)`` are given), look at each, and merge."""
+    def forward(self, features: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut the regions (fixed windows unless landmarks ``(B, 5, 2)`` are given), look at each, and merge.
+
+        The third result are the regions' own features ``(B, 5, width)``.
+        """
         reduced: Tensor = self.reduce(features)
         if landmarks is None:
             cut = cut_fixed(reduced, self.rows.to(reduced.dtype), self.get_buffer("columns").to(reduced.dtype))
@@ -106,4 +109,4 @@ class LocalBranch(nn.Module):
         fold(self.stack, cut.shape[1])
         seen = pooled(self.stack(cut.flatten(0, 1))).reshape(*cut.shape[:2], -1)
         weights = self.score(seen).squeeze(2).softmax(1)
-        return (weights[:, :, None] * seen).sum(1), weights
+        return (weights[:, :, None] * seen).sum(1), weights, seen

@@ -20,6 +20,7 @@ from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import sources_first
 from dcdan.models.network import Network
 from dcdan.models.semantic import Logits
+from dcdan.training.candidates import save_epoch, scored
 from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkpoint, save_checkpoint
 from dcdan.training.domains import Source, Target, in_colour, to_float
 from dcdan.training.inference import chosen, look
@@ -60,7 +61,8 @@ class Trainer:
         adapting = stage == "adaptation"
         per_epoch = max(1, -(-self.longest(adapting) // plan.batch))
         steps = round(plan.epochs * per_epoch)
-        optimiser = self.optimiser(plan, with_method=adapting)
+        whole = adapting or self.method.owns_source_stage
+        optimiser = self.optimiser(plan, with_method=whole)
         step, sums = self.resume(stage, optimiser)
         orders = [Order(self.source.train, plan.batch, self.settings.seed, self.weights(), salt=int(adapting))]
         faces = [self.source.faces]
@@ -75,12 +77,14 @@ class Trainer:
                 waited += time.perf_counter() - tick
                 for group in optimiser.param_groups:
                     group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps)
-                losses = self.losses(stage, step, step / steps, self.source.labels[torch.from_numpy(rows[0])], read)
+                places = torch.from_numpy(rows[0])
+                labels = self.source.labels[places]
+                losses = self.losses(stage, step, step / steps, labels, read, places.to(self.device))
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], plan.clip)
                 optimiser.step()
-                if adapting and self.teacher is not None:
+                if whole and self.teacher is not None:
                     follow(self.teacher, self.network, self.settings.teacher, step)
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
@@ -125,7 +129,13 @@ class Trainer:
         return self.method.settings.classification
 
     def losses(
-        self, stage: Stage, step: int, progress: float, labels: Tensor, read: list[np.ndarray]
+        self,
+        stage: Stage,
+        step: int,
+        progress: float,
+        labels: Tensor,
+        read: list[np.ndarray],
+        rows: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses of one step; every random number in it follows from seed, stage and step."""
         seed = int(np.random.SeedSequence([self.settings.seed, stage == "source", step]).generate_state(1)[0])
@@ -142,6 +152,8 @@ class Trainer:
             if self.method.uses_teacher:
                 weak = in_colour(weak_view(target, augment, generator, light=False))
                 teacher = self.taught(weak)
+        elif self.method.owns_source_stage and self.method.uses_teacher:
+            teacher = self.taught(views[0], source=True)
         faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
         self.network.train()
         n = len(views[0])
@@ -151,16 +163,19 @@ class Trainer:
         ):
             outputs = self.network(faces)
             if stage == "source":
-                return {"cls": self.method.classify(Batch(labels, outputs))}
+                return self.method.source_losses(Batch(labels, outputs, None, teacher, views[0], rows), progress)
             source, target_outputs = outputs.split(n)
-            return self.method.losses(Batch(labels, source, target_outputs, teacher), progress)
+            return self.method.losses(Batch(labels, source, target_outputs, teacher, views[0], rows), progress)
 
     @torch.no_grad()
-    def taught(self, weak: Tensor) -> Logits:
-        """Return the teacher's logits on weak views of target faces; without a moving average, the student's own."""
+    def taught(self, weak: Tensor, source: bool = False) -> Logits:
+        """Return the teacher's logits on weak views of one domain; without a moving average, the student's own."""
         teacher = self.teacher or self.network
         teacher.eval()
-        with sources_first(teacher, 0), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with (
+            sources_first(teacher, -1 if source else 0),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
             logits = teacher(weak.contiguous(memory_format=torch.channels_last)).logits
         return Logits(*(head.float() for head in logits))
 
@@ -168,7 +183,7 @@ class Trainer:
         """Return the optimiser; biases, norms and scalars are not decayed."""
         trunk, heads = self.network.parameter_groups()
         if with_method:
-            heads = heads + list(self.method.parameters())
+            heads = heads + [parameter for parameter in self.method.parameters() if parameter.requires_grad]
         groups = [
             {"params": chosen_, "weight_decay": decay, "ratio": ratio}
             for parameters, ratio in ((trunk, 1.0), (heads, plan.head_ratio))
@@ -184,7 +199,7 @@ class Trainer:
 
     def judge(self, stage: Stage, step: int, epoch: int) -> None:
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
-        model = self.teacher if stage == "adaptation" and self.teacher is not None else self.network
+        model = self.model if stage == "adaptation" else self.network
         rows = some(self.source.validation)
         found = look(model, self.source.faces, rows, self.device, True, self.bf16)
         refuse_non_finite({"validation": float(found.logits.fused.sum())}, stage, step)
@@ -195,12 +210,23 @@ class Trainer:
             seen = look(model, self.target.faces, some(self.target.train), self.device, False, self.bf16)
             about = signals(chosen(seen, thresholds))
             facts |= {name: round(value, 4) for name, value in about._asdict().items()}
+            if self.settings.keep_epochs or self.settings.choose != "last":
+                learned = look(model, self.source.faces, some(self.source.train), self.device, True, self.bf16)
+                labels = torch.from_numpy(self.source.hard[rows])
+                candidate = scored(epoch, learned, found, labels, seen, thresholds)
+                save_epoch(self.folder, candidate, model, thresholds)
+                facts |= {name: round(value, 4) for name, value in candidate.scores.items()}
+        if stage == "adaptation" or self.method.owns_source_stage:
             facts |= {name: round(value, 4) for name, value in self.method.report().items()}
-            self.journal.write(f"{stage}-epoch", step, **facts)
+        self.journal.write(f"{stage}-epoch", step, **facts)
+        if stage == "adaptation":
             refuse_collapse(about, epoch)
-        else:
-            self.journal.write(f"{stage}-epoch", step, **facts)
         self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if k != "epoch"))
+
+    @property
+    def model(self) -> Network:
+        """The network that is written out: the teacher's moving average, or the student."""
+        return self.teacher if self.teacher is not None and self.settings.final == "teacher" else self.network
 
     def modules(self) -> dict[str, nn.Module]:
         """Return what a checkpoint holds."""

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import platform
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
+from torch import Tensor
 
 from dcdan.data.build import pack_for
 from dcdan.data.pack import Pack
 from dcdan.durable import write_text, written
-from dcdan.errors import DcdanError, ModelError, PackError, UsageError
+from dcdan.errors import ModelError, PackError, UsageError
 from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
 from dcdan.models.trunk import check_name, load_imagenet
+from dcdan.training.candidates import described as candidate_facts
+from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
 from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
+from dcdan.training.choice import pick
 from dcdan.training.domains import Source, source_of, target_of
 from dcdan.training.facts import commit, described, versions
 from dcdan.training.folder import claim_folder, left_as_found
@@ -34,15 +35,10 @@ from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
 from dcdan.training.settings import RunSettings, for_pretrained
+from dcdan.training.stopping import finish_or_stop, stoppable
 from dcdan.training.teacher import make_teacher
 
 SOURCE_STAGE = "source.safetensors"
-
-
-class Interrupted(DcdanError):
-    """The user or the system asked the run to stop; it can be resumed."""
-
-    exit_code = 130
 
 
 def train_run(
@@ -86,11 +82,10 @@ def train_run(
         settings = trainer.settings
         if not source_stage_done:
             run_source_stage(trainer)
-        if find_method(settings.method).sees_target:
-            if trainer.method.uses_teacher and settings.teacher:
-                trainer.teacher = make_teacher(trainer.network)
+        if trainer.method.sees_target:
+            give_teacher(trainer)
             finish_or_stop(trainer.train("adaptation"), out)
-        model = trainer.teacher if trainer.teacher is not None and settings.final == "teacher" else trainer.network
+        model, thresholds, choice = settled(trainer)
         if trainer.method.estimates_statistics:
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device)
         facts = {
@@ -107,10 +102,30 @@ def train_run(
                 "device": str(trainer.device),
             },
             "precision": "bf16" if trainer.bf16 else "fp32",
+            "choice": choice,
             "seconds": round(time.time() - began, 1),
         }
-        write_model(out, trainer, model, facts)
+        write_model(out, trainer, model, thresholds, facts)
+        if not settings.keep_epochs:
+            drop_epochs(out)
     return out
+
+
+def settled(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
+    """Return the model that is written out, its thresholds ``(K,)``, and how it was chosen."""
+    settings, method = trainer.settings, trainer.method
+    by = settings.choose
+    if by == "last" or not method.sees_target:
+        return trainer.model, method.thresholds(), {"by": "last"}
+    candidates = read_candidates(trainer.folder)
+    taken = pick(candidates, by)
+    thresholds = load_epoch(trainer.folder, taken.epoch, trainer.model)
+    trainer.journal.say(f"epoch {taken.epoch} of {len(candidates)} chosen by {by}")
+    return (
+        trainer.model,
+        thresholds,
+        {"by": by, "epoch": taken.epoch, "candidates": [*map(candidate_facts, candidates)]},
+    )
 
 
 def check_start(start: Path | None) -> None:
@@ -140,7 +155,7 @@ def make_trainer(
     device = pick_device(settings.device)
     torch.manual_seed(settings.seed)
     try:
-        network = Network(settings.network, len(source.classes), settings.size)
+        network = settings.build(len(source.classes))
     except ValueError as error:
         raise UsageError(f"There is no network of these settings: {error}") from error
     if settings.pretrained == "auto" and start is None and load_imagenet(network.trunk):
@@ -151,7 +166,9 @@ def make_trainer(
 
         fuse(True)
     kind = find_method(settings.method)
-    method: Method = kind(settings.method_settings(), settings.network.width, source.counts).to(device)
+    method: Method = kind(settings.method_settings(), settings.network.width, source.counts)
+    method.prepare(network, len(source.labels))
+    method = method.to(device)
     wanted = earlier_precision(out) or settings.precision
     bf16, why = choose_bf16(network, wanted, settings.size, settings.source.batch, device)
     journal.write("precision", 0, chosen=why)
@@ -180,48 +197,50 @@ def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
             f"The source stage in '{done}' knows {', '.join(facts['classes'])}; "
             f"this pair of data sets has {', '.join(trainer.source.classes)}."
         )
+    trained, own = facts.get("method", ""), stage_owner(trainer.method)
+    if trained != own:
+        raise ModelError(
+            f"The source stage in '{done}' was trained by {trained or 'cross-entropy alone'}, and the method "
+            f"{trainer.method.name} needs {'its own' if own else 'the common one'}; start from another run or none."
+        )
     load_module(trainer.network, tensors, "network")
     trainer.journal.say(f"source stage taken from {done}")
     return True
 
 
+def stage_owner(method: Method) -> str:
+    """Return the name of a method that owns its source stage; '' for the common one."""
+    return method.name if method.owns_source_stage else ""
+
+
+def give_teacher(trainer: Trainer) -> None:
+    """Start the moving average of a method that has a teacher, from the student as it stands."""
+    if trainer.method.uses_teacher and trainer.settings.teacher:
+        trainer.teacher = make_teacher(trainer.network)
+
+
 def run_source_stage(trainer: Trainer) -> None:
     """Train on the source, and keep the result for this run and for others that start from it."""
+    if trainer.method.owns_source_stage:
+        give_teacher(trainer)
     finish_or_stop(trainer.train("source"), trainer.folder)
+    trainer.teacher = None
     start_target_from_source(trainer.network)
-    facts = {"classes": list(trainer.source.classes)}
+    facts: dict[str, Any] = {"classes": list(trainer.source.classes)}
+    if trainer.method.owns_source_stage:
+        facts["method"] = trainer.method.name
     save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
 
 
-def finish_or_stop(finished: bool, out: Path) -> None:
-    """Raise when a stage was stopped early."""
-    if not finished:
-        raise Interrupted(f"Stopped; everything is saved in '{out}': the same command goes on from there.")
-
-
-@contextmanager
-def stoppable() -> Iterator[threading.Event]:
-    """Within the context, SIGINT and SIGTERM set the event instead of ending the process, so that a step can finish."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def write_model(out: Path, trainer: Trainer, model: Network, facts: dict[str, Any]) -> None:
+def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:
     """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
     model = model.float().cpu().eval()
-    thresholds = trainer.method.thresholds().cpu()
+    thresholds = thresholds.cpu()
     with written(out / "model.safetensors") as beside:
         save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
     with written(out / "model.onnx") as beside:
         export_onnx(Deployed(model, thresholds), trainer.settings.size, beside)
     write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
-    description = model_description(out, trainer.settings, trainer.source.classes, thresholds.tolist(), facts)
+    settings = trainer.settings.model_copy(update={"network": model.settings})
+    description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), facts)
     write_text(out / "model.json", json.dumps(description, indent=1) + "\n")

@@ -14,7 +14,8 @@ from dcdan.data.augment import AugmentSettings
 from dcdan.errors import UsageError, nearest
 from dcdan.methods.base import MethodSettings, find_method
 from dcdan.methods.dcdan import PRESETS
-from dcdan.models.network import NetworkSettings
+from dcdan.models.network import Network, NetworkSettings
+from dcdan.training.choice import Score
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -87,6 +88,10 @@ class RunSettings(BaseModel):
     """Momentum of the teacher's moving average; 0 makes the student its own teacher."""
     final: Literal["teacher", "student"] = "teacher"
     """Which of the two is written out, for methods that have a teacher."""
+    choose: Literal["last", Score] = "last"
+    """Which epoch of the adaptation is written out: the last, or the one that a label-free score picks."""
+    keep_epochs: bool = False
+    """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     network: NetworkSettings = NetworkSettings()
@@ -108,6 +113,10 @@ class RunSettings(BaseModel):
         kind = find_method(self.method).Settings
         preset = PRESETS[self.preset] if self.method == "dcdan" else {}
         return check(kind, {**preset, **self.options}, "options.")
+
+    def build(self, classes: int) -> Network:
+        """Return the method's network for so many classes, its weights at random."""
+        return find_method(self.method).build_network(self.network, classes, self.size)
 
     def whole(self) -> dict[str, Any]:
         """Return all settings as JSON-able values, the method's with their defaults and preset filled in."""

@@ -1,0 +1,78 @@
+"""AFN: Adaptive Feature Norm (Xu et al., ICCV 2019), stepwise and hard. Sees target images.
+
+With |f| the length of a feature vector, over the faces of each domain:
+
+    stepwise (SAFN)    E (|f| - (|f|_before + dr))^2      lengths grow by a step, dr = 1
+    hard (HAFN)        (E |f| - R)^2                      the mean length becomes R = 25, in both domains alike
+
+both weighted .05. |f|_before is the length under the weights of the step before, which is the length itself without
+gradient: the stepwise loss is always dr^2 and only its gradient, -2 dr along f, means something.
+
+Different here: f is the sum of global and local features, which the fused head sees, of this network's width instead of
+a bottleneck of 1,000 with dropout; R is kept as printed, although lengths grow with the root of the width.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from dcdan.methods.base import Batch, Method, MethodSettings, register
+from dcdan.models.network import Outputs
+
+
+class AFNSettings(MethodSettings):
+    """Settings of AFN."""
+
+    variant: Literal["stepwise", "hard"] = "stepwise"
+    """Let each length grow by a step, or pull the mean length to a radius."""
+    weight: float = Field(default=0.05, ge=0)
+    """Weight of the norm loss."""
+    step: float = Field(default=1.0, gt=0)
+    """The step dr of the stepwise variant."""
+    radius: float = Field(default=25.0, gt=0)
+    """The radius R of the hard variant."""
+
+
+def stepwise_norm_loss(features: Tensor, step: float) -> Tensor:
+    """Return SAFN's loss of features ``(B, width)``, a scalar whose value is ``step ** 2``."""
+    lengths = vector_norm(features, dim=1)
+    loss: Tensor = (lengths - (lengths.detach() + step)).square().mean()
+    return loss
+
+
+def hard_norm_loss(features: Tensor, radius: float) -> Tensor:
+    """Return HAFN's loss of features ``(B, width)`` of one domain, a scalar."""
+    loss: Tensor = (vector_norm(features, dim=1).mean() - radius).square()
+    return loss
+
+
+@register
+class AFN(Method):
+    """Longer features in both domains, which the paper finds to transfer better."""
+
+    name: ClassVar[str] = "afn"
+    title: ClassVar[str] = "AFN"
+    paper: ClassVar[str] = "Xu et al., Larger Norm More Transferable, ICCV 2019"
+    sees_target: ClassVar[bool] = True
+    Settings: ClassVar[type[MethodSettings]] = AFNSettings
+
+    def __init__(self, settings: AFNSettings, width: int, class_counts: Tensor) -> None:
+        super().__init__(settings, width, class_counts)
+        self.options = settings
+
+    def of_domain(self, outputs: Outputs) -> Tensor:
+        """Return the norm loss of one domain."""
+        features = outputs.of_global + outputs.of_local
+        if self.options.variant == "stepwise":
+            return stepwise_norm_loss(features, self.options.step)
+        return hard_norm_loss(features, self.options.radius)
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the classification loss and the norm loss of both domains."""
+        assert batch.target is not None
+        norms = self.of_domain(batch.source) + self.of_domain(batch.target)
+        return {"cls": self.classify(batch), "norm": self.options.weight * norms}

@@ -1,0 +1,166 @@
+"""AGLRLS: adaptive global-local representation learning and selection (Gao et al., TMM 2024). Sees target images.
+
+As in its code. Seven classifiers from three heads: on the global feature, on each of five regions (one head for all),
+on both fused; with weights w = 7, 1, 1, 1, 1, 1, 7 that add to 19, and a discriminator for each head:
+
+    L = sum_i w_i CE_i(source) + sum_i w_i E_target [p_i(weak) >= T_i] CE_i(strong, argmax p_i(weak))
+        + .5 sum_i CDAN-E_i
+    T_i,c = .95 ((b_i,c + 1) / 2)^2,   b_i,c = n_i,c / max(n_i,1 .. n_i,K, faces not counted yet)
+
+n_i,c counts the epoch's target faces that classifier i gave to class c with at least .95. Counts start anew with each
+epoch and the thresholds with them, at .2375, so noise is admitted again and again: a fault that this row keeps.
+
+Different here, and why:
+- All of L is divided by 19, so that the learning rate means what it does for other methods.
+- The loop knows no target face by number: a face met twice within an epoch counts twice. The number of faces of an
+  epoch follows from those seen and the share of the epoch done; ``resets`` must be the run's ``adaptation.epochs``.
+- Weak answers come from the run's teacher (``teacher = 0`` makes it the student, as in the code), which has one answer
+  on local features: the five regions share the local head's label, count and threshold.
+- The fused feature is the sum of both branches, as in this network, where theirs joins six vectors.
+- The reversal's coefficient counts optimiser steps, where their code counts forward passes.
+- Mirrored faces have mirrored regions, which their code forgets; the network reads its windows after the flip.
+The final choice between the heads is the network's, with the fused head's thresholds.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from dcdan.methods.adversarial import adversarial_loss, reversal_coefficient
+from dcdan.methods.base import Batch, MethodSettings, register
+from dcdan.methods.classification import head_loss
+from dcdan.methods.holistic_local import PartsMethod, parts_of
+from dcdan.models.discriminator import Discriminator
+from dcdan.models.network import Outputs
+
+FUSED, GLOBAL, LOCAL = range(3)
+HEADS = (GLOBAL, LOCAL, LOCAL, LOCAL, LOCAL, LOCAL, FUSED)
+"""Which head, and which discriminator, each of the seven classifiers has."""
+WEIGHTS = (7, 1, 1, 1, 1, 1, 7)
+
+
+class AGLRLSSettings(MethodSettings):
+    """Settings of AGLRLS."""
+
+    pseudo: float = Field(default=1.0, ge=0)
+    """Weight of the pseudo-label loss."""
+    adversarial: float = Field(default=0.5, ge=0)
+    """Weight of the seven adversarial losses, each the mean over both domains."""
+    threshold: float = Field(default=0.95, gt=0, lt=1)
+    """From which probability a face is counted; a class that leads has this threshold."""
+    resets: float = Field(default=4.0, gt=0)
+    """Epochs of the adaptation: how often the thresholds start anew."""
+
+
+class EpochThresholds(nn.Module):
+    """Thresholds of each head and class that start anew with each epoch."""
+
+    counts: Tensor
+    ratios: Tensor
+    seen: Tensor
+    epoch: Tensor
+
+    def __init__(self, classes: int, threshold: float, resets: float) -> None:
+        super().__init__()
+        self.threshold, self.resets = threshold, resets
+        self.register_buffer("counts", torch.zeros(3, classes))
+        self.register_buffer("ratios", torch.zeros(3, classes))
+        self.register_buffer("seen", torch.tensor(0.0))
+        self.register_buffer("epoch", torch.tensor(-1))
+
+    def values(self) -> Tensor:
+        """Return the thresholds ``(3, K)`` of the fused, global and local head."""
+        return self.threshold * ((self.ratios + 1) / 2).square()
+
+    @torch.no_grad()
+    def begin(self, progress: float) -> None:
+        """Set the thresholds for a step at ``progress`` in [0, 1] of the stage, from what the epoch has counted."""
+        epoch = int(progress * self.resets)
+        share = progress * self.resets - epoch
+        # Products instead of branches, so that a GPU is not waited for.
+        same = self.epoch == epoch
+        self.epoch.fill_(epoch)
+        self.counts.mul_(same)
+        self.seen.mul_(same)
+        uncounted = (self.seen / max(share, 1e-9) - self.counts.sum(1)).clamp_min(1)
+        self.ratios.copy_(self.counts / torch.maximum(self.counts.amax(1), uncounted)[:, None])
+
+    @torch.no_grad()
+    def count(self, probabilities: Tensor) -> None:
+        """Count the certain answers among ``(3, B, K)``."""
+        best, label = probabilities.max(2)
+        certain = (best >= self.threshold).to(self.counts.dtype)
+        self.counts.scatter_add_(1, label, certain)
+        self.seen.add_(probabilities.shape[1])
+
+
+def consistency(student: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
+    """Return the cross-entropy of logits ``(B, K)`` against labels ``(B,)`` over counted ``(B,)`` faces, over all B."""
+    return (cross_entropy(student, labels, reduction="none") * counted).mean()
+
+
+def seven(outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
+    """Return the features ``(B, width)`` and logits ``(B, K)`` of the seven classifiers, in the order of ``HEADS``."""
+    assert outputs.heads is not None
+    parts, heads = parts_of(outputs), outputs.heads
+    regions = [(part, heads.of_local(part)) for part in parts[:, 1:].unbind(1)]
+    fused = outputs.of_global + outputs.of_local
+    return [(parts[:, 0], outputs.logits.of_global), *regions, (fused, outputs.logits.fused)]
+
+
+@register
+class AGLRLS(PartsMethod):
+    """Global, local and fused adversarial alignment, with pseudo-labels under thresholds of the epoch."""
+
+    name: ClassVar[str] = "aglrls"
+    title: ClassVar[str] = "AGLRLS"
+    paper: ClassVar[str] = "Gao et al., IEEE Transactions on Multimedia 2024, arXiv 2401.11085"
+    sees_target: ClassVar[bool] = True
+    uses_teacher: ClassVar[bool] = True
+    Settings: ClassVar[type[MethodSettings]] = AGLRLSSettings
+
+    def __init__(self, settings: AGLRLSSettings, width: int, class_counts: Tensor) -> None:
+        super().__init__(settings, width, class_counts)
+        self.options = settings
+        classes = len(class_counts)
+        self.discriminators = nn.ModuleList([Discriminator(width * classes) for _ in range(3)])
+        self.dynamic = EpochThresholds(classes, settings.threshold, settings.resets)
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the classification, adversarial and pseudo-label losses of the seven classifiers, weighted."""
+        assert batch.target is not None
+        assert batch.teacher is not None
+        options, counts, coefficient = self.options, self.get_buffer("class_counts"), reversal_coefficient(progress)
+        self.dynamic.begin(progress)
+        weak = torch.stack(tuple(batch.teacher)).softmax(2)
+        best, labels = weak.max(2)
+        counted = best >= self.dynamic.values().gather(1, labels)
+        cls, pseudo, adversarial = [], [], []
+        for weight, head, source, target in zip(WEIGHTS, HEADS, seven(batch.source), seven(batch.target), strict=True):
+            cls.append(weight * head_loss(source[1], batch.labels, counts, options.classification))
+            pseudo.append(weight * consistency(target[1], labels[head], counted[head]))
+            judge = self.discriminators[head]
+            assert isinstance(judge, Discriminator)
+            both = adversarial_loss(judge, source[0], target[0], source[1], target[1], coefficient, "cdan-e")
+            adversarial.append(both / 2)
+        self.dynamic.count(weak)
+        whole = sum(WEIGHTS)
+        return {
+            "cls": torch.stack(cls).sum() / whole,
+            "adv": options.adversarial * torch.stack(adversarial).sum() / whole,
+            "pl": options.pseudo * torch.stack(pseudo).sum() / whole,
+        }
+
+    def thresholds(self) -> Tensor:
+        """Return the thresholds of the final choice: the fused head's."""
+        return self.dynamic.values()[FUSED]
+
+    def report(self) -> dict[str, float]:
+        """Return the lowest and highest threshold."""
+        values = self.dynamic.values()
+        return {"threshold_min": float(values.min()), "threshold_max": float(values.max())}

@@ -1,0 +1,70 @@
+"""MCD: Maximum Classifier Discrepancy (Saito et al., CVPR 2018). Sees target images.
+
+Two classifiers F1, F2 on features G(x), with d(p1, p2) the mean over classes of |p1 - p2|:
+
+    step A    min over G, F1, F2    L(source)
+    step B    min over F1, F2       L(source) - E_target d
+    step C    min over G            E_target d,   four times a batch
+
+Different here: one backward pass instead of three steps. The loss is L(source) - E_target d, and the gradient of d is
+reversed between classifiers and features: the classifiers raise d (step B) while the features lower it (step C), and
+all learn L(source) (step A). The reversed gradient is multiplied by ``pull``, 4 for the four repetitions of step C, and
+by DANN's ramp, since F2 starts at random and says nothing at first. F1 is the network's own fused head, so that the
+model written out has one of the pair; both are single linear layers, as all heads here.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from dcdan.methods.adversarial import reversal_coefficient
+from dcdan.methods.base import Batch, Method, MethodSettings, register
+from dcdan.methods.classification import head_loss
+from dcdan.models.reversal import reverse
+
+
+class MCDSettings(MethodSettings):
+    """Settings of MCD."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """Weight of the discrepancy against the classification losses."""
+    pull: float = Field(default=4.0, ge=0)
+    """How much stronger the features lower the discrepancy than the classifiers raise it, after the ramp."""
+
+
+def discrepancy(first: Tensor, second: Tensor) -> Tensor:
+    """Return the mean absolute difference of the probabilities of logits ``(B, K)``, a scalar in [0, 2 / K]."""
+    return (first.softmax(1) - second.softmax(1)).abs().mean()
+
+
+@register
+class MCD(Method):
+    """The fused head and a second one, which quarrel over the target and so show where its features lie astray."""
+
+    name: ClassVar[str] = "mcd"
+    title: ClassVar[str] = "MCD"
+    paper: ClassVar[str] = "Saito et al., Maximum Classifier Discrepancy for Unsupervised Domain Adaptation, CVPR 2018"
+    sees_target: ClassVar[bool] = True
+    Settings: ClassVar[type[MethodSettings]] = MCDSettings
+
+    def __init__(self, settings: MCDSettings, width: int, class_counts: Tensor) -> None:
+        super().__init__(settings, width, class_counts)
+        self.options = settings
+        self.second = nn.Linear(width, len(class_counts))
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the classification losses of the network's heads and of the second one, and minus the discrepancy."""
+        source, target, options = batch.source, batch.target, self.options
+        assert target is not None
+        assert target.heads is not None
+        of_source = self.second(source.of_global + source.of_local)
+        seen = reverse(target.of_global + target.of_local, options.pull * reversal_coefficient(progress))
+        apart = discrepancy(target.heads.fused(seen), self.second(seen))
+        return {
+            "cls": self.classify(batch),
+            "cls2": head_loss(of_source, batch.labels, self.get_buffer("class_counts"), options.classification),
+            "disc": -options.weight * apart,
+        }
