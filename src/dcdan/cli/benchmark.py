@@ -1,0 +1,58 @@
+"""`dcdan benchmark`: sources x targets x trunks x methods x seeds, as tables, tests, pictures and one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def benchmark(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The plan, a TOML file: see docs/benchmark.md.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; the same command goes on in it.")],
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder of tables, pictures and page; OUT/results by default.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Trainings at a time; one per GPU, else one per core.")
+    ] = None,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Show the plan and its estimated time, and stop.")] = False,
+    tables_only: Annotated[bool, typer.Option("--tables", help="Train nothing: write up what is done.")] = False,
+    tsne: Annotated[bool, typer.Option("--tsne/--no-tsne", help="Draw t-SNE of features.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the page's path.")] = False,
+) -> None:
+    """Train and score every method on every pair of data sets, and write it up.
+
+    Ends with exit code 7 when a cell failed; the tables then say which and why, and the same command tries it again.
+    """
+    import shlex
+
+    from rich.console import Console
+
+    from dcdan.errors import TrainingError
+    from dcdan.evaluation.benchmark.estimate import left_to_do
+    from dcdan.evaluation.benchmark.plan import read_plan
+    from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
+    from dcdan.evaluation.benchmark.runner import run_plan
+    from dcdan.evaluation.benchmark.write_up import PAGE, write_up
+
+    console = Console(quiet=quiet)
+    plan = read_plan(file)
+    cells, packs, classes = prepared_cells(plan, progress=not quiet)
+    command = shlex.join(["dcdan", *(context.obj or ["benchmark", str(file), "--out", str(out)])])
+    failed: dict[str, str] = {}
+    if not tables_only:
+        places = devices(jobs)
+        console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())
+        if plan_only:
+            return
+        failed = run_plan(plan, cells, classes, out, places, command, quiet)
+    place = results or out / "results"
+    for table in write_up(plan, cells, out, place, failed, command, tsne):
+        console.print(table.rich())
+    typer.echo(place / PAGE)
+    if failed:
+        first, why = next(iter(failed.items()))
+        raise TrainingError(f"{len(failed)} of {len(cells)} cells failed, {first} first: {why}")

@@ -1,0 +1,124 @@
+"""Train and score one cell, or one source stage, in the process that it is given; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dcdan.data.build import pack_for
+from dcdan.durable import write_text, written
+from dcdan.evaluation.benchmark.plan import Cell, Domain, Plan, Stage
+from dcdan.evaluation.evaluate import class_indices, evaluate_pack, rows_to_score
+from dcdan.expressions import common_classes
+from dcdan.recognition.recogniser import load
+from dcdan.training.candidates import described, drop_epochs, load_epoch, read_candidates
+from dcdan.training.inference import chosen, look
+from dcdan.training.rebuild import network_of
+from dcdan.training.run import SOURCE_STAGE, train_run
+
+SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
+
+
+def stage_done(stage: Stage, out: Path) -> bool:
+    """Return whether the source stage has been trained."""
+    return (out / stage.folder / "checkpoints" / SOURCE_STAGE).is_file()
+
+
+def cell_done(cell: Cell, out: Path) -> bool:
+    """Return whether the cell has been trained and scored."""
+    return (out / cell.folder / SCORES).is_file()
+
+
+def run_stage(stage: Stage, out: Path, command: str) -> None:
+    """Train a source stage."""
+    if not stage_done(stage, out):
+        train_run(stage.source.data, stage.target.data, out / stage.folder, stage.settings, None, True, command)
+
+
+def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
+    """Adapt from the stage, which is there, and score the model on the target's test and on the plan's others."""
+    if cell_done(cell, out):
+        return
+    folder = out / cell.folder
+    start = out / cell.stage.folder
+    train_run(cell.source.data, cell.target.data, folder, cell.settings, start, True, command)
+    score(cell, plan, folder)
+
+
+def score(cell: Cell, plan: Plan, folder: Path) -> None:
+    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were named rightly)."""
+    recogniser = load(folder, align="none")
+    face = recogniser.info.face
+    reports: list[dict[str, Any]] = []
+    answers: dict[str, np.ndarray] = {}
+    tests: list[tuple[str, Domain]] = [("target", cell.target), *(("also", test) for test in plan.also)]
+    for kind, test in tests:
+        pack = pack_for(test.scored, face.size, face.align, progress=False)
+        report = evaluate_pack(recogniser, pack, data=test.scored, split=test.split or None)
+        about = {
+            "kind": kind,
+            "test": test.name,
+            "source": cell.source.name,
+            "target": cell.target.name,
+            "trunk": cell.trunk,
+            "key": cell.entry.key,
+            "row": cell.entry.name,
+            "seed": cell.seed,
+        }
+        reports.append({**about, **report.to_dict()})
+        answers[f"{test.name}/correct"] = report.correct
+        answers[f"{test.name}/confidence"] = report.confidence.astype(np.float32)
+    epochs = score_epochs(folder, cell.target)
+    if epochs:
+        write_text(folder / EPOCHS, json.dumps(epochs, indent=1) + "\n")
+    with written(folder / ANSWERS) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **answers)
+    write_text(folder / SCORES, json.dumps(reports, indent=1) + "\n")
+
+
+def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
+    """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
+
+    The accuracies say afterwards how good a choice would have been; no choice sees them. The epochs' files are removed.
+    """
+    candidates = read_candidates(folder)
+    if not candidates:
+        return []
+    network, settings, classes = network_of(folder)
+    pack = pack_for(target.scored, settings.size, settings.align, progress=False)
+    common = common_classes(classes, pack.classes)
+    _, rows = rows_to_score(pack, target.split or None, target.scored)
+    labels = class_indices(pack.classes, common)[pack.labels[rows]]
+    rows, labels = rows[labels >= 0], labels[labels >= 0]
+    columns = class_indices(common, classes)
+    found = []
+    for candidate in candidates:
+        thresholds = load_epoch(folder, candidate.epoch, network)
+        seen = look(network, pack.faces, rows, torch.device("cpu"), source=False, bf16=False)
+        answers = chosen(seen, thresholds).numpy()[:, columns].argmax(1)
+        found.append({**described(candidate), "accuracy": float((answers == labels).mean())})
+    drop_epochs(folder)
+    return found
+
+
+def read_epochs(cell: Cell, out: Path) -> list[dict[str, Any]]:
+    """Return what :func:`score_epochs` said of a cell; [] when it kept no epochs."""
+    path = out / cell.folder / EPOCHS
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return found
+
+
+def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
+    """Return the reports of a cell that is done."""
+    found: list[dict[str, Any]] = json.loads((out / cell.folder / SCORES).read_text(encoding="utf-8"))
+    return found
+
+
+def read_correct(cell: Cell, out: Path, test: str) -> np.ndarray:
+    """Return which faces of a test a cell named rightly, ``(N,)`` bool."""
+    with np.load(out / cell.folder / ANSWERS, allow_pickle=False) as answers:
+        return np.asarray(answers[f"{test}/correct"], bool)

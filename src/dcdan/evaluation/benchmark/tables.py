@@ -1,0 +1,208 @@
+"""The tables of a benchmark, in the shape of the paper's: a row a method, a column a target, by source and trunk."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dcdan.evaluation.benchmark.cell import cell_done, read_epochs
+from dcdan.evaluation.benchmark.plan import Cell, Entry, Plan
+from dcdan.evaluation.benchmark.scores import (
+    Figures,
+    Scored,
+    compare,
+    figures,
+    reports_of,
+    target_means,
+)
+from dcdan.evaluation.benchmark.table import Table
+from dcdan.evaluation.paired import least_rank_p, paired_t, signed_rank
+from dcdan.evaluation.summary import LAST
+from dcdan.methods.base import find_method
+from dcdan.training.choice import SCORES, Candidate, Score, pick
+
+
+def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[Scored], out: Path) -> list[Table]:
+    """Return every table of a benchmark, for what is done of it."""
+    tables: list[Table] = []
+    for source in plan.sources:
+        for trunk in plan.trunks:
+            own = [cell for cell in cells if cell.source.name == source.name and cell.trunk == trunk]
+            tables.append(accuracy_table(plan, scored, source.name, trunk))
+            tables += [figures_table(plan, scored, source.name, trunk, name, target) for name, target in tests_of(plan)]
+            tables.append(mcnemar_table(plan, own, out, source.name, trunk))
+            if len(plan.targets) > 1:
+                tables.append(paired_table(plan, scored, source.name, trunk))
+            if plan.ablations:
+                tables.append(ablation_table(plan, scored, source.name, trunk))
+            tables.append(choice_table(plan, own, out, source.name, trunk))
+    return [table for table in tables if table.rows]
+
+
+def tests_of(plan: Plan) -> list[tuple[str, str]]:
+    """Return each test with the target whose models it scores; '' where the test is the target's own."""
+    own = [(target.name, "") for target in plan.targets]
+    return own + [(test.name, target.name) for test in plan.also for target in plan.targets]
+
+
+def accuracy_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+    """Return accuracy in per cent by method and target, and the means of all targets and of the last four."""
+    names = [target.name for target in plan.targets]
+    header = ["method", "sees target", *names]
+    header += ["mean"] if len(names) > 1 else []
+    header += [f"mean of the last {LAST}"] if len(names) > LAST else []
+    rows = []
+    for entry in plan.methods:
+        found = [reports_of(scored, entry.key, name, source, trunk) for name in names]
+        if not any(found):
+            continue
+        means = target_means(scored, plan, entry.key, source, trunk)
+        row = [entry.name, sees_target(plan, entry), *(_spread(figures(r)) if r else "–" for r in found)]
+        row += [_percent(statistics.mean(means)) if means else "–"] if len(names) > 1 else []
+        row += [_percent(statistics.mean(means[-LAST:])) if means else "–"] if len(names) > LAST else []
+        rows.append(tuple(row))
+    note = f"Accuracy in per cent, mean and standard deviation over the seeds; {trunk}, last checkpoint."
+    return Table(f"{source}, {trunk}", tuple(header), tuple(rows), note)
+
+
+def figures_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str, test: str, target: str = "") -> Table:
+    """Return all figures of one test."""
+    rows = []
+    images = 0
+    for entry in (*plan.methods, *plan.ablations):
+        reports = reports_of(scored, entry.key, test, source, trunk, target)
+        if not reports:
+            continue
+        found = figures(reports)
+        images = found.images
+        low, high = found.interval
+        rows.append(
+            (
+                entry.name,
+                str(found.seeds),
+                _percent(found.accuracy),
+                "one seed" if math.isnan(found.deviation) else _percent(found.deviation),
+                f"{_percent(low)} to {_percent(high)}",
+                *(f"{value:.3f}" for value in (found.macro_f1, found.uar, found.ece)),
+            )
+        )
+    header = ("method", "seeds", "accuracy %", "sd", "95 % interval", "macro-F1", "UAR", "ECE")
+    title = f"{source}, {trunk}: {test}" + (f", models adapted to {target}" if target else "")
+    note = f"{images} faces; the Wilson interval is that of the mean accuracy over so many faces."
+    return Table(title, header, tuple(rows), note)
+
+
+def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
+    """Return McNemar's test of the reference against every other row, on each target's test."""
+    header = ("against", *(target.name for target in plan.targets))
+    rows = []
+    for entry in (*plan.methods, *plan.ablations):
+        if entry.key == plan.against:
+            continue
+        found = [compare(cells, out, plan.against, entry.key, target.name) for target in plan.targets]
+        if any(found):
+            rows.append((entry.name, *(_compared(f.better, f.worse, f.seeds, f.p_value) if f else "–" for f in found)))
+    reference = name_of(plan, plan.against)
+    note = (
+        f"{reference} against each row on the same faces and seed: seeds in which it is better / worse at p < .05, "
+        "and the median p of the seeds. Not corrected for the number of comparisons."
+    )
+    return Table(f"{source}, {trunk}: McNemar's test of {reference}", header, tuple(rows), note)
+
+
+def paired_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+    """Return paired tests of the reference against every other method over the targets."""
+    own = target_means(scored, plan, plan.against, source, trunk)
+    rows = []
+    for entry in plan.methods:
+        other = target_means(scored, plan, entry.key, source, trunk)
+        if entry.key == plan.against or not own or not other:
+            continue
+        t, ranks = paired_t(own, other), signed_rank(own, other)
+        rows.append(
+            (entry.name, f"{100 * t.difference:+.1f}", f"{t.t:.2f}", f"{t.p_value:.3f}", f"{ranks.p_value:.3f}")
+        )
+    header = ("against", "mean difference", f"t({len(plan.targets) - 1})", "p, paired t", "p, Wilcoxon")
+    count = len(plan.targets)
+    note = f"Over {count} targets, each the mean of its seeds; Wilcoxon's p cannot be below {least_rank_p(count):.3f}."
+    return Table(f"{source}, {trunk}: over the targets", header, tuple(rows), note)
+
+
+def ablation_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+    """Return the change of accuracy when a part is taken away, seed against seed."""
+    rows = []
+    for entry in plan.ablations:
+        cells = []
+        for target in plan.targets:
+            whole = {r["seed"]: r for r in reports_of(scored, plan.against, target.name, source, trunk)}
+            without = reports_of(scored, entry.key, target.name, source, trunk)
+            gaps = [100 * (r["accuracy"] - whole[r["seed"]]["accuracy"]) for r in without if r["seed"] in whole]
+            spread = f" ± {statistics.stdev(gaps):.1f}" if len(gaps) > 1 else ""
+            cells.append(f"{statistics.mean(gaps):+.1f}{spread} ({len(gaps)})" if gaps else "–")
+        if set(cells) != {"–"}:
+            rows.append((entry.name, *cells))
+    header = ("taken away", *(target.name for target in plan.targets))
+    note = (
+        f"Accuracy less that of {name_of(plan, plan.against)} at the same seed, points: mean, standard deviation of "
+        "the differences, and number of seeds."
+    )
+    return Table(f"{source}, {trunk}: ablations", header, tuple(rows), note)
+
+
+def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
+    """Return what each label-free score's pick among the epochs would have had, beside the last and the best epoch."""
+    header = ("method", "target", "cells", "last", *(name.replace("_", " ") for name in SCORES), "oracle")
+    rows = []
+    for entry in (*plan.methods, *plan.ablations):
+        for target in plan.targets:
+            own = [c for c in cells if c.entry.key == entry.key and c.target.name == target.name and cell_done(c, out)]
+            kept = [found for found in (read_epochs(cell, out) for cell in own) if found]
+            if not kept:
+                continue
+            picked = [[_accuracy(epochs, score) for epochs in kept] for score in SCORES]
+            last = [epochs[-1]["accuracy"] for epochs in kept]
+            oracle = [max(epoch["accuracy"] for epoch in epochs) for epochs in kept]
+            figures_ = [_percent(statistics.mean(values)) for values in (last, *picked, oracle)]
+            rows.append((entry.name, target.name, str(len(kept)), *figures_))
+    note = (
+        "Accuracy in per cent on the target's test, mean over the cells, of the epoch that each label-free score picks "
+        "(collapsed ones left out). The oracle picks by the test's labels, which no user has: it is no result."
+    )
+    return Table(f"{source}, {trunk}: choosing an epoch without labels", header, tuple(rows), note)
+
+
+def _accuracy(epochs: list[dict[str, Any]], by: Score) -> float:
+    """Return the accuracy of the epoch that a score picks."""
+    candidates = [
+        Candidate(e["epoch"], {k: math.nan if v is None else v for k, v in e["scores"].items()}, e["largest_share"])
+        for e in epochs
+    ]
+    taken = pick(candidates, by).epoch
+    return next(float(e["accuracy"]) for e in epochs if e["epoch"] == taken)
+
+
+def name_of(plan: Plan, key: str) -> str:
+    """Return the name of a row."""
+    return next(entry.name for entry in (*plan.methods, *plan.ablations) if entry.key == key)
+
+
+def sees_target(plan: Plan, entry: Entry) -> str:
+    """Say what a method's training uses of the target."""
+    method = find_method(str(entry.settings.get("method", plan.settings.get("method", "dcdan"))))
+    return "images" if method.sees_target else "statistics" if method.estimates_statistics else "no"
+
+
+def _compared(better: int, worse: int, seeds: int, p_value: float) -> str:
+    return f"{better} / {worse} of {seeds}, p {'< .001' if p_value < 0.001 else f'= {p_value:.3f}'}"
+
+
+def _spread(found: Figures) -> str:
+    spread = "" if math.isnan(found.deviation) else f" ± {_percent(found.deviation)}"
+    return f"{_percent(found.accuracy)}{spread}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
