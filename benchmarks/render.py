@@ -65,6 +65,11 @@ def summary(results: dict[str, Result]) -> Iterable[tuple[object, ...]]:
             f">= {bar['times_faster']:g} x",
             met,
         )
+    if found := results.get("packing", {}).get("memory"):
+        for workers, ratio in found["ratios"].items():
+            counts = [row["pictures"] for row in found["rows"] if row["workers"] == int(workers)]
+            what = f"peak memory of packing {max(counts)} pictures over that of {min(counts)}, {workers} at work"
+            yield what, ratio, f"<= {found['bar']}", "yes" if ratio <= found["bar"] else "**no**"
     if found := results.get("cold_predict"):
         what = "`dcdan predict` of one picture, cold" + ("" if found["torch_imported"] else " (torch not imported)")
         measured = f"{found['median_seconds']} s ({found['processor_seconds']} s of processor time)"
@@ -113,8 +118,15 @@ def others(results: dict[str, Result]) -> str:
     if found := results.get("packing"):
         lines += [
             f"- Packing {row['faces']} crops at {found['size']}, align={row['align']}, {found['workers']} workers: "
-            f"{row['seconds']} s, {row['faces_per_second']} faces a second."
+            f"{row['seconds']} s, {row['faces_per_second']} faces a second"
+            + (f", {row['faces_per_second_and_core']} for each core." if "faces_per_second_and_core" in row else ".")
             for row in found["packing"]
+        ]
+        lines += [
+            f"- Peak memory of packing {row['pictures']} pictures of one folder at 48, align=none, "
+            f"{row['workers']} worker{'s' * (row['workers'] > 1)}: {row['peak_mb']} MB"
+            + (f", largest worker {row['largest_worker_mb']} MB." if row["largest_worker_mb"] else ".")
+            for row in found.get("memory", {}).get("rows", ())
         ]
     return "\n".join(lines) + "\n" if lines else ""
 

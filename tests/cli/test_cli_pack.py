@@ -10,7 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 
-from drawn_data import write_classes
+from drawn_data import file_bytes, write_classes
 
 from dcdan.cli.app import run
 
@@ -76,3 +76,48 @@ def test_an_out_that_exists_needs_force(tmp_path: Path, capsys: pytest.CaptureFi
     for expected, extra in ((0, ()), (6, ()), (0, ("--force",))):
         assert pack(root, "--out", tmp_path / "out", "--align", "none", "--quiet", *extra) == expected
     assert "--force" in capsys.readouterr().err
+
+
+def test_shards_are_packed_and_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_classes(tmp_path / "in", {"happy": 200, "sad": 100}, side=6)
+    common = ("--size", 16, "--align", "none", "--workers", 1)
+    assert pack(root, "--out", tmp_path / "whole", "--quiet", *common) == 0
+    for number in (1, 2):
+        assert pack(root, "--out", tmp_path / f"s{number}", "--shard", f"{number}/2", *common) == 0
+    assert "A folder of expressions, shard 2 of 2: 172 colour faces" in capsys.readouterr().out
+    assert pack("--merge", tmp_path / "s2", tmp_path / "s1", "--out", tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "300 colour faces of 16 pixels" in printed.out
+    assert printed.err == ""
+    assert file_bytes(tmp_path / "out") == file_bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "out"], "There is nothing to pack: name a spec or a folder, or --merge and the shards."),
+        (["--merge", "--out", "out"], "There is nothing to merge: name the folders of the shards"),
+        (["in"], "name it with --out DIR"),
+        (["in", "in", "--out", "out"], "One data set at a time is packed, not 2: to join shards, add --merge."),
+        (["--merge", "a", "--out", "out", "--size", "112"], "--size does not go with --merge"),
+        (["--merge", "a", "--out", "out", "--align", "auto"], "--align does not go with --merge"),
+        (["--merge", "a", "--out", "out", "--workers", "2"], "--workers does not go with --merge"),
+        (["--merge", "a", "--out", "out", "--shard", "1/2"], "--shard does not go with --merge"),
+        (["in", "--out", "out", "--shard", "3/2"], "There is no shard 3 of 2"),
+        (["in", "--out", "out", "--shard", "half"], "'half' is no shard: write i/n"),
+    ],
+)
+def test_commands_that_do_not_go_together(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_classes(tmp_path / "in", {"happy": 1, "sad": 1})
+    assert pack(*arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

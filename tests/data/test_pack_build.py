@@ -249,7 +249,7 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_a_sentence_and_the_build_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 2 * CHUNK
-    flush = store._flush
+    flush = store.flush
     calls = iter(range(1000))
 
     def full(file: object) -> None:
@@ -258,7 +258,7 @@ def test_a_full_disk_is_a_sentence_and_the_build_goes_on_later(tmp_path: Path, m
         flush(file)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_flush", full)
+        patch.setattr(store, "flush", full)
         with pytest.raises(OutputError, match=r"No space is left for .*: free some and repeat the command"):
             build(Drawn(count), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -321,7 +321,7 @@ def test_nothing_to_pack_says_what_was_left_out(tmp_path: Path) -> None:
 
 
 def test_a_long_list_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dcdan.data.build._KEPT_SAMPLES", 5)
+    monkeypatch.setattr("dcdan.data.listing._KEPT_SAMPLES", 5)
     build(Drawn(CHUNK + 9), tmp_path / "streamed")
     monkeypatch.undo()
     build(Drawn(CHUNK + 9), tmp_path / "whole")

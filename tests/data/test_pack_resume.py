@@ -18,7 +18,7 @@ from dcdan.data.build import build_pack
 from dcdan.data.listing import CHUNK
 from dcdan.data.reader import Reader, ReaderOptions, Sample
 
-COUNT = 8 * CHUNK + 60  # the least that two processes share, and more
+COUNT = 11 * CHUNK + 60  # two processes share eight chunks or more
 
 
 class Logged(Reader):
@@ -59,7 +59,7 @@ def killed(log: Path, out: Path, lines: int, pause: float) -> None:
     """Begin a build with two processes and kill it `pause` seconds after its journal has so many lines."""
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_pack_resume as t;"
-        "t.build(Path(sys.argv[2]), Path(sys.argv[3]), 2, 0.002)"
+        "t.build(Path(sys.argv[2]), Path(sys.argv[3]), 2, 0.001)"
     )
     here = str(Path(__file__).parent)
     process = subprocess.Popen([sys.executable, "-c", code, here, str(log), str(out)])

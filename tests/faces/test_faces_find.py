@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,20 @@ def test_no_folder_is_an_error_at_once(tmp_path: Path, name: str, words: str) ->
 def test_every_suffix_is_found(tmp_path: Path) -> None:
     touch(tmp_path, *(f"a{suffix}" for suffix in PICTURE_SUFFIXES))
     assert len(found(tmp_path)) == len(PICTURE_SUFFIXES)
+
+
+def test_what_is_passed_over_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "in/a.jpg", "in/b.heic", "in/.hidden", "in/locked/c.jpg", "in/__MACOSX/d.jpg", "in/notes.txt")
+    (tmp_path / "in" / "link").symlink_to(tmp_path, target_is_directory=True)
+    scandir = os.scandir
+
+    def refusing(folder: Path) -> object:
+        if folder.name == "locked":
+            raise PermissionError("no")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    reasons: list[str] = []
+    assert [path.name for path in find_pictures(tmp_path / "in", reasons.append)] == ["a.jpg"]
+    no_picture = "file without a picture's suffix"
+    assert sorted(reasons) == [no_picture, no_picture, "folder that cannot be listed", "linked folder"]

@@ -138,7 +138,7 @@ def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: i
             advance(len(chunk))
     if done < listing.count:
         raise DataError(
-            f"The data changed while they were packed: {listing.count} samples were listed and {done} were there later; "
+            f"The data changed while they were packed: {listing.count} samples were listed, {done} were there later; "
             "repeat the command, which then goes on."
         )
 

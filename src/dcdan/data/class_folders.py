@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -81,7 +82,9 @@ def _is_picture(path: Path) -> bool:
 
 
 def _children(folder: Path) -> list[Path]:
-    return [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+    """Return the folders in a folder, by name; the files, of which there may be a million, are not kept."""
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _split_folders(folder: Path) -> list[tuple[str, Path]]:

@@ -38,7 +38,7 @@ class Folder(Reader):
         from dcdan.faces.find import find_pictures
 
         empty = True
-        for path in find_pictures(self.folder):
+        for path in find_pictures(self.folder, self.skip):
             empty = False
             yield Sample(path.relative_to(self.folder).as_posix())
         if empty:

@@ -7,7 +7,6 @@ synthetic:street?n=2000                              a domain in place of a path
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -11,7 +11,8 @@ def summary(pack: Pack) -> str:
     """Return a few lines: faces, splits, classes, what was left out, and what is odd."""
     info = pack.info
     kind = "grey" if info.channels == 1 else "colour"
-    lines = [f"{info.title}: {info.counts.faces} {kind} faces of {info.size} pixels in {pack.folder}"]
+    part = f", shard {info.shard.number} of {info.shard.count}" if info.shard else ""
+    lines = [f"{info.title}{part}: {info.counts.faces} {kind} faces of {info.size} pixels in {pack.folder}"]
     if set(info.counts.splits) != {""}:
         lines.append(f"  splits   {_listed(info.counts.splits)}  ({info.split_rule})")
     if info.counts.classes:

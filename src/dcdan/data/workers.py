@@ -7,26 +7,32 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
-from dcdan.data.prepare import Preparer, Row
 from dcdan.data.reader import Sample
 from dcdan.errors import DataError
 
-Prepared = tuple[list[Sample], np.ndarray, list[Row]]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # A process takes about a second to start: not worth it for fewer chunks than this for each.
 _CHUNKS_PER_WORKER = 4
 
 
+class Work(Protocol[T_co]):
+    """What is done with a chunk; it is pickled once for each process."""
+
+    def prepare(self, samples: Sequence[Sample]) -> T_co:
+        """Return what becomes of the samples."""
+
+
 def prepared(
-    preparer: Preparer, chunks: Iterator[list[Sample]], total: int, chunk: int, workers: int | None
-) -> Iterator[Prepared]:
-    """Yield each chunk with its faces and rows, in order.
+    work: Work[T], chunks: Iterator[list[Sample]], total: int, chunk: int, workers: int | None
+) -> Iterator[tuple[list[Sample], T]]:
+    """Yield each chunk with what `work` makes of it, in order.
 
     total: samples in all chunks, each of `chunk` samples at most. workers: processes, None for one per core; few
     samples are prepared in this process. Raises DataError when a process ends before its time.
@@ -35,24 +41,24 @@ def prepared(
     count = min(wanted, total // (chunk * _CHUNKS_PER_WORKER))
     if count < 2:
         for samples in chunks:
-            yield samples, *preparer.prepare(samples)
+            yield samples, work.prepare(samples)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(preparer,))
-    waiting: deque[tuple[list[Sample], Future[tuple[np.ndarray, list[Row]]]]] = deque()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(work,))
+    waiting: deque[tuple[list[Sample], Future[T]]] = deque()
     with _OneThreadEach():
         try:
             for samples in chunks:
                 waiting.append((samples, pool.submit(_prepare, samples)))
                 if len(waiting) > 2 * count:
                     first, future = waiting.popleft()
-                    yield first, *future.result()
+                    yield first, future.result()
             while waiting:
                 first, future = waiting.popleft()
-                yield first, *future.result()
+                yield first, future.result()
         except BrokenProcessPool:
             raise DataError(
-                "A packing process ended before its time (out of memory, or a script without "
+                "A process ended before its time (out of memory, or a script without "
                 "`if __name__ == '__main__':`): run it again with workers=1."
             ) from None
         finally:
@@ -81,18 +87,18 @@ class _OneThreadEach:
                 os.environ[name] = value
 
 
-_preparer: Preparer | None = None
+_work: Work[Any] | None = None
 
 
-def _begin(preparer: Preparer) -> None:
-    global _preparer
+def _begin(work: Work[Any]) -> None:
+    global _work
     import cv2
 
     cv2.setNumThreads(1)
     # Ctrl-C reaches the whole group of processes; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _preparer = preparer
+    _work = work
 
 
 def _end_with_parent() -> None:
@@ -103,6 +109,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _prepare(samples: list[Sample]) -> tuple[np.ndarray, list[Row]]:
-    assert _preparer is not None
-    return _preparer.prepare(samples)
+def _prepare(samples: list[Sample]) -> Any:
+    assert _work is not None
+    return _work.prepare(samples)

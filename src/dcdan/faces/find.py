@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dcdan.errors import DataError
+from dcdan.faces.name_order import in_order
 
 PICTURE_SUFFIXES: frozenset[str] = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
@@ -24,11 +25,13 @@ def is_picture_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122
 
 
-def find_pictures(folder: Path) -> Iterator[Path]:
+def find_pictures(folder: Path, left_out: Callable[[str], None] | None = None) -> Iterator[Path]:
     """Yield the pictures under a folder: each folder's files by name, then its sub-folders by name.
 
-    Only one folder's names are in memory at a time. Hidden files and folders are left out, and so are folders that
-    cannot be listed. Linked files are followed, linked folders are not, since they may lead in a circle.
+    However many names a folder has, few are in memory at a time. Hidden files and folders are left out, and so are
+    folders that cannot be listed. Linked files are followed, linked folders are not, since they may lead in a circle.
+
+    left_out: called with the reason for each file and folder that is passed over, hidden ones aside.
 
     Raises:
         DataError: the folder does not exist or is a file.
@@ -36,23 +39,38 @@ def find_pictures(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise DataError(f"'{folder}' {what}; give a folder of pictures.")
-    return _walk(folder)
+    return _walk(folder, left_out or _nothing)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    files: list[str] = []
+def _walk(folder: Path, left_out: Callable[[str], None]) -> Iterator[Path]:
     folders: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if not entry.name.startswith(".") and entry.name not in _FOREIGN_FOLDERS:
-                        folders.append(entry.name)
-                elif is_picture_name(entry.name):
-                    files.append(entry.name)
+            files = in_order(_files(entries, folders, left_out))
+            # The names are all read with the first one, so a folder that cannot be read gives none.
+            first = next(files, None)
     except OSError:
+        left_out("folder that cannot be listed")
         return
-    for name in sorted(files):
+    if first is not None:
+        yield folder / first
+    for name in files:
         yield folder / name
     for name in sorted(folders):
-        yield from _walk(folder / name)
+        yield from _walk(folder / name, left_out)
+
+
+def _files(entries: Iterable[os.DirEntry[str]], folders: list[str], left_out: Callable[[str], None]) -> Iterator[str]:
+    """Yield the names of the pictures among a folder's entries, and collect its sub-folders."""
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if not entry.name.startswith(".") and entry.name not in _FOREIGN_FOLDERS:
+                folders.append(entry.name)
+        elif is_picture_name(entry.name):
+            yield entry.name
+        elif not entry.name.startswith("."):
+            left_out("linked folder" if entry.is_dir() else "file without a picture's suffix")
+
+
+def _nothing(reason: str) -> None:
+    """Forget the reason."""

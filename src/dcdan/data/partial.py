@@ -1,0 +1,116 @@
+"""An output folder in the making: `out.partial/`, held by one process at a time, renamed when all in it is there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from dcdan.data.pack_info import INFO, sync_folder
+from dcdan.errors import OutputError
+
+STATE, JOURNAL = "state.json", "journal.jsonl"
+
+
+class Partial:
+    """The folder `out.partial`: `state.json` says what is being made, `pack/` becomes `out`, the journal is locked."""
+
+    def __init__(self, out: Path, state: Mapping[str, Any]) -> None:
+        """Open or begin the folder for what `state` describes (JSON values); something else is begun anew.
+
+        Raises OutputError when the folder is not of our making, or when another process is at work in it.
+        """
+        self.out = out
+        self.folder = out.with_name(out.name + ".partial")
+        self.pack = self.folder / "pack"
+        text = json.dumps(dict(state), sort_keys=True)
+        if self.folder.exists() and not self._continues(text):
+            self._discard_foreign()
+        self.pack.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / STATE).exists():
+            _write(self.folder / STATE, text)
+        self._journal = (self.folder / JOURNAL).open("a+b")
+        _lock(self._journal, self.folder)
+
+    def publish(self, info: str, force: bool) -> None:
+        """Write pack.json, and let the finished pack appear under its name at once, in place of an older one."""
+        refuse_existing(self.out, force)
+        if self.out.exists():
+            shutil.rmtree(self.out)
+        _write(self.pack / INFO, info)
+        sync_folder(self.pack)
+        self.close()
+        os.replace(self.pack, self.out)  # noqa: PTH105  (Path.replace says nothing of folders)
+        sync_folder(self.out.parent)
+        shutil.rmtree(self.folder)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self.close()
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """Let go of the files; what is written stays for a later build to continue."""
+        self._journal.close()
+
+    def _continues(self, text: str) -> bool:
+        try:
+            return (self.folder / STATE).read_text(encoding="utf-8") == text
+        except OSError:
+            return False
+
+    def _discard_foreign(self) -> None:
+        known = {STATE, JOURNAL, "pack"}
+        found = {child.name for child in self.folder.iterdir()} if self.folder.is_dir() else {self.folder.name}
+        if found - known:
+            raise OutputError(f"'{self.folder}' is in the way and no unfinished pack: move it or choose another --out.")
+        if (self.folder / JOURNAL).exists():
+            with (self.folder / JOURNAL).open("a+b") as journal:
+                _lock(journal, self.folder)
+        shutil.rmtree(self.folder)
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """Raise OutputError when `out` is there, unless it is an empty folder, or a pack that may be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not force:
+        raise OutputError(f"'{out}' exists already: choose another --out, or replace it with --force.")
+    if not (out / INFO).is_file():
+        raise OutputError(f"'{out}' exists and is no pack, so --force leaves it alone: choose another --out.")
+
+
+def output_error(error: OSError, out: Path) -> OutputError:
+    """Return the sentence for a disk that is full or cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"No space is left for '{out}': free some and repeat the command, which then goes on.")
+    return OutputError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.")
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        flush(file)
+
+
+def flush(file: IO[Any]) -> None:
+    """Bring to the disk what was written."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _lock(file: IO[bytes], folder: Path) -> None:
+    """Hold the journal for this process; the system lets go of it when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Not a POSIX system.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise OutputError(f"Another process is building in '{folder}': wait for it, or choose another --out.") from None
