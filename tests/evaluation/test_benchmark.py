@@ -128,10 +128,11 @@ def test_the_page_and_tables_hold_what_the_cells_scored(finished: Path) -> None:
         assert f"{100 * report['accuracy']:.1f}" in text
         assert f"{100 * report['accuracy']:.1f}" in page
     assert "Not in these tables" not in text
-    rows = list(csv.reader((results / "tables" / f"studio-{slug(TRUNK)}.csv").open()))
+    rows = list(csv.reader((results / "tables" / f"studio-{slug(TRUNK)}.csv").read_text().splitlines()))
     assert [row[0] for row in rows] == ["method", "Source-only", "AdaBN"]
     assert [row[1] for row in rows] == ["sees target", "no", "statistics"]
     assert len(list((results / "cells").glob("*.run.json"))) == 3
+    assert len(list((results / "cells").glob("*.answers.npz"))) == 3
     assert len(list(results.glob("confusion-*.png"))) == 1
     assert len(list(results.glob("tsne-*.png"))) == 2
 
@@ -187,6 +188,18 @@ def test_figures_are_means_over_seeds_and_mcnemar_is_of_the_same_faces(plan_file
     assert test is not None
     assert test.p_value == mcnemar(correct["adabn"], correct["source-only"]).p_value
     assert test.seeds == 1
+
+
+def test_a_results_folder_is_enough_to_go_on(plan_file: Path, finished: Path, tmp_path: Path) -> None:
+    file = str(plan_file.with_name("one-seed.toml"))
+    results = tmp_path / "results"
+    shutil.copytree(finished / "results" / "cells", results / "cells")
+    arguments = ["benchmark", file, "--out", str(tmp_path / "runs"), "--results", str(results), "--quiet", "--no-tsne"]
+    assert dcdan(arguments) == 0
+    assert not list((tmp_path / "runs").glob("source-*"))
+    tables = (results / "tables").iterdir()
+    for table in tables:
+        assert table.read_text() == (finished / "results" / "tables" / table.name).read_text()
 
 
 def test_tables_say_what_is_missing_by_dashes_only(plan_file: Path, finished: Path) -> None:

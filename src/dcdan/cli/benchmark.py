@@ -36,20 +36,21 @@ def benchmark(
     from dcdan.evaluation.benchmark.plan import read_plan
     from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
     from dcdan.evaluation.benchmark.runner import run_plan
-    from dcdan.evaluation.benchmark.write_up import PAGE, write_up
+    from dcdan.evaluation.benchmark.write_up import PAGE, take_over, write_up
 
     console = Console(quiet=quiet)
     plan = read_plan(file)
     cells, packs, classes = prepared_cells(plan, progress=not quiet)
     command = shlex.join(["dcdan", *(context.obj or ["benchmark", str(file), "--out", str(out)])])
     failed: dict[str, str] = {}
+    place = results or out / "results"
+    take_over(cells, out, place)
     if not tables_only:
         places = devices(jobs)
         console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())
         if plan_only:
             return
         failed = run_plan(plan, cells, classes, out, places, command, quiet)
-    place = results or out / "results"
     for table in write_up(plan, cells, out, place, failed, command, tsne):
         console.print(table.rich())
     typer.echo(place / PAGE)

@@ -79,7 +79,7 @@ def embedding_png(found: Embedded, classes: Sequence[str], names: tuple[str, str
     for column, (what, places) in enumerate((("global", found.of_global), ("local", found.of_local))):
         above, below = figure.add_subplot(2, 2, 1 + column), figure.add_subplot(2, 2, 3 + column)
         above.set_title(f"{what} features, by domain", loc="left", fontsize=11, weight="bold")
-        below.set_title(f"{what} features, by class", loc="left", fontsize=11, weight="bold")
+        below.set_title(f"{what} features, by class (triangles: {names[1]})", loc="left", fontsize=11, weight="bold")
         for domain, (name, colour) in enumerate(zip(names, _DOMAINS, strict=True)):
             own = found.domain == domain
             above.scatter(places[own, 0], places[own, 1], s=9, c=colour, alpha=0.6, linewidths=0, label=name)

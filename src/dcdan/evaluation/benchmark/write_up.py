@@ -10,7 +10,7 @@ import numpy as np
 
 from dcdan.data.build import pack_for
 from dcdan.durable import write_bytes, write_text
-from dcdan.evaluation.benchmark.cell import cell_done
+from dcdan.evaluation.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done
 from dcdan.evaluation.benchmark.plan import Cell, Plan, slug
 from dcdan.evaluation.benchmark.scores import Scored, done_cells, reports_of
 from dcdan.evaluation.benchmark.table import Table
@@ -20,6 +20,8 @@ from dcdan.evaluation.embedding import embed, embedding_png
 from dcdan.evaluation.page import data_uri, render
 
 MARKDOWN, PAGE = "table.md", "report.html"
+KEPT = ("run.json", ANSWERS, EPOCHS, SCORES)
+"""What is kept of a cell; weights are not."""
 Pictures = list[tuple[str, str, bytes]]
 """File name, caption, PNG."""
 
@@ -32,18 +34,14 @@ def write_up(
     tables = all_tables(plan, cells, scored, out)
     pictures = confusions(plan, scored)
     if tsne:
-        pictures += embeddings(plan, cells, out)
+        pictures += embeddings(plan, cells, out, results)
     missing = missing_lines(cells, out, failed)
     for name, _, png in pictures:
         write_bytes(results / name, png)
     for table in tables:
         write_text(results / "tables" / f"{slug(table.title)}.csv", table.csv())
         write_text(results / "tables" / f"{slug(table.title)}.tex", table.latex())
-    for cell in cells:
-        for name in ("run.json", "scores.json"):
-            if cell_done(cell, out):
-                (results / "cells").mkdir(parents=True, exist_ok=True)
-                shutil.copy(out / cell.folder / name, results / "cells" / f"{cell.folder}.{name}")
+    keep_cells(cells, out, results)
     write_text(results / MARKDOWN, markdown(plan, tables, pictures, missing, command))
     page = render(
         "benchmark.html.j2",
@@ -55,6 +53,29 @@ def write_up(
     )
     write_text(results / PAGE, page)
     return tables
+
+
+def keep_cells(cells: Sequence[Cell], out: Path, results: Path) -> None:
+    """Copy what the tables need of every finished cell, and its ``run.json``, to the results."""
+    place = results / "cells"
+    place.mkdir(parents=True, exist_ok=True)
+    for cell in cells:
+        for name in KEPT:
+            if cell_done(cell, out) and (out / cell.folder / name).exists():
+                shutil.copy(out / cell.folder / name, place / f"{cell.folder}.{name}")
+
+
+def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
+    """Take finished cells that another machine left in the results, so that they are not trained again."""
+    for cell in cells:
+        kept = {name: results / "cells" / f"{cell.folder}.{name}" for name in KEPT}
+        if cell_done(cell, out) or not all(kept[name].exists() for name in (SCORES, ANSWERS)):
+            continue
+        (out / cell.folder).mkdir(parents=True, exist_ok=True)
+        for name, path in kept.items():
+            if path.exists() and name != SCORES:
+                shutil.copy(path, out / cell.folder / name)
+        shutil.copy(kept[SCORES], out / cell.folder / SCORES)
 
 
 def markdown(plan: Plan, tables: Sequence[Table], pictures: Pictures, missing: Sequence[str], command: str) -> str:
@@ -86,27 +107,37 @@ def confusions(plan: Plan, scored: Sequence[Scored]) -> Pictures:
                 if not reports:
                     continue
                 title = f"{name_of(plan, plan.against)}, {source.name} to {target.name}"
-                caption = f"{title} ({trunk}, {len(reports)} seeds together)"
+                seeds = f"{len(reports)} seed{'s' if len(reports) > 1 else ''}"
+                caption = f"{title} ({trunk}, {seeds})"
                 counts = np.sum([report["confusion"] for report in reports], axis=0)
-                png = confusion_png(
-                    counts, reports[0]["classes"], title=title, subtitle=f"{len(reports)} seeds, {trunk}"
-                )
+                png = confusion_png(counts, reports[0]["classes"], title=title, subtitle=f"{seeds}, {trunk}")
                 pictures.append((f"confusion-{slug(source.name)}-{slug(target.name)}-{slug(trunk)}.png", caption, png))
     return pictures
 
 
-def embeddings(plan: Plan, cells: Sequence[Cell], out: Path) -> Pictures:
-    """Draw t-SNE of the first method and of the reference, first seed, on each target."""
+def embeddings(plan: Plan, cells: Sequence[Cell], out: Path, results: Path) -> Pictures:
+    """Draw t-SNE of the first method and of the reference, first seed, on each target.
+
+    Of a cell whose weights are elsewhere the picture that the results have is kept.
+    """
     pictures: Pictures = []
     keys = dict.fromkeys((plan.methods[0].key, plan.against))
     for cell in cells:
         if cell.entry.key not in keys or cell.seed != plan.seeds[0] or not cell_done(cell, out):
             continue
-        size, align = cell.settings.size, cell.settings.align
-        source = pack_for(cell.source.data, size, align, progress=False)
-        target = pack_for(cell.target.scored, size, align, progress=False)
-        found, classes = embed(out / cell.folder, source, target, cell.seed)
+        name = f"tsne-{cell.folder}.png"
         title = f"{cell.entry.name}, {cell.source.name} to {cell.target.name} ({cell.trunk}, seed {cell.seed})"
-        png = embedding_png(found, classes, (cell.source.name, cell.target.name), title)
-        pictures.append((f"tsne-{cell.folder}.png", f"t-SNE: {title}", png))
+        if (out / cell.folder / "model.safetensors").exists():
+            pictures.append((name, f"t-SNE: {title}", embedding(cell, out, title)))
+        elif (results / name).exists():
+            pictures.append((name, f"t-SNE: {title}", (results / name).read_bytes()))
     return pictures
+
+
+def embedding(cell: Cell, out: Path, title: str) -> bytes:
+    """Draw one cell's features; return the bytes of a PNG file."""
+    size, align = cell.settings.size, cell.settings.align
+    source = pack_for(cell.source.data, size, align, progress=False)
+    target = pack_for(cell.target.scored, size, align, progress=False)
+    found, classes = embed(out / cell.folder, source, target, cell.seed)
+    return embedding_png(found, classes, (cell.source.name, cell.target.name), title)
