@@ -18,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/dcdan demo --out demo --force
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

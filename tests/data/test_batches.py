@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcdan.data.batches import Order, ReadAhead, balanced_weights, gather
+from dcdan.data.batches import Order, ReadAhead, aligned_weights, balanced_weights, gather
 
 ROWS = np.array([3, 5, 8, 13, 21, 34, 55])
 
@@ -149,3 +149,29 @@ def test_a_failure_in_the_thread_is_raised_where_the_batch_is_wanted() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
     assert not alive()
+
+
+def test_aligned_draws_give_a_target_the_shares_of_the_source() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.choice(3, 6000, p=[0.7, 0.2, 0.1])
+    sure = np.eye(3)[truth] * 0.94 + 0.02
+    prior = np.array([0.4, 0.3, 0.3])
+    exact = aligned_weights(np.eye(3)[truth], prior)
+    np.testing.assert_allclose([exact[truth == c].sum() for c in range(3)], prior)
+    weights = aligned_weights(sure, prior)
+    assert weights.sum() == pytest.approx(1)
+    assert 0.4 < weights[truth == 0].sum() < 0.5
+    seen = sure.mean(0)
+    naive = [sum(float(p) * prior[c] / seen[c] for c, p in enumerate(row)) for row in sure[:20]]
+    np.testing.assert_allclose(weights[:20] / weights[0], np.array(naive) / naive[0])
+
+
+def test_aligned_draws_leave_an_even_target_alone_and_no_face_is_drawn_without_end() -> None:
+    even = np.full((50, 4), 0.25)
+    np.testing.assert_allclose(aligned_weights(even, np.ones(4)), 1 / 50)
+    lonely = np.zeros((100, 2))
+    lonely[:, 0] = 1
+    lonely[0] = [0, 1]
+    weights = aligned_weights(lonely, np.array([0.5, 0.5]), most=5)
+    assert weights[0] == pytest.approx(5 / (5 + 99 * 0.50505), rel=0.01)
+    assert weights[0] / weights[1] == pytest.approx(5 * 1 / 0.50505, rel=0.02)

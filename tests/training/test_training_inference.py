@@ -141,3 +141,13 @@ def test_a_few_faces_are_enough() -> None:
     model = network()
     estimate_statistics(model, FACES, np.array([7]), CPU)
     assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_weighted_statistics_are_those_of_the_faces_with_weight() -> None:
+    model, other = network(), network()
+    weights = np.zeros(len(FACES))
+    weights[7] = 1
+    estimate_statistics(model, FACES, np.arange(len(FACES)), CPU, weights)
+    estimate_statistics(other, FACES[np.full(len(FACES), 7)], np.arange(len(FACES)), CPU)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[name], msg=name)

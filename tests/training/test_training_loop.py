@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from dcdan.data.batches import aligned_weights
 from dcdan.errors import TrainingError
 from dcdan.methods.base import find_method
 from dcdan.models.network import Network
 from dcdan.training.checkpoint import read_checkpoint
 from dcdan.training.domains import Source, Target
+from dcdan.training.inference import look
 from dcdan.training.journal import Journal, read_log
 from dcdan.training.loop import JUDGED, Trainer, some
 from dcdan.training.schedule import learning_rate
@@ -85,6 +87,7 @@ GOLDEN = tiny(
     "options.relative_threshold=0.5",
     "options.threshold_floor=0.0",
     "options.conditional=none",
+    "options.target_sampling=even",
     "options.classification={label_smoothing=0.1, balance='none', soft_votes=true, weights=[1.0, 0.5, 0.5]}",
 )
 
@@ -236,6 +239,18 @@ def test_the_balanced_sampler_draws_classes_alike(folder: Path, journal: Journal
     assert len(weights) == len(made.source.train)
     assert weights[:16].sum() == pytest.approx(weights[16:].sum() / 2)
     assert trainer(folder, tiny(method="source_only"), journal).weights() is None
+
+
+def test_target_faces_are_drawn_by_what_the_source_stage_sees_in_them(folder: Path, journal: Journal) -> None:
+    even = trainer(folder, tiny(method="dann"), journal)
+    assert even.target_weights() is None
+    aligned = trainer(folder, tiny("options.target_sampling=aligned", method="dann"), journal)
+    seen = look(aligned.network, aligned.target.faces, aligned.target.train, CPU, True, False).logits.fused.softmax(1)
+    weights = aligned.target_weights()
+    assert weights is not None
+    np.testing.assert_allclose(weights, aligned_weights(seen.double().numpy(), np.array([6.0, 6.0, 6.0])))
+    assert trainer(folder, tiny(method="dcdan"), journal).target_weights() is not None
+    assert trainer(folder, tiny("preset=paper", method="dcdan"), journal).target_weights() is None
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(

@@ -44,7 +44,8 @@ def benchmark(
     command = shlex.join(["dcdan", *(context.obj or ["benchmark", str(file), "--out", str(out)])])
     failed: dict[str, str] = {}
     place = results or out / "results"
-    take_over(cells, out, place)
+    if results is not None:
+        take_over(cells, out, results)
     if not tables_only:
         places = devices(jobs)
         console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())

@@ -57,6 +57,19 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
+def aligned_weights(probabilities: np.ndarray, prior: np.ndarray, most: float = 5.0) -> np.ndarray:
+    """Return draw weights ``(N,)`` by which faces of assumed classes have the shares that ``prior`` ``(K,)`` names.
+
+    ``probabilities`` ``(N, K)`` are a model's. Without labels, classes that are rarer in a target than in the source
+    are drawn more often, so that a difference of balance is not taken for one of looks (Jiang et al., ICML 2020,
+    implicit alignment). No face weighs more than ``most`` times the mean.
+    """
+    seen = np.maximum(probabilities.mean(0), 1e-4)
+    weights = probabilities @ (prior / prior.sum() / seen)
+    weights = np.minimum(weights, most * weights.mean())
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
 def gather(faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Read rows of a memory-mapped array in ascending order of place, and return them in the order asked for."""
     order = np.argsort(rows)

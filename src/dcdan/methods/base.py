@@ -6,7 +6,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from dcdan.methods.classification import ClassificationSettings, classification_
 from dcdan.models.network import Network, NetworkSettings, Outputs
 from dcdan.models.semantic import Logits
 
+TargetSampling = Literal["even", "aligned"]
+
 
 class MethodSettings(BaseModel):
     """Settings of a method; each adds its own."""
@@ -23,6 +25,9 @@ class MethodSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classification: ClassificationSettings = ClassificationSettings()
+    target_sampling: TargetSampling = "even"
+    """How target faces are drawn. ``aligned``: so that the classes that the source stage sees in them have the source's
+    shares; where the balance of classes differs, it is then not taken for a difference of looks."""
 
 
 @dataclass(frozen=True)

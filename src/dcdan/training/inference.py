@@ -50,13 +50,18 @@ def chosen(features: Features, thresholds: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def estimate_statistics(network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
+def estimate_statistics(
+    network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device, weights: np.ndarray | None = None
+) -> None:
     """Replace the statistics by which target faces are normalised by their mean over ``rows``, in one pass (AdaBN).
 
     The mean is that of batch statistics, weighted by faces. The rows are mixed, since packs may be sorted by class and
-    the variance between classes belongs to a batch's; the last few may fill no batch worth counting.
+    the variance between classes belongs to a batch's; the last few may fill no batch worth counting. With ``weights``
+    ``(len(rows),)`` as many rows are drawn by them.
     """
-    mixed = np.resize(np.random.default_rng(0).permutation(rows), max(len(rows), 2))  # one face has no variance
+    rng = np.random.default_rng(0)
+    drawn = rng.permutation(rows) if weights is None else rng.choice(rows, len(rows), p=weights)
+    mixed = np.resize(drawn, max(len(rows), 2))  # one face has no variance
     seen = 0
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dcdan.data.augment import source_view, strong_view, weak_view
-from dcdan.data.batches import Order, ReadAhead, balanced_weights
+from dcdan.data.batches import Order, ReadAhead, aligned_weights, balanced_weights
 from dcdan.methods.base import Batch, Method
 from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import sources_first
@@ -63,11 +63,12 @@ class Trainer:
         steps = round(plan.epochs * per_epoch)
         whole = adapting or self.method.owns_source_stage
         optimiser = self.optimiser(plan, with_method=whole)
+        target_weights = self.target_weights() if adapting else None
         step, sums = self.resume(stage, optimiser)
         orders = [Order(self.source.train, plan.batch, self.settings.seed, self.weights(), salt=int(adapting))]
         faces = [self.source.faces]
         if adapting:
-            orders.append(Order(self.target.train, plan.batch, self.settings.seed, salt=2))
+            orders.append(Order(self.target.train, plan.batch, self.settings.seed, target_weights, salt=2))
             faces.append(self.target.faces)
         bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
@@ -122,6 +123,14 @@ class Trainer:
         if self.classification.balance != "balanced-sampler":
             return None
         return balanced_weights(self.source.hard[self.source.train])
+
+    def target_weights(self) -> np.ndarray | None:
+        """Return draw weights of the target's rows, by what the source stage says of them; None for an even draw."""
+        if self.method.settings.target_sampling == "even":
+            return None
+        seen = look(self.network, self.target.faces, self.target.train, self.device, True, self.bf16)
+        prior = self.source.counts.double().numpy()
+        return aligned_weights(seen.logits.fused.softmax(1).double().numpy(), prior)
 
     @property
     def classification(self) -> ClassificationSettings:

@@ -87,7 +87,8 @@ def train_run(
             finish_or_stop(trainer.train("adaptation"), out)
         model, thresholds, choice = settled(trainer)
         if trainer.method.estimates_statistics:
-            estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device)
+            target = trainer.target
+            estimate_statistics(model, target.faces, target.train, trainer.device, trainer.target_weights())
         facts = {
             "dcdan_schema": 1,
             "command": command,
