@@ -87,8 +87,8 @@ def train_run(
             finish_or_stop(trainer.train("adaptation"), out)
         model, thresholds, choice = settled(trainer)
         if trainer.method.estimates_statistics:
-            target = trainer.target
-            estimate_statistics(model, target.faces, target.train, trainer.device, trainer.target_weights())
+            weights = trainer.target_weights()
+            estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
         facts = {
             "dcdan_schema": 1,
             "command": command,
