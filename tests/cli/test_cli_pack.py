@@ -10,7 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 
-from drawn_data import file_bytes, write_classes
+from drawn_data import file_bytes, write_classes, write_picture
 
 from dcdan.cli.app import run
 
@@ -27,6 +27,20 @@ def test_a_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "happiness 2" in printed.out
     assert "warning: no sample of: fear" in printed.out
     assert printed.err == ""
+
+
+def test_a_folder_without_a_reader_is_told_what_it_was_found_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["KA.AN1.39.tiff", "KA.HA1.29.tiff", "KL.SU2.5.tiff"]
+    for number, name in enumerate(names):
+        write_picture(tmp_path / "data" / "jaffe" / name, number, channels=1)
+    out = tmp_path / "pack"
+    assert run(["pack", str(tmp_path / "data"), "--out", str(out), "--align", "none", "--size", "32"]) == 0
+    told = capsys.readouterr()
+    assert "is JAFFE, flat (reader jaffe)." in told.err
+    assert "JAFFE (flat): 3 grey faces" in told.out
+    assert json.loads((out / "pack.json").read_text())["layout"] == "flat"
 
 
 def test_json_is_pack_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,7 +56,7 @@ def pack(
     from dcdan.data.listing import parse_part
     from dcdan.data.merge import merge_packs
     from dcdan.data.spec import open_reader, parse_spec
-    from dcdan.data.summary import summary
+    from dcdan.data.summary import found, summary
 
     given = {"--size": size, "--align": align, "--workers": workers, "--shard": shard}
     _check_combination(data or [], out, merge, [name for name, value in given.items() if value is not None])
@@ -67,8 +67,11 @@ def pack(
     else:
         (spec,) = data
         part = None if shard is None else parse_part(shard)
+        reader = open_reader(parse_spec(spec))
+        if parse_spec(spec).reader is None and reader.layout and not quiet:
+            typer.echo(f"'{spec}' is {found(reader)}.", err=True)
         built = build_pack(
-            open_reader(parse_spec(spec)),
+            reader,
             out,
             size=_SIZE if size is None else size,
             align=align.value if align else "auto",

@@ -169,6 +169,7 @@ def _finish(
         size=size,
         channels=reader.channels,
         alignment=alignment,
+        layout=reader.layout or None,
         split_rule=reader.split_rule,
         shift=reader.options.known_shift,
         counts=counts,

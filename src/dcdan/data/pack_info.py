@@ -62,6 +62,7 @@ class PackInfo(BaseModel):
     schema_version: int = Field(alias="schema")
     data_set: str = Field(description="the reader's name")
     title: str
+    layout: str | None = Field(None, description="which of the forms in which a data set is about was read")
     spec: str
     licence: str
     classes: tuple[str, ...]
