@@ -109,7 +109,7 @@ def test_a_run_writes_out_the_epoch_that_the_score_picks(domains: tuple[Path, Pa
     dcdan.adapt(*domains, tmp_path / "run", settings=settings)
     choice = json.loads((tmp_path / "run" / "run.json").read_text())["choice"]
     candidates = read_candidates(tmp_path / "run")
-    assert [c.epoch for c in candidates] == [1, 2, 3]
+    assert [c.epoch for c in candidates] == [0, 1, 2, 3]
     assert all(set(c.scores) == set(SCORES) for c in candidates)
     assert choice["by"] == "information"
     assert choice["epoch"] == pick(candidates, "information").epoch

@@ -26,6 +26,7 @@ from dcdan.training.domains import Source, Target, in_colour, to_float
 from dcdan.training.inference import chosen, look
 from dcdan.training.journal import Journal
 from dcdan.training.memory import keep_freed_memory
+from dcdan.training.optimiser import optimiser_of
 from dcdan.training.schedule import learning_rate
 from dcdan.training.settings import RunSettings, StageSettings
 from dcdan.training.signals import refuse_collapse, refuse_non_finite, signals
@@ -70,6 +71,8 @@ class Trainer:
         if adapting:
             orders.append(Order(self.target.train, plan.batch, self.settings.seed, target_weights, salt=2))
             faces.append(self.target.faces)
+        if adapting and step == 0 and self.keeps_epochs:
+            self.judge(stage, 0, 0)
         bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
         tick = began
@@ -189,22 +192,8 @@ class Trainer:
         return Logits(*(head.float() for head in logits))
 
     def optimiser(self, plan: StageSettings, with_method: bool) -> torch.optim.Optimizer:
-        """Return the optimiser; biases, norms and scalars are not decayed."""
-        trunk, heads = self.network.parameter_groups()
-        if with_method:
-            heads = heads + [parameter for parameter in self.method.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": chosen_, "weight_decay": decay, "ratio": ratio}
-            for parameters, ratio in ((trunk, 1.0), (heads, plan.head_ratio))
-            for chosen_, decay in (
-                ([p for p in parameters if p.ndim > 1], plan.weight_decay),
-                ([p for p in parameters if p.ndim <= 1], 0.0),
-            )
-            if chosen_
-        ]
-        if plan.optimiser == "adamw":
-            return torch.optim.AdamW(groups, lr=plan.lr)
-        return torch.optim.SGD(groups, lr=plan.lr, momentum=0.9, nesterov=True)
+        """Return the optimiser of a stage, over the method's parameters too where it trains them."""
+        return optimiser_of(plan, self.network, list(self.method.parameters()) if with_method else [])
 
     def judge(self, stage: Stage, step: int, epoch: int) -> None:
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
@@ -212,14 +201,15 @@ class Trainer:
         rows = some(self.source.validation)
         found = look(model, self.source.faces, rows, self.device, True, self.bf16)
         refuse_non_finite({"validation": float(found.logits.fused.sum())}, stage, step)
-        thresholds = self.method.thresholds()
+        # Before the first step it is the source stage's model, in which the fused head decides.
+        thresholds = self.method.thresholds() if epoch else torch.zeros_like(self.method.thresholds())
         right = chosen(found, thresholds).argmax(1).numpy() == self.source.hard[rows]
         facts = {"epoch": epoch, "source_validation": round(float(right.mean()), 4)}
         if stage == "adaptation":
             seen = look(model, self.target.faces, some(self.target.train), self.device, False, self.bf16)
             about = signals(chosen(seen, thresholds))
             facts |= {name: round(value, 4) for name, value in about._asdict().items()}
-            if self.settings.keep_epochs or self.settings.choose != "last":
+            if self.keeps_epochs:
                 learned = look(model, self.source.faces, some(self.source.train), self.device, True, self.bf16)
                 labels = torch.from_numpy(self.source.hard[rows])
                 candidate = scored(epoch, learned, found, labels, seen, thresholds)
@@ -228,9 +218,14 @@ class Trainer:
         if stage == "adaptation" or self.method.owns_source_stage:
             facts |= {name: round(value, 4) for name, value in self.method.report().items()}
         self.journal.write(f"{stage}-epoch", step, **facts)
-        if stage == "adaptation":
+        if stage == "adaptation" and epoch:
             refuse_collapse(about, epoch)
         self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if k != "epoch"))
+
+    @property
+    def keeps_epochs(self) -> bool:
+        """Whether every epoch of the adaptation is a candidate, the source stage's model, epoch 0, among them."""
+        return self.settings.keep_epochs or self.settings.choose != "last"
 
     @property
     def model(self) -> Network:
@@ -253,7 +248,7 @@ class Trainer:
         """Load the newest checkpoint if it is of this stage; return the step to go on from and the sums not logged."""
         found = newest_checkpoint(self.folder / "checkpoints" / NEWEST)
         if found is None or found[1]["stage"] != stage:
-            self.journal.rewind(stage, 0)
+            self.journal.rewind(stage, -1)
             return 0, {}
         tensors, facts = found
         for name, module in self.modules().items():

@@ -89,7 +89,8 @@ class RunSettings(BaseModel):
     final: Literal["teacher", "student"] = "teacher"
     """Which of the two is written out, for methods that have a teacher."""
     choose: Literal["last", Score] = "last"
-    """Which epoch of the adaptation is written out: the last, or the one that a label-free score picks."""
+    """Which epoch of the adaptation is written out: the last, or the one that a label-free score picks; epoch 0 is the
+    source stage's model, so that an adaptation that does harm can be refused."""
     keep_epochs: bool = False
     """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
     checkpoint_every: int = Field(200, ge=1)
