@@ -46,4 +46,8 @@ class Adapted(dict[str, Path]):
 @pytest.fixture(scope="session")
 def adapted(domains: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A whole, tiny run of each method, from the packs to the report; tests copy what they change."""
-    return Adapted(*domains, tmp_path_factory.mktemp("adapted"))
+    runs = Adapted(*domains, tmp_path_factory.mktemp("adapted"))
+    # Tests that replace parts of a run ask for these, which must be whole.
+    for name in ("source_only", "adabn", "dann", "dcdan"):
+        assert runs[name].is_dir()
+    return runs

@@ -53,7 +53,7 @@ def quick(*assignments: str, method: str = "dcdan") -> RunSettings:
     """Return settings of a tiny run that learns a little, collapses nowhere, and in DCD-DAN counts pseudo-labels."""
     base = ["source.epochs=3", "source.lr=0.02", "adaptation.epochs=2", "adaptation.lr=0.005"]
     if method == "dcdan":
-        base += ["options.threshold_floor=0", "options.relative_threshold=0.3", "options.ramp=0.1"]
+        base += ["options.threshold_floor=0", "options.relative_threshold=0.2", "options.ramp=0.1"]
     return tiny(*base, *assignments, method=method)
 
 
