@@ -249,8 +249,6 @@ def test_target_faces_are_drawn_by_what_the_source_stage_sees_in_them(folder: Pa
     weights = aligned.target_weights()
     assert weights is not None
     np.testing.assert_allclose(weights, aligned_weights(seen.double().numpy(), np.array([6.0, 6.0, 6.0])))
-    assert trainer(folder, tiny(method="dcdan"), journal).target_weights() is not None
-    assert trainer(folder, tiny("preset=paper", method="dcdan"), journal).target_weights() is None
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dcdan.methods.adversarial import Conditional, adversarial_loss, reversal_coefficient
-from dcdan.methods.base import Batch, Method, MethodSettings, TargetSampling, register
+from dcdan.methods.base import Batch, Method, MethodSettings, register
 from dcdan.methods.pseudo_labels import (
     DynamicThresholds,
     Prior,
@@ -49,8 +49,6 @@ class DCDANSettings(MethodSettings):
     """The class balance that pseudo-labels are pulled to; ``estimated`` halves the unevenness of the running mean."""
     conditional: Conditional = "none"
     """Plain discriminators (P), or CDAN-E's."""
-    target_sampling: TargetSampling = "aligned"
-    """O: alignment of whole domains does harm where their classes have other shares; see the results' page."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -62,7 +60,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pseudo_labels": "all",
         "conditional": "none",
         "prior": "none",
-        "target_sampling": "even",
     },
 }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from dcdan.methods.base import MethodSettings, TargetSampling, register
+from dcdan.methods.base import MethodSettings, register
 from dcdan.methods.dcdan import DCDAN, DCDANSettings
 
 
@@ -22,8 +22,6 @@ class DGLSettings(DCDANSettings):
 
     pseudo_labels: Literal["fixed"] = "fixed"
     """Labels above ``fixed_threshold`` count."""
-    target_sampling: TargetSampling = "even"
-    """As in the work that is read."""
 
 
 @register
