@@ -17,7 +17,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from dcdan.api import flat
 from dcdan.data.build import pack_for
+from dcdan.evaluation.benchmark.plan import merged
 from dcdan.evaluation.evaluate import evaluate_pack
 from dcdan.evaluation.intervals import wilson
 from dcdan.methods.base import find_method
@@ -26,22 +28,6 @@ from dcdan.training.run import SOURCE_STAGE, train_run
 from dcdan.training.settings import RunSettings, read_settings
 
 SCORES = ("accuracy", "macro_f1", "uar", "ece")
-
-
-def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings, the row's own above the common ones."""
-    out = dict(common)
-    for key, value in own.items():
-        out[key] = merged(out.get(key, {}), value) if isinstance(value, dict) else value
-    return out
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings with keys joined by two underscores, as ``read_settings`` takes them."""
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        out |= flat(value, f"{prefix}{key}__") if isinstance(value, dict) else {prefix + key: value}
-    return out
 
 
 def stage_name(settings: RunSettings) -> str:

@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 from dcdan.data.build import build_pack
+from dcdan.data.pack import Pack
 from dcdan.data.spec import open_reader, parse_spec
 from dcdan.errors import DataError, ModelError, PackError
-from dcdan.evaluation.evaluate import choose_among, evaluate
+from dcdan.evaluation.evaluate import choose_among, evaluate, labels_among
 from dcdan.expressions import EXPRESSIONS
 from dcdan.recognition.session import Outputs
 from tiny_model import coloured, write_run
+from tiny_training import listed
 
 SURPRISE, FEAR, DISGUST, HAPPINESS = range(4)
 
@@ -146,3 +148,9 @@ def test_with_all_classes_the_models_own_choice_stands() -> None:
     choice, confidence = choose_among(outputs, np.array([2, 1, 0]))
     assert choice.tolist() == [1]
     assert confidence.tolist() == pytest.approx([0.7])
+
+
+def test_labels_among_other_classes_leave_out_what_has_none_of_them(tmp_path: Path) -> None:
+    rows = [("fear", ""), ("", ""), ("neutral", ""), ("anger", "")]
+    pack = Pack.open(listed(tmp_path / "pack", ("fear", "anger", "neutral"), rows))
+    assert labels_among(("neutral", "fear"), pack).tolist() == [1, -1, 0, -1]

@@ -67,8 +67,9 @@ def pack(
     else:
         (spec,) = data
         part = None if shard is None else parse_part(shard)
-        reader = open_reader(parse_spec(spec))
-        if parse_spec(spec).reader is None and reader.layout and not quiet:
+        parsed = parse_spec(spec)
+        reader = open_reader(parsed)
+        if parsed.reader is None and reader.layout and not quiet:
             typer.echo(f"'{spec}' is {found(reader)}.", err=True)
         built = build_pack(
             reader,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dcdan.data.fingerprint import SIDE, fingerprints, squeezed
-from dcdan.data.prepare import inside_box
+from dcdan.data.listing import chunks
+from dcdan.data.prepare import inside_box, loaded
 from dcdan.data.progress import progress_bar
 from dcdan.data.reader import Reader, Sample
 from dcdan.data.workers import prepared
-from dcdan.faces.decode import UndecodableImage
 from dcdan.faces.status import Status
 
 STATUSES = tuple(Status)
@@ -57,24 +56,15 @@ class Inspector:
         prints = np.zeros(len(samples), PRINT)
         squares = np.zeros((len(samples), SIDE, SIDE), np.float32)
         for index, sample in enumerate(samples):
-            picture = self._seen(sample)
+            picture = loaded(self.reader, sample)
             if isinstance(picture, Status):
                 prints["status"][index] = STATUSES.index(picture)
             else:
+                picture, _ = inside_box(picture, sample.box)
                 prints["content"][index] = _content(picture)
                 squares[index] = squeezed(picture)
         prints["words"], prints["plain"] = fingerprints(squares)
         return prints
-
-    def _seen(self, sample: Sample) -> np.ndarray | Status:
-        try:
-            return inside_box(self.reader.load(sample), sample.box)[0]
-        except UndecodableImage as error:
-            return error.status
-        except FileNotFoundError:
-            return Status.MISSING
-        except OSError:
-            return Status.UNREADABLE
 
 
 def inspect(reader: Reader, total: int, *, workers: int | None = None, progress: bool = True) -> np.ndarray:
@@ -82,7 +72,7 @@ def inspect(reader: Reader, total: int, *, workers: int | None = None, progress:
     prints = np.zeros(total, PRINT)
     done = 0
     with progress_bar("decoding", total, shown=progress) as advance:
-        for _, part in prepared(Inspector(reader), _chunks(reader), total, _CHUNK, workers):
+        for _, part in prepared(Inspector(reader), chunks(reader.selected(), _CHUNK), total, _CHUNK, workers):
             prints[done : done + len(part)] = part
             done += len(part)
             advance(len(part))
@@ -101,9 +91,3 @@ def _content(picture: np.ndarray) -> int:
     digest = hashlib.blake2b(str(picture.shape).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(picture).data)
     return int.from_bytes(digest.digest(), "little")
-
-
-def _chunks(reader: Reader) -> Iterator[list[Sample]]:
-    samples = reader.selected()
-    while chunk := list(itertools.islice(samples, _CHUNK)):
-        yield chunk

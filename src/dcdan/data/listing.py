@@ -42,19 +42,19 @@ def listed(reader: Reader, part: Part | None = None) -> Listing:
     digest = hashlib.blake2b(digest_size=16)
     kept: list[list[Sample]] = []
     total = 0
-    for chunk in _chunks(reader.selected()):
+    for chunk in chunks(reader.selected(), CHUNK):
         total += len(chunk)
         digest.update(chunk_key(chunk).encode("ascii"))
         if total <= _KEPT_SAMPLES:
             kept.append(chunk)
     # The second reading begins the reader's counts anew, and a shard's does not come to the end.
     skipped, remarks = dict(sorted(reader.skipped.items())), (*reader.warnings, *reader.notes)
-    chunks = iter(kept) if total <= _KEPT_SAMPLES else _chunks(reader.selected())
+    listing = iter(kept) if total <= _KEPT_SAMPLES else chunks(reader.selected(), CHUNK)
     first, last = _range(-(-total // CHUNK), part or (1, 1))
     count = min(last * CHUNK, total) - min(first * CHUNK, total)
     if part is not None:
-        chunks = itertools.islice(chunks, first, last)
-    return Listing(chunks, count, total, digest.hexdigest(), skipped, remarks)
+        listing = itertools.islice(listing, first, last)
+    return Listing(listing, count, total, digest.hexdigest(), skipped, remarks)
 
 
 def chunk_key(samples: Sequence[Sample]) -> str:
@@ -88,6 +88,7 @@ def _range(chunks: int, part: Part) -> tuple[int, int]:
     return (number - 1) * chunks // count, number * chunks // count
 
 
-def _chunks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    while chunk := list(itertools.islice(samples, CHUNK)):
+def chunks(samples: Iterator[Sample], length: int) -> Iterator[list[Sample]]:
+    """Yield the samples in lists of one length, the last one shorter."""
+    while chunk := list(itertools.islice(samples, length)):
         yield chunk

@@ -70,7 +70,7 @@ class Preparer:
         batch: list[tuple[Sample, np.ndarray | Status]] = []
         pixels = 0
         for sample in samples:
-            picture = self._load(sample)
+            picture = loaded(self.reader, sample)
             if isinstance(picture, np.ndarray):
                 pixels += picture.shape[0] * picture.shape[1]
             batch.append((sample, picture))
@@ -79,16 +79,6 @@ class Preparer:
                 batch, pixels = [], 0
         if batch:
             yield batch
-
-    def _load(self, sample: Sample) -> np.ndarray | Status:
-        try:
-            return self.reader.load(sample)
-        except UndecodableImage as error:
-            return error.status
-        except FileNotFoundError:
-            return Status.MISSING
-        except OSError:
-            return Status.UNREADABLE
 
     def _faces(self, batch: Sequence[tuple[Sample, np.ndarray]]) -> Iterator[list[Face]]:
         """Yield the faces kept of each picture of a batch; detection sees the whole batch at once."""
@@ -145,6 +135,18 @@ class Preparer:
     def _stored(self, pixels: np.ndarray) -> np.ndarray:
         # The weights of OpenCV's grey sum to one exactly, so a grey face stays what it was.
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)) if self.reader.channels == 1 else pixels
+
+
+def loaded(reader: Reader, sample: Sample) -> np.ndarray | Status:
+    """Return a sample's picture (H, W, 3) uint8 RGB, or why there is none."""
+    try:
+        return reader.load(sample)
+    except UndecodableImage as error:
+        return error.status
+    except FileNotFoundError:
+        return Status.MISSING
+    except OSError:
+        return Status.UNREADABLE
 
 
 def prominence(box: np.ndarray, width: int, height: int) -> float:

@@ -97,12 +97,12 @@ def _begin(work: Work[Any]) -> None:
     cv2.setNumThreads(1)
     # Ctrl-C reaches the whole group of processes; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _work = work
 
 
-def _end_with_parent() -> None:
-    """A parent that is killed tells its children nothing: without this they would wait for ever."""
+def end_with_parent() -> None:
+    """A parent that is killed tells its children nothing: without this they would wait, or work on, unseen."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -35,6 +35,7 @@ def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedde
     """
     import torch
 
+    from dcdan.evaluation.evaluate import labels_among
     from dcdan.training.inference import look
     from dcdan.training.rebuild import network_of
 
@@ -49,7 +50,7 @@ def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedde
         tsne(np.concatenate([getattr(part, name).numpy() for part in seen]), seed) for name in ("of_global", "of_local")
     )
     domain = np.repeat([0, 1], [len(own) for own in rows])
-    label = np.concatenate([labels_for(classes, pack)[own] for pack, own in zip(packs, rows, strict=True)])
+    label = np.concatenate([labels_among(classes, pack)[own] for pack, own in zip(packs, rows, strict=True)])
     return Embedded(of_global, of_local, domain, label), classes
 
 
@@ -103,10 +104,3 @@ def embedding_png(found: Embedded, classes: Sequence[str], names: tuple[str, str
     buffer = BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
-
-
-def labels_for(classes: Sequence[str], pack: Pack) -> NDArray[np.int64]:
-    """Return a pack's labels as indices into ``classes``, -1 where a face's class is not among them."""
-    index = {name: number for number, name in enumerate(classes)}
-    place = np.array([index.get(name, -1) for name in pack.classes] + [-1], np.int64)
-    return np.asarray(place[pack.labels], np.int64)

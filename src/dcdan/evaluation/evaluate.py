@@ -173,6 +173,11 @@ def choose_among(outputs: Outputs, columns: NDArray[np.int64]) -> tuple[NDArray[
     return choice, np.where(total > 0, share / np.maximum(total, 1e-30), 1.0 / len(columns))
 
 
+def labels_among(classes: Sequence[str], pack: Pack) -> NDArray[np.int64]:
+    """Return a pack's labels as indices into ``classes`` (N,), -1 for a face without one or of another class."""
+    return np.asarray(np.append(class_indices(pack.classes, classes), -1)[pack.labels], np.int64)
+
+
 def class_indices(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
     """Return (K,) the index in ``classes`` of each of the K ``names``, -1 where it is not among them."""
     index = {name: number for number, name in enumerate(classes)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,18 @@ def described(candidate: Candidate) -> dict[str, Any]:
     return {**candidate._asdict(), "scores": scores}
 
 
+def candidate_of(facts: Mapping[str, Any]) -> Candidate:
+    """Return the candidate that :func:`described` wrote down; more than that may stand beside."""
+    scores = {name: math.nan if value is None else value for name, value in facts["scores"].items()}
+    return Candidate(facts["epoch"], scores, facts["largest_share"])
+
+
 def read_candidates(folder: Path) -> list[Candidate]:
     """Return the candidates of a run, by epoch."""
     found = []
     for path in sorted((folder / "checkpoints").glob("epoch-*.safetensors")):
         _, facts = read_checkpoint(path)
-        scores = {name: math.nan if value is None else value for name, value in facts["scores"].items()}
-        found.append(Candidate(facts["epoch"], scores, facts["largest_share"]))
+        found.append(candidate_of(facts))
     return found
 
 

@@ -12,7 +12,7 @@ import torch
 from dcdan.data.build import pack_for
 from dcdan.durable import write_text, written
 from dcdan.evaluation.benchmark.plan import Cell, Domain, Plan, Stage
-from dcdan.evaluation.evaluate import class_indices, evaluate_pack, rows_to_score
+from dcdan.evaluation.evaluate import class_indices, evaluate_pack, labels_among, rows_to_score
 from dcdan.expressions import common_classes
 from dcdan.recognition.recogniser import load
 from dcdan.training.candidates import described, drop_epochs, load_epoch, read_candidates
@@ -92,7 +92,7 @@ def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
     pack = pack_for(target.scored, settings.size, settings.align, progress=False)
     common = common_classes(classes, pack.classes)
     _, rows = rows_to_score(pack, target.split or None, target.scored)
-    labels = class_indices(pack.classes, common)[pack.labels[rows]]
+    labels = labels_among(common, pack)[rows]
     rows, labels = rows[labels >= 0], labels[labels >= 0]
     columns = class_indices(common, classes)
     found = []

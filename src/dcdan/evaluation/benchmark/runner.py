@@ -14,7 +14,7 @@ from typing import Any
 
 from dcdan.evaluation.benchmark.cell import FAILED, cell_done, stage_done
 from dcdan.evaluation.benchmark.plan import Cell, Plan
-from dcdan.evaluation.benchmark.worker import STOPPED, work
+from dcdan.evaluation.benchmark.worker import work
 from dcdan.training.stopping import Interrupted, stoppable
 
 _LOOK_EVERY = 1.0
@@ -86,7 +86,7 @@ def run_plan(
             for ended in [process for process in running if not process.is_alive()]:
                 folder, device = running.pop(ended)
                 free.append(device)
-                if ended.exitcode not in (0, STOPPED):
+                if ended.exitcode not in (0, Interrupted.exit_code):
                     queue.failed[folder] = reason(out / folder, ended.exitcode)
             board.show(len(cells) - queue.left(), {folder: out / folder for folder, _ in running.values()})
         for left in running:

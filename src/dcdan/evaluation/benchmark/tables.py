@@ -22,7 +22,8 @@ from dcdan.evaluation.benchmark.table import Table
 from dcdan.evaluation.paired import least_rank_p, paired_t, signed_rank
 from dcdan.evaluation.summary import LAST
 from dcdan.methods.base import find_method
-from dcdan.training.choice import SCORES, Candidate, Score, pick
+from dcdan.training.candidates import candidate_of
+from dcdan.training.choice import SCORES, Score, pick
 
 
 def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[Scored], out: Path) -> list[Table]:
@@ -176,11 +177,7 @@ def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trun
 
 def _accuracy(epochs: list[dict[str, Any]], by: Score) -> float:
     """Return the accuracy of the epoch that a score picks."""
-    candidates = [
-        Candidate(e["epoch"], {k: math.nan if v is None else v for k, v in e["scores"].items()}, e["largest_share"])
-        for e in epochs
-    ]
-    taken = pick(candidates, by).epoch
+    taken = pick([candidate_of(epoch) for epoch in epochs], by).epoch
     return next(float(e["accuracy"]) for e in epochs if e["epoch"] == taken)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
-
-STOPPED = 130
 
 
 def work(
@@ -21,17 +18,18 @@ def work(
     ``device`` is "cpu" (one thread) or the number of a CUDA device. Of a failure ``failed.json`` keeps the sentence.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if device == "cpu":
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
+    from dcdan.data.workers import end_with_parent
     from dcdan.durable import write_text
     from dcdan.errors import DcdanError
     from dcdan.evaluation.benchmark.cell import FAILED, run_cell, run_stage
     from dcdan.evaluation.benchmark.plan import Plan, cells_of
     from dcdan.training.stopping import Interrupted
 
+    threading.Thread(target=end_with_parent, daemon=True).start()
     plan = Plan.model_validate_json(plan_text)
     failed = out / folder / FAILED
     try:
@@ -42,19 +40,11 @@ def work(
             if cell.folder == folder:
                 run_cell(cell, plan, out, command)
                 break
-    except Interrupted:
-        sys.exit(STOPPED)
+    except Interrupted as stopped:
+        sys.exit(stopped.exit_code)
     except Exception as error:
         sentence = str(error) if isinstance(error, DcdanError) else f"{type(error).__name__}: {error}"
         failed.parent.mkdir(parents=True, exist_ok=True)
         write_text(failed, json.dumps({"error": sentence}) + "\n")
         sys.exit(1)
     failed.unlink(missing_ok=True)
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed tells its children nothing: without this they would train on unseen."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
