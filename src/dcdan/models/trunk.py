@@ -17,6 +17,7 @@ from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
 from dcdan.errors import UsageError, nearest
+from dcdan.models.depthwise import with_fast_gradients
 from dcdan.models.domain_norm import norms, with_domains
 
 log = logging.getLogger("dcdan")
@@ -52,6 +53,7 @@ class Trunk(nn.Module):
         self.name = name
         self.middle_index = max(i for i, r in enumerate(reductions) if r == 8)
         self.shape = Shape(channels[self.middle_index], channels[-1])
+        with_fast_gradients(body)
         self.body = body
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
