@@ -217,7 +217,7 @@ def test_impossible_ranges_are_refused(values: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(("share", "strong"), [(0.0, 0), (0.5, 4), (1.0, 8)])
 def test_source_view_shows_the_asked_share_in_strong_view(share: float, strong: int) -> None:
-    grainy = STILL.model_copy(update={"grain": 0.2, "source_strong": share})
+    grainy = STILL.model_copy(update={"grain": 0.2})
     faces = noise(8, 1, 16) * 0.5 + 0.25
-    changed = ((source_view(faces, grainy, seeded()) - faces).abs().amax((1, 2, 3)) > 1e-3).tolist()
+    changed = ((source_view(faces, grainy, seeded(), share) - faces).abs().amax((1, 2, 3)) > 1e-3).tolist()
     assert changed == [True] * strong + [False] * (8 - strong)

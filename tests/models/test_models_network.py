@@ -60,6 +60,16 @@ def test_one_batch_of_both_domains_equals_a_batch_of_each(size: int, switches: d
         torch.testing.assert_close(one[1], other[1], msg=one[0])
 
 
+def test_a_grey_network_sees_a_colour_face_as_its_luma() -> None:
+    torch.manual_seed(0)
+    network = Network(NetworkSettings(trunk="mobilenetv2_050", width=32, grey=True), 3, 32).eval()
+    faces = torch.rand(2, 3, 32, 32)
+    luma = 0.299 * faces[:, :1] + 0.587 * faces[:, 1:2] + 0.114 * faces[:, 2:]
+    torch.testing.assert_close(network(faces).logits.fused, network(luma).logits.fused, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.normalised(faces), (luma - network.mean) / network.deviation)
+    assert network.normalised(luma.expand(-1, 3, -1, -1)).shape == (2, 3, 32, 32)
+
+
 def test_shared_statistics_have_no_domains() -> None:
     network = small(batch_norm="shared")
     assert not list(norms(network))

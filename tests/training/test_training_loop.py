@@ -83,6 +83,8 @@ GOLDEN = tiny(
     "teacher=0.9",
     "augment={flip=0.5, rotation=12, scale=0.12, shift=0.06, light=0.25, colour=0.3, blur=0.5, grain=0.04, erase=0.5}",
     "augment.source_strong=0.5",
+    "augment.source_stage_strong=0",
+    "network.grey=false",
     "options={lambda_global=0.1, lambda_local=0.1, lambda_pseudo=1.0, ramp=0.0, pseudo_labels='dynamic', prior='none'}",
     "options.relative_threshold=0.5",
     "options.threshold_floor=0.0",

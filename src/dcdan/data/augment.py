@@ -42,6 +42,8 @@ class AugmentSettings(BaseModel):
     """Probability that the strong view loses a rectangle of up to .4 of the face side."""
     source_strong: float = Field(default=0.5, ge=0, le=1)
     """Share of source faces in strong view during adaptation (AdaMatch shows the source in both views)."""
+    source_stage_strong: float = Field(default=0.0, ge=0, le=1)
+    """The same for the source stage; worth it in long ones, whose model must bear pictures unlike the source's."""
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -146,8 +148,8 @@ def strong_view(faces: Tensor, settings: AugmentSettings, generator: torch.Gener
     return erased(out, settings.erase, generator)
 
 
-def source_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Return labelled faces ``(B, C, S, S)`` as adaptation shows them: the first share strong, the rest weak."""
-    strong = round(settings.source_strong * len(faces))
+def source_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator, share: float) -> Tensor:
+    """Return labelled faces ``(B, C, S, S)``: the first ``share`` of them in strong view, the rest in weak view."""
+    strong = round(share * len(faces))
     pairs = ((strong_view, faces[:strong]), (weak_view, faces[strong:]))
     return torch.cat([view(part, settings, generator) for view, part in pairs if len(part)])

@@ -26,6 +26,8 @@ from dcdan.models.trunk import Trunk
 Activation = Literal["afc", "gelu", "relu"]
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
 
 
 class NetworkSettings(BaseModel):
@@ -51,6 +53,8 @@ class NetworkSettings(BaseModel):
     """Whether there is a local branch."""
     batch_norm: Literal["per-domain", "shared"] = "per-domain"
     """Whose statistics normalise a face: its domain's, or those of both together."""
+    grey: bool = False
+    """Whether colour is taken from every face first: for sources that are grey, whose model never saw any."""
 
 
 class Outputs(NamedTuple):
@@ -99,6 +103,7 @@ class Network(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    luma: Tensor
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
         super().__init__()
@@ -127,6 +132,7 @@ class Network(nn.Module):
         self.semantic = SemanticModule(settings.width, classes)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA)[:, None, None], persistent=False)
         if settings.batch_norm == "per-domain":
             with_domains(self)
 
@@ -144,6 +150,8 @@ class Network(nn.Module):
 
     def normalised(self, faces: Tensor) -> Tensor:
         """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels."""
+        if self.settings.grey and faces.shape[1] == 3:
+            faces = (faces * self.luma).sum(1, keepdim=True)
         return (faces - self.mean) / self.deviation
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

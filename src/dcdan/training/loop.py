@@ -155,8 +155,8 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(seed)
         augment = self.settings.augment
         labels = labels.to(self.device)
-        view = source_view if stage == "adaptation" else weak_view
-        views = [in_colour(view(to_float(read[0], self.device), augment, generator))]
+        share = augment.source_strong if stage == "adaptation" else augment.source_stage_strong
+        views = [in_colour(source_view(to_float(read[0], self.device), augment, generator, share))]
         teacher = None
         if stage == "adaptation":
             target = to_float(read[1], self.device)
