@@ -3,7 +3,7 @@
 RUN is a source-only run on FERPlus, PACK the pack that it learned from. Targets are made of FERPlus's own faces, whose
 labels are ours to use: as they are or under a known shift, with FERPlus's balance or with that of press photographs
 (half neutral, two fifths happy). Compared are the source's statistics, AdaBN's, and AdaBN's from faces that are drawn
-so that the classes which the source model sees have the source's shares (``target_sampling = "aligned"``).
+so that the classes which the source model sees have the source's shares (``sampling = "target-as-source"``).
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ GOLDEN = tiny(
     "options.relative_threshold=0.5",
     "options.threshold_floor=0.0",
     "options.conditional=none",
-    "options.target_sampling=even",
+    "options.sampling=even",
     "options.classification={label_smoothing=0.1, balance='none', soft_votes=true, weights=[1.0, 0.5, 0.5]}",
 )
 
@@ -236,21 +236,27 @@ def test_logged_losses_are_means_of_the_steps_since_the_last_record(
 def test_the_balanced_sampler_draws_classes_alike(folder: Path, journal: Journal) -> None:
     made = trainer(folder, tiny("options.classification.balance=balanced-sampler", method="source_only"), journal)
     made.source.hard[:16] = 0
-    weights = made.weights()
+    weights = made.weights("source").source
     assert weights is not None
     assert len(weights) == len(made.source.train)
     assert weights[:16].sum() == pytest.approx(weights[16:].sum() / 2)
-    assert trainer(folder, tiny(method="source_only"), journal).weights() is None
+    assert trainer(folder, tiny(method="source_only"), journal).weights("source") == (None, None)
 
 
-def test_target_faces_are_drawn_by_what_the_source_stage_sees_in_them(folder: Path, journal: Journal) -> None:
-    even = trainer(folder, tiny(method="dann"), journal)
-    assert even.target_weights() is None
-    aligned = trainer(folder, tiny("options.target_sampling=aligned", method="dann"), journal)
-    seen = look(aligned.network, aligned.target.faces, aligned.target.train, CPU, True, False).logits.fused.softmax(1)
-    weights = aligned.target_weights()
-    assert weights is not None
-    np.testing.assert_allclose(weights, aligned_weights(seen.double().numpy(), np.array([6.0, 6.0, 6.0])))
+def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Path, journal: Journal) -> None:
+    assert trainer(folder, tiny(method="dann"), journal).weights("adaptation") == (None, None)
+    for how in ("target-as-source", "source-as-target"):
+        made = trainer(folder, tiny(f"options.sampling={how}", method="dann"), journal)
+        assert made.weights("source") == (None, None)
+        seen = look(made.network, made.target.faces, made.target.train, CPU, True, False).logits.fused.softmax(1)
+        source, target = made.weights("adaptation")
+        if how == "target-as-source":
+            assert source is None
+            np.testing.assert_allclose(target, aligned_weights(seen.double().numpy(), np.array([6.0, 6.0, 6.0])))
+        else:
+            assert target is None
+            labels = made.source.labels[made.source.train].double().numpy()
+            np.testing.assert_allclose(source, aligned_weights(labels, seen.double().mean(0).numpy()))
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(

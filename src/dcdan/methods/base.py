@@ -16,7 +16,7 @@ from dcdan.methods.classification import ClassificationSettings, classification_
 from dcdan.models.network import Network, NetworkSettings, Outputs
 from dcdan.models.semantic import Logits
 
-TargetSampling = Literal["even", "aligned"]
+Sampling = Literal["even", "source-as-target", "target-as-source"]
 
 
 class MethodSettings(BaseModel):
@@ -25,9 +25,10 @@ class MethodSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classification: ClassificationSettings = ClassificationSettings()
-    target_sampling: TargetSampling = "even"
-    """How target faces are drawn. ``aligned``: so that the classes that the source stage sees in them have the source's
-    shares; where the balance of classes differs, it is then not taken for a difference of looks."""
+    sampling: Sampling = "even"
+    """How faces are drawn in the adaptation, so that another balance of classes is not taken for other looks: evenly,
+    or the source's so that its classes have the shares that the source stage's model sees in the target, or the
+    target's so that the classes which that model sees have the source's shares."""
 
 
 @dataclass(frozen=True)

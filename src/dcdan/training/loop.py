@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dcdan.data.augment import source_view, strong_view, weak_view
-from dcdan.data.batches import Order, ReadAhead, aligned_weights, balanced_weights
+from dcdan.data.batches import Order, ReadAhead
 from dcdan.methods.base import Batch, Method
 from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import sources_first
@@ -23,6 +23,7 @@ from dcdan.models.semantic import Logits
 from dcdan.training.candidates import save_epoch, scored
 from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkpoint, save_checkpoint
 from dcdan.training.domains import Source, Target, in_colour, to_float
+from dcdan.training.draws import DrawWeights, draw_weights
 from dcdan.training.inference import chosen, look
 from dcdan.training.journal import Journal
 from dcdan.training.memory import keep_freed_memory
@@ -64,12 +65,12 @@ class Trainer:
         steps = round(plan.epochs * per_epoch)
         whole = adapting or self.method.owns_source_stage
         optimiser = self.optimiser(plan, with_method=whole)
-        target_weights = self.target_weights() if adapting else None
+        weights = self.weights(stage)
         step, sums = self.resume(stage, optimiser)
-        orders = [Order(self.source.train, plan.batch, self.settings.seed, self.weights(), salt=int(adapting))]
+        orders = [Order(self.source.train, plan.batch, self.settings.seed, weights.source, salt=int(adapting))]
         faces = [self.source.faces]
         if adapting:
-            orders.append(Order(self.target.train, plan.batch, self.settings.seed, target_weights, salt=2))
+            orders.append(Order(self.target.train, plan.batch, self.settings.seed, weights.target, salt=2))
             faces.append(self.target.faces)
         if adapting and step == 0 and self.keeps_epochs:
             self.judge(stage, 0, 0)
@@ -121,19 +122,15 @@ class Trainer:
         """Return how many faces an epoch has: those of the larger domain in use."""
         return max(len(self.source.train), len(self.target.train) if adapting else 0)
 
-    def weights(self) -> np.ndarray | None:
-        """Return draw weights of the source's rows for the balanced sampler, else None."""
-        if self.classification.balance != "balanced-sampler":
-            return None
-        return balanced_weights(self.source.hard[self.source.train])
+    def weights(self, stage: Stage) -> DrawWeights:
+        """Return how a stage draws its faces; ask before its first step, while the source stage's model is there."""
+        how = self.method.settings.sampling if stage == "adaptation" else "even"
+        return draw_weights(how, self.classification.balance, self.source, self.seen_in_target)
 
-    def target_weights(self) -> np.ndarray | None:
-        """Return draw weights of the target's rows, by what the source stage says of them; None for an even draw."""
-        if self.method.settings.target_sampling == "even":
-            return None
+    def seen_in_target(self) -> np.ndarray:
+        """Return the class probabilities ``(N, K)`` of the target's training faces, normalised as source faces."""
         seen = look(self.network, self.target.faces, self.target.train, self.device, True, self.bf16)
-        prior = self.source.counts.double().numpy()
-        return aligned_weights(seen.logits.fused.softmax(1).double().numpy(), prior)
+        return seen.logits.fused.softmax(1).double().numpy()
 
     @property
     def classification(self) -> ClassificationSettings:

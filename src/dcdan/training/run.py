@@ -87,7 +87,7 @@ def train_run(
             finish_or_stop(trainer.train("adaptation"), out)
         model, thresholds, choice = settled(trainer)
         if trainer.method.estimates_statistics:
-            weights = trainer.target_weights()
+            weights = trainer.weights("adaptation").target
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
         facts = {
             "dcdan_schema": 1,
