@@ -17,14 +17,14 @@ from dcdan.data.augment import source_view, strong_view, weak_view
 from dcdan.data.batches import Order, ReadAhead
 from dcdan.methods.base import Batch, Method
 from dcdan.methods.classification import ClassificationSettings
-from dcdan.models.domain_norm import sources_first
+from dcdan.models.domain_norm import norms, sources_first
 from dcdan.models.network import Network
 from dcdan.models.semantic import Logits
 from dcdan.training.candidates import save_epoch, scored
 from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkpoint, save_checkpoint
 from dcdan.training.domains import Source, Target, in_colour, to_float
 from dcdan.training.draws import DrawWeights, draw_weights
-from dcdan.training.inference import chosen, look
+from dcdan.training.inference import chosen, estimate_statistics, look
 from dcdan.training.journal import Journal
 from dcdan.training.memory import keep_freed_memory
 from dcdan.training.optimiser import optimiser_of
@@ -35,6 +35,7 @@ from dcdan.training.teacher import follow
 
 Stage = Literal["source", "adaptation"]
 JUDGED = 2000
+COUNTED = 8000
 LOGGED_EVERY = 20
 NEWEST = "last.safetensors"
 
@@ -105,6 +106,8 @@ class Trainer:
                     self.journal.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
                     sums = {}
                 if done % per_epoch == 0 or done == steps:
+                    if adapting:
+                        self.see_plain_targets(weights.target)
                     self.judge(stage, done, -(-done // per_epoch))
                 if done % self.settings.checkpoint_every == 0 or done == steps or self.stop():
                     self.save(stage, done, optimiser, sums)
@@ -126,6 +129,17 @@ class Trainer:
         """Return how a stage draws its faces; ask before its first step, while the source stage's model is there."""
         how = self.method.settings.sampling if stage == "adaptation" else "even"
         return draw_weights(how, self.classification.balance, self.source, self.seen_in_target)
+
+    def see_plain_targets(self, weights: np.ndarray | None) -> None:
+        """Estimate the target's statistics anew, of faces as they are: training has seen them in strong views only."""
+        if next(norms(self.model), None) is None:
+            return
+        rows = self.target.train
+        if len(rows) > COUNTED:
+            few = some(np.arange(len(rows)), COUNTED)
+            rows = rows[few]
+            weights = None if weights is None else weights[few] / weights[few].sum()
+        estimate_statistics(self.model, self.target.faces, rows, self.device, weights)
 
     def seen_in_target(self) -> np.ndarray:
         """Return the class probabilities ``(N, K)`` of the target's training faces, normalised as source faces."""
@@ -255,6 +269,6 @@ class Trainer:
         return int(facts["step"]), dict(facts["sums"])
 
 
-def some(rows: np.ndarray) -> np.ndarray:
-    """Return at most :data:`JUDGED` of the rows, ascending, drawn alike each time: packs may be sorted by class."""
-    return np.sort(np.random.default_rng(0).permutation(rows)[:JUDGED])
+def some(rows: np.ndarray, most: int = JUDGED) -> np.ndarray:
+    """Return at most so many of the rows, ascending, drawn alike each time: packs may be sorted by class."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:most])

@@ -49,11 +49,12 @@ def train_run(
     start: Path | None = None,
     quiet: bool = False,
     command: str = "",
+    source_stage_only: bool = False,
 ) -> Path:
     """Adapt from ``source`` to ``target`` (specs) and leave a run folder at ``out``; return it.
 
     ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is
-    resumed.
+    resumed. With ``source_stage_only`` the run ends there, a start for others and no model of its own.
     Raises OutputError when ``out`` holds anything else, and DataError, PackError, ModelError or TrainingError.
     """
     data = {"source": source, "target": target, "start": str(start) if start else ""}
@@ -82,6 +83,8 @@ def train_run(
         settings = trainer.settings
         if not source_stage_done:
             run_source_stage(trainer)
+        if source_stage_only:
+            return out
         if trainer.method.sees_target:
             give_teacher(trainer)
             finish_or_stop(trainer.train("adaptation"), out)

@@ -36,7 +36,8 @@ def cell_done(cell: Cell, out: Path) -> bool:
 def run_stage(stage: Stage, out: Path, command: str) -> None:
     """Train a source stage."""
     if not stage_done(stage, out):
-        train_run(stage.source.data, stage.target.data, out / stage.folder, stage.settings, None, True, command)
+        data = stage.source.data, stage.target.data
+        train_run(*data, out / stage.folder, stage.settings, None, True, command, source_stage_only=True)
 
 
 def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
@@ -51,7 +52,7 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:
     """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were named rightly)."""
-    recogniser = load(folder, align="none")
+    recogniser = load(folder, align="none", threads=torch.get_num_threads())
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
     answers: dict[str, np.ndarray] = {}

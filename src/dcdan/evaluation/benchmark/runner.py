@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def run_plan(
     SIGTERM let every process save first; then Interrupted is raised.
     """
     queue = Queue(cells, out)
-    context = multiprocessing.get_context("spawn")
+    context = prepared_context()
     running: dict[BaseProcess, tuple[str, str]] = {}
     text = plan.model_dump_json()
     free = list(devices)
@@ -96,6 +97,18 @@ def run_plan(
         if stop.is_set():
             raise Interrupted(f"Stopped; everything is saved in '{out}': the same command goes on from there.")
     return {cell.folder: queue.failed[cell.folder] for cell in cells if cell.folder in queue.failed}
+
+
+def prepared_context() -> ForkServerContext | SpawnContext:
+    """Return a context whose processes start with what training imports, where the system can fork one that has it.
+
+    They choose their own device and number of threads before either is used.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dcdan.evaluation.benchmark.cell"])
+    return context
 
 
 def reason(folder: Path, code: int | None) -> str:

@@ -22,6 +22,10 @@ def work(
         os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)  # where torch was imported before, it does not look at the variables again
     from dcdan.data.workers import end_with_parent
     from dcdan.durable import write_text
     from dcdan.errors import DcdanError
