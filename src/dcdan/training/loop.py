@@ -20,21 +20,21 @@ from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import norms, sources_first
 from dcdan.models.network import Network
 from dcdan.models.semantic import Logits
-from dcdan.training.candidates import save_epoch, scored
+from dcdan.training.candidates import save_epoch
 from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkpoint, save_checkpoint
 from dcdan.training.domains import Source, Target, in_colour, to_float
 from dcdan.training.draws import DrawWeights, draw_weights
-from dcdan.training.inference import chosen, estimate_statistics, look
+from dcdan.training.inference import estimate_statistics, look
 from dcdan.training.journal import Journal
+from dcdan.training.judge import judge, some
 from dcdan.training.memory import keep_freed_memory
 from dcdan.training.optimiser import optimiser_of
 from dcdan.training.schedule import learning_rate
 from dcdan.training.settings import RunSettings, StageSettings
-from dcdan.training.signals import refuse_collapse, refuse_non_finite, signals
+from dcdan.training.signals import refuse_collapse, refuse_non_finite
 from dcdan.training.teacher import follow
 
 Stage = Literal["source", "adaptation"]
-JUDGED = 2000
 COUNTED = 8000
 LOGGED_EVERY = 20
 NEWEST = "last.safetensors"
@@ -73,7 +73,7 @@ class Trainer:
         if adapting:
             orders.append(Order(self.target.train, plan.batch, self.settings.seed, weights.target, salt=2))
             faces.append(self.target.faces)
-        if adapting and step == 0 and self.keeps_epochs:
+        if adapting and step == 0:
             self.judge(stage, 0, 0)
         bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
@@ -208,30 +208,22 @@ class Trainer:
 
     def judge(self, stage: Stage, step: int, epoch: int) -> None:
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
-        model = self.model if stage == "adaptation" else self.network
-        rows = some(self.source.validation)
-        found = look(model, self.source.faces, rows, self.device, True, self.bf16)
-        refuse_non_finite({"validation": float(found.logits.fused.sum())}, stage, step)
+        adapting = stage == "adaptation"
+        model = self.model if adapting else self.network
         # Before the first step it is the source stage's model, in which the fused head decides.
         thresholds = self.method.thresholds() if epoch else torch.zeros_like(self.method.thresholds())
-        right = chosen(found, thresholds).argmax(1).numpy() == self.source.hard[rows]
-        facts = {"epoch": epoch, "source_validation": round(float(right.mean()), 4)}
-        if stage == "adaptation":
-            seen = look(model, self.target.faces, some(self.target.train), self.device, False, self.bf16)
-            about = signals(chosen(seen, thresholds))
-            facts |= {name: round(value, 4) for name, value in about._asdict().items()}
-            if self.keeps_epochs:
-                learned = look(model, self.source.faces, some(self.source.train), self.device, True, self.bf16)
-                labels = torch.from_numpy(self.source.hard[rows])
-                candidate = scored(epoch, learned, found, labels, seen, thresholds)
-                save_epoch(self.folder, candidate, model, thresholds)
-                facts |= {name: round(value, 4) for name, value in candidate.scores.items()}
-        if stage == "adaptation" or self.method.owns_source_stage:
+        target, candidate = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
+        found = judge(model, thresholds, self.source, target, self.device, self.bf16, candidate)
+        refuse_non_finite({"validation": found.total}, stage, step)
+        if found.candidate is not None:
+            save_epoch(self.folder, found.candidate, model, thresholds)
+        facts = found.facts()
+        if adapting or self.method.owns_source_stage:
             facts |= {name: round(value, 4) for name, value in self.method.report().items()}
-        self.journal.write(f"{stage}-epoch", step, **facts)
-        if stage == "adaptation" and epoch:
-            refuse_collapse(about, epoch)
-        self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if k != "epoch"))
+        self.journal.write(f"{stage}-epoch", step, epoch=epoch, **facts)
+        if found.target is not None and epoch:
+            refuse_collapse(found.target, epoch)
+        self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
     @property
     def keeps_epochs(self) -> bool:
@@ -267,8 +259,3 @@ class Trainer:
         load_optimiser(optimiser, tensors)
         self.journal.rewind(stage, facts["step"])
         return int(facts["step"]), dict(facts["sums"])
-
-
-def some(rows: np.ndarray, most: int = JUDGED) -> np.ndarray:
-    """Return at most so many of the rows, ascending, drawn alike each time: packs may be sorted by class."""
-    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
