@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dcdan.methods.adversarial import Conditional, adversarial_loss, reversal_coefficient
-from dcdan.methods.base import Batch, Method, MethodSettings, register
+from dcdan.methods.base import Batch, Method, MethodSettings, Sampling, register
 from dcdan.methods.pseudo_labels import (
     DynamicThresholds,
     Prior,
@@ -29,6 +29,7 @@ from dcdan.models.discriminator import Discriminator
 class DCDANSettings(MethodSettings):
     """Settings of DCD-DAN; a weight of 0 switches a part off."""
 
+    sampling: Sampling = "source-as-target"
     lambda_global: float = Field(default=0.1, ge=0)
     """Weight of the global adversarial loss."""
     lambda_local: float = Field(default=0.1, ge=0)
@@ -60,6 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pseudo_labels": "all",
         "conditional": "none",
         "prior": "none",
+        "sampling": "even",
     },
 }
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from dcdan.methods.base import MethodSettings, register
+from dcdan.methods.base import MethodSettings, Sampling, register
 from dcdan.methods.dcdan import DCDAN, DCDANSettings
 
 
 class DGLSettings(DCDANSettings):
     """Settings of DGL: DCD-DAN's, with the fixed threshold."""
 
+    sampling: Sampling = "even"
     pseudo_labels: Literal["fixed"] = "fixed"
     """Labels above ``fixed_threshold`` count."""
 
