@@ -26,8 +26,8 @@ def paper(
 
     if json and markdown:
         raise UsageError("--json and --markdown are two forms of the same: give one of them.")
-    from dcdan.evaluation.measured import read_results
-    from dcdan.evaluation.paper import study
+    from dcdan.evaluation.paper.measured import read_results
+    from dcdan.evaluation.paper.study import study
 
     found = study(table, None if not results else read_results(results))
     if json:
@@ -35,10 +35,10 @@ def paper(
 
         typer.echo(dumps(found.to_dict(), indent=2, allow_nan=False))
         return
-    from dcdan.evaluation.paper_sections import TITLE, sections
+    from dcdan.evaluation.paper.sections import TITLE, sections
 
     if markdown:
-        from dcdan.evaluation.section import markdown_page
+        from dcdan.evaluation.paper.section import markdown_page
 
         typer.echo(markdown_page(TITLE, f"Made by `{command(results or [], table)}`.", sections(found)), nl=False)
         return

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dcdan.evaluation import rules_figures as figures
-from dcdan.evaluation import rules_statistics as statistics
-from dcdan.evaluation.finding import Finding, Tables
+from dcdan.evaluation.paper import rules_figures as figures
+from dcdan.evaluation.paper import rules_statistics as statistics
+from dcdan.evaluation.paper.finding import Finding, Tables
 
 RULES: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
     statistics.mean_of_what,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dcdan.evaluation import published, references
-from dcdan.evaluation.finding import Finding
-from dcdan.evaluation.inconsistencies import find_inconsistencies
-from dcdan.evaluation.measured import MeasuredRow
-from dcdan.evaluation.published import TABLES, PaperTable
-from dcdan.evaluation.recomputed import (
+from dcdan.evaluation.paper import published, references
+from dcdan.evaluation.paper.finding import Finding
+from dcdan.evaluation.paper.inconsistencies import find_inconsistencies
+from dcdan.evaluation.paper.measured import MeasuredRow
+from dcdan.evaluation.paper.published import TABLES, PaperTable
+from dcdan.evaluation.paper.recomputed import (
     TableSummary,
     TrunkComparison,
     Versus,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dcdan.evaluation import published, references
-from dcdan.evaluation.published import OURS, TABLES
+from dcdan.evaluation.paper import published, references
+from dcdan.evaluation.paper.published import OURS, TABLES
 
 METHODS = ("SCN", "RAN", "EfficientFace", "CSG", "DGL", OURS)
 

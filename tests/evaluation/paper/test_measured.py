@@ -11,11 +11,11 @@ import pytest
 
 from dcdan.errors import DataError
 from dcdan.evaluation.intervals import wilson
-from dcdan.evaluation.measured import data_set_of, read_results
-from dcdan.evaluation.paper import study
-from dcdan.evaluation.paper_sections import sections
+from dcdan.evaluation.paper.measured import data_set_of, read_results
+from dcdan.evaluation.paper.sections import sections
+from dcdan.evaluation.paper.study import study
 
-SYNTHETIC = Path(__file__).parents[2] / "docs" / "results" / "synthetic"
+SYNTHETIC = Path(__file__).parents[3] / "docs" / "results" / "synthetic"
 
 
 def write_cell(scores: Path, seed: int, accuracy: float, *, row: str = "DCD-DAN", **changed: Any) -> None:

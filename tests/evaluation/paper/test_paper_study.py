@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from dcdan.evaluation.benchmark.table import Table
-from dcdan.evaluation.paper import study
-from dcdan.evaluation.paper_sections import sections
-from dcdan.evaluation.published import TABLES
-from dcdan.evaluation.section import Section, markdown_page
+from dcdan.evaluation.paper.published import TABLES
+from dcdan.evaluation.paper.section import Section, markdown_page
+from dcdan.evaluation.paper.sections import sections
+from dcdan.evaluation.paper.study import study
 
 
 def test_of_one_table_only_what_touches_it_is_left() -> None:

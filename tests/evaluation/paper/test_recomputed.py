@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dcdan.evaluation.paper_sections import probability
-from dcdan.evaluation.published import TABLES
-from dcdan.evaluation.recomputed import (
+from dcdan.evaluation.paper.published import TABLES
+from dcdan.evaluation.paper.recomputed import (
     against_baselines,
     best_baseline,
     means_of,
     table_summaries,
     trunk_comparisons,
 )
+from dcdan.evaluation.paper.sections import probability
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from dcdan.evaluation.anova import one_way_anova
 from dcdan.evaluation.paired import paired_t
+from dcdan.evaluation.paper.anova import one_way_anova
 
 
 @pytest.mark.parametrize(

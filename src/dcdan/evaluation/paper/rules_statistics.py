@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dcdan.evaluation import published
-from dcdan.evaluation.finding import Finding, Tables, prints_as
 from dcdan.evaluation.paired import least_rank_p
-from dcdan.evaluation.recomputed import against_baselines, best_baseline, means_of, table_summaries, trunk_comparisons
+from dcdan.evaluation.paper import published
+from dcdan.evaluation.paper.finding import Finding, Tables, prints_as
+from dcdan.evaluation.paper.recomputed import (
+    against_baselines,
+    best_baseline,
+    means_of,
+    table_summaries,
+    trunk_comparisons,
+)
 
 MEAN_TOLERANCE = 0.1
 """Points by which a printed mean may miss; rounding alone explains .005."""

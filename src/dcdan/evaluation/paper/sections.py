@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dcdan.evaluation import published
 from dcdan.evaluation.benchmark.table import Table
-from dcdan.evaluation.measured import MeasuredRow
 from dcdan.evaluation.paired import least_rank_p
-from dcdan.evaluation.paper import DOI, Beside, Paper
-from dcdan.evaluation.published import PaperTable
-from dcdan.evaluation.recomputed import means_of
-from dcdan.evaluation.references import IN_DOMAIN, REFERENCES, SUPERVISED
-from dcdan.evaluation.section import Section
+from dcdan.evaluation.paper import published
+from dcdan.evaluation.paper.measured import MeasuredRow
+from dcdan.evaluation.paper.published import PaperTable
+from dcdan.evaluation.paper.recomputed import means_of
+from dcdan.evaluation.paper.references import IN_DOMAIN, REFERENCES, SUPERVISED
+from dcdan.evaluation.paper.section import Section
+from dcdan.evaluation.paper.study import DOI, Beside, Paper
 
 TITLE = "The paper's figures, recomputed"
 

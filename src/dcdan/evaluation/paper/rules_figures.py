@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from dcdan.evaluation import published
-from dcdan.evaluation.finding import Finding, Tables, prints_as
-from dcdan.evaluation.published import PaperTable
-from dcdan.evaluation.references import CLASSES, IN_DOMAIN
+from dcdan.evaluation.paper import published
+from dcdan.evaluation.paper.finding import Finding, Tables, prints_as
+from dcdan.evaluation.paper.published import PaperTable
+from dcdan.evaluation.paper.references import CLASSES, IN_DOMAIN
 
 
 def prose_figures(tables: Tables) -> Iterator[Finding]:

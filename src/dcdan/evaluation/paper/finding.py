@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dcdan.evaluation.published import PaperTable
+from dcdan.evaluation.paper.published import PaperTable
 
 Tables = Sequence[PaperTable]
 

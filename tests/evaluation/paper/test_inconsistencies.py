@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from dcdan.evaluation import published
-from dcdan.evaluation.finding import Finding, prints_as
-from dcdan.evaluation.inconsistencies import RULES, find_inconsistencies
-from dcdan.evaluation.published import OURS, TABLES, PaperRow, PaperTable
-from dcdan.evaluation.recomputed import means_of, table_summaries, trunk_comparisons
+from dcdan.evaluation.paper import published
+from dcdan.evaluation.paper.finding import Finding, prints_as
+from dcdan.evaluation.paper.inconsistencies import RULES, find_inconsistencies
+from dcdan.evaluation.paper.published import OURS, TABLES, PaperRow, PaperTable
+from dcdan.evaluation.paper.recomputed import means_of, table_summaries, trunk_comparisons
 
 FOUND = find_inconsistencies(TABLES)
 

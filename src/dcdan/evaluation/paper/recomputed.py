@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from dcdan.evaluation.anova import Anova, one_way_anova
 from dcdan.evaluation.paired import PairedT, SignedRank, paired_t, signed_rank
-from dcdan.evaluation.published import PaperRow, PaperTable
+from dcdan.evaluation.paper.anova import Anova, one_way_anova
+from dcdan.evaluation.paper.published import PaperRow, PaperTable
 from dcdan.evaluation.summary import LAST, Summary, TargetMeans, summarise, target_means
 
 
