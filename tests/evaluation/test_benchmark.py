@@ -102,6 +102,7 @@ def test_a_wrong_plan_is_answered_with_a_sentence(plan_file: Path, tmp_path: Pat
         ('key = "adabn"', 'key = "source-only"', "stands twice"),
         ('reference = "adabn"', 'reference = "x"', "no key of a row"),
         ('method = "adabn" }', 'method = "adabm" }', "Did you mean 'adabn'"),
+        ('key = "adabn"', 'key = "adabn"\ntargets = ["Mars"]', "'adabn' names a target 'Mars'"),
         ("seeds =", "seed =", "no setting 'seed'"),
         ("size =", "sice =", "no setting 'adabn: sice'|no setting 'source-only: sice'"),
         ("title", "[[", "cannot be read"),
@@ -110,6 +111,15 @@ def test_a_wrong_plan_is_answered_with_a_sentence(plan_file: Path, tmp_path: Pat
         file.write_text(text.replace(old, new))
         with pytest.raises(UsageError, match=words):
             read_plan(file)
+
+
+def test_a_row_may_run_on_some_targets_only(plan_file: Path) -> None:
+    plan = read_plan(plan_file)
+    second = plan.targets[0].model_copy(update={"name": "other"})
+    rows = (plan.methods[0].model_copy(update={"targets": ("other",)}), *plan.methods[1:])
+    cells = list(cells_of(plan.model_copy(update={"targets": (*plan.targets, second), "methods": rows}), {}))
+    seen = {key: {c.target.name for c in cells if c.entry.key == key} for key in ("source-only", "adabn")}
+    assert seen == {"source-only": {"other"}, "adabn": {plan.targets[0].name, "other"}}
 
 
 def test_rows_of_different_face_size_are_refused(plan_file: Path, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ class Entry(Checked):
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the run, above the plan's own."""
+    targets: tuple[str, ...] = ()
+    """Names of the targets that the row is run on; all of them when empty."""
 
 
 class Plan(Checked):
@@ -79,6 +81,10 @@ class Plan(Checked):
             twice = {name for name in found if found.count(name) > 1}
             if twice:
                 raise ValueError(f"the {what} '{min(twice)}' stands twice")
+        for entry in (*self.methods, *self.ablations):
+            unknown = set(entry.targets) - {domain.name for domain in self.targets}
+            if unknown:
+                raise ValueError(f"the row '{entry.key}' names a target '{min(unknown)}' that the plan does not have")
         if self.reference and self.reference not in keys:
             raise ValueError(f"the reference '{self.reference}' is no key of a row")
         return self
@@ -142,6 +148,8 @@ def cells_of(plan: Plan, classes: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
             for seed in plan.seeds:
                 for target in plan.targets:
                     for entry in (*plan.methods, *plan.ablations):
+                        if entry.targets and target.name not in entry.targets:
+                            continue
                         settings = settings_of(plan, entry, trunk, seed)
                         name = "-".join(map(slug, (source.name, target.name, trunk, entry.key, str(seed))))
                         stage = stage_of(source, target, settings, classes.get(target.data, ()))
