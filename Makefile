@@ -4,7 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow bench lint env clean
+# Folder with FERPlus and facial_expressions (LFW expressions), and where `make weights` works; it goes on where it stopped.
+DATA ?= data
+WORK ?= work
+WEIGHTS := ferplus-mobilenetv2-64
+
+.PHONY: demo test test-slow bench lint env clean weights
 
 env: $(STAMP)
 
@@ -25,6 +30,14 @@ test-slow: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
+
+weights: $(STAMP)
+	mkdir -p $(WORK)/packs
+	test -d $(WORK)/packs/ferplus64 || $(BIN)/dcdan pack ferplus:$(DATA)/FERPlus --size 64 --out $(WORK)/packs/ferplus64
+	test -d $(WORK)/packs/lfw64 || $(BIN)/dcdan pack lfw_expressions:$(DATA)/facial_expressions --size 64 --out $(WORK)/packs/lfw64
+	$(BIN)/dcdan adapt --config experiments/weights.toml --source $(WORK)/packs/ferplus64 --target $(WORK)/packs/lfw64 --out $(WORK)/weights
+	$(BIN)/dcdan export $(WORK)/weights --force
+	cd $(WORK) && $(abspath $(BIN))/python $(CURDIR)/experiments/bundle.py weights $(WEIGHTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

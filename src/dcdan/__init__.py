@@ -1,6 +1,6 @@
 """dcdan: facial expression recognition that adapts to your own, unlabelled faces.
 
-``dcdan.load(run).recognise(image)`` needs only the core install; ``dcdan.adapt(source=..., target=..., out=...)`` needs
+``dcdan.load().recognise(image)`` needs only the core install; ``dcdan.adapt(source=..., target=..., out=...)`` needs
 ``dcdan[train]``. Nothing heavy is imported before it is used.
 """
 
@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Recogniser", "__version__", "adapt", "evaluate", "load"]
+__all__ = ["Recogniser", "__version__", "adapt", "evaluate", "load", "to_frame", "to_pandas", "to_polars"]
 
 if TYPE_CHECKING:
     from dcdan.api import adapt, evaluate
+    from dcdan.recognition.frames import to_frame, to_pandas, to_polars
     from dcdan.recognition.recogniser import Recogniser, load
 
 _HOMES = {
@@ -21,6 +22,9 @@ _HOMES = {
     "evaluate": "dcdan.api",
     "load": "dcdan.recognition.recogniser",
     "Recogniser": "dcdan.recognition.recogniser",
+    "to_frame": "dcdan.recognition.frames",
+    "to_pandas": "dcdan.recognition.frames",
+    "to_polars": "dcdan.recognition.frames",
 }
 
 

@@ -12,8 +12,8 @@ from dcdan.errors import UsageError
 from dcdan.evaluation.evaluate import evaluate
 from dcdan.evaluation.run_report import write_run_report
 from dcdan.recognition.packed import predict_pack
-from dcdan.recognition.predict import csv_sink
 from dcdan.recognition.recogniser import Recogniser, load
+from dcdan.recognition.rows import csv_sink
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings, read_settings
 

@@ -14,7 +14,6 @@ from dcdan.evaluation.metrics import (
     accuracy,
     class_scores,
     confusion_matrix,
-    expected_calibration_error,
     macro_f1,
     unweighted_average_recall,
 )
@@ -57,33 +56,9 @@ def test_without_samples_every_mean_is_not_a_number() -> None:
     confusion = confusion_matrix([], [], 3)
     assert math.isnan(accuracy(confusion))
     assert math.isnan(macro_f1(confusion))
-    assert math.isnan(expected_calibration_error([], []))
 
 
 @pytest.mark.parametrize(("labels", "predictions"), [([0, 3], [0, 0]), ([0, 1], [0, -1]), ([0, 1], [0])])
 def test_impossible_labels_are_refused(labels: list[int], predictions: list[int]) -> None:
     with pytest.raises(ValueError, match=r"outside|one length"):
         confusion_matrix(labels, predictions, 3)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
-def test_calibration_error_equals_a_plain_loop(samples: list[tuple[float, bool]], bins: int) -> None:
-    cells: dict[int, list[tuple[float, bool]]] = {}
-    for probability, right in samples:
-        cells.setdefault(max(math.ceil(probability * bins), 1), []).append((probability, right))
-    expected = 0.0
-    for cell in cells.values():
-        mean_confidence = sum(probability for probability, _ in cell) / len(cell)
-        mean_accuracy = sum(right for _, right in cell) / len(cell)
-        expected += len(cell) / len(samples) * abs(mean_confidence - mean_accuracy)
-    probabilities, rights = zip(*samples, strict=True)
-    assert expected_calibration_error(probabilities, rights, bins) == pytest.approx(expected, abs=1e-9)
-
-
-def test_calibration_error_of_known_cases() -> None:
-    assert expected_calibration_error([1.0, 1.0], [True, True]) == 0.0
-    assert expected_calibration_error([1.0, 1.0], [False, False]) == 1.0
-    assert expected_calibration_error([0.8] * 10, [True] * 6 + [False] * 4) == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="outside"):
-        expected_calibration_error([1.2], [True])

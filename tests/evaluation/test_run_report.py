@@ -15,6 +15,7 @@ from dcdan.data.spec import open_reader, parse_spec
 from dcdan.errors import ModelError
 from dcdan.evaluation.run_report import Answers, read_answers, write_predictions, write_run_report
 from dcdan.recognition.recogniser import load
+from dcdan.training.calibration import Calibrated, calibrated
 from tiny_model import coloured
 
 SURPRISE, FEAR, HAPPINESS = 0, 1, 3
@@ -77,6 +78,24 @@ def test_page_says_what_the_model_says_of_the_target(trained: Path, target: Pack
     assert "Before and after" not in page
     assert page.count("data:image/png") == 3 + 2
     assert "://" not in page
+
+
+def test_a_calibrated_run_shows_what_a_probability_is_worth(trained: Path, target: Pack) -> None:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(4), 300)
+    labels = p.argmax(1)
+    labels[:120] = rng.integers(0, 4, 120)
+    for on_target, told in ((None, ""), (rng.dirichlet(np.full(4, 2.0), 50), "It was set for your faces")):
+        found = calibrated(p, labels, 0.9, on_target)
+        (trained / "run.json").write_text(json.dumps(FACTS | {"calibration": found.for_run()}))
+        page = write_run_report(trained, target).read_text()
+        assert "On 300 held-out faces" in page
+        assert f"temperature {found.temperature:.2f}" in page
+        assert (told in page) if told else ("It was set for your faces" not in page)
+        assert page.count("data:image/png") == 3 + 2 + 1
+        assert "unsure faces (below 90 %)" in page
+    (trained / "run.json").write_text(json.dumps(FACTS | {"calibration": Calibrated(faces=9).for_run()}))
+    assert "What a probability is worth" not in write_run_report(trained, target).read_text()
 
 
 def test_text_from_outside_is_escaped(trained: Path, target: Pack) -> None:

@@ -19,14 +19,15 @@ def softmax(row: list[float], temperature: float) -> list[float]:
 
 def naive(heads: list[list[float]], thresholds: list[float], temperature: float) -> tuple[list[float], int, str]:
     """Probabilities, class and deciding head of one face, as the documentation says it."""
-    rows = [softmax(head, temperature) for head in heads]
-    for name, row in zip(("fused", "global"), rows, strict=False):
+    rows = [softmax(head, 1.0) for head in heads]
+    for name, row, head in zip(("fused", "global"), rows, heads, strict=False):
         best = max(range(len(row)), key=row.__getitem__)
         if row[best] >= thresholds[best]:
-            return row, best, name
+            return softmax(head, temperature), best, name
     kept = [row for row in rows if any(p >= t for p, t in zip(row, thresholds, strict=True))] or rows
     summed = [sum(column) / len(kept) for column in zip(*kept, strict=True)]
-    return summed, max(range(len(summed)), key=summed.__getitem__), "sum"
+    best = max(range(len(summed)), key=summed.__getitem__)
+    return softmax([math.log(p) for p in summed], temperature), best, "sum"
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
@@ -62,6 +63,28 @@ def test_thresholds_of_nought_let_the_fused_head_decide() -> None:
     found = select(logits, torch.zeros(5))
     assert found.decided_by.sum() == 0
     torch.testing.assert_close(found.probabilities, logits.fused.softmax(1))
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.8, 1.5, 6.0])
+def test_a_temperature_changes_how_sure_an_answer_is_and_nothing_else(temperature: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = Logits(*(2 * torch.randn(3, 300, 7, generator=generator)))
+    thresholds = 0.4 + 0.3 * torch.rand(7, generator=generator)
+    plain, found = select(logits, thresholds), select(logits, thresholds, temperature)
+    assert set(plain.decided_by.tolist()) == {0, 1, 2}
+    assert torch.equal(found.decided_by, plain.decided_by)
+    assert torch.equal(found.expression, plain.expression)
+    sharper = found.confidence > plain.confidence
+    assert bool(sharper.all() if temperature < 1 else (~sharper).all())
+    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(300))
+
+
+def test_certain_probabilities_stay_finite_under_a_temperature() -> None:
+    far = torch.tensor([[400.0, 0.0, -400.0]])
+    for temperature in (0.1, 10.0):
+        found = select(Logits(far, far, far), torch.zeros(3), temperature)
+        assert bool(found.probabilities.isfinite().all())
+        assert found.expression.item() == 0
 
 
 def test_a_confidence_just_at_the_threshold_counts() -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dcdan.errors import ModelError
 from dcdan.expressions import EXPRESSIONS
-from dcdan.recognition.model_file import ModelInfo, read_model_info, verified
+from dcdan.recognition.model_file import Calibration, ModelInfo, read_model_info, verified
 from tiny_model import write_run
 
 
@@ -20,6 +20,13 @@ def test_what_was_written_is_read(run: Path) -> None:
     assert info.classes == EXPRESSIONS
     assert (info.face.size, info.face.align, info.face.channels) == (32, "none", "rgb")
     assert info.model_dump(by_alias=True, mode="json") == json.loads((run / "model.json").read_text())
+
+
+def test_a_description_from_before_the_calibration_is_read(run: Path) -> None:
+    content = json.loads((run / "model.json").read_text())
+    del content["calibration"]
+    (run / "model.json").write_text(json.dumps(content))
+    assert read_model_info(run).calibration == Calibration()
 
 
 def test_it_cannot_be_changed(run: Path) -> None:
@@ -38,6 +45,8 @@ def test_it_cannot_be_changed(run: Path) -> None:
         ({"thresholds": [0.5]}, "1 thresholds for 8 classes"),
         ({"face": {"size": 32, "align": "dlib"}}, "face.align"),
         ({"temperature": 0}, "temperature"),
+        ({"calibration": {"unsure_below": 1.5}}, "calibration.unsure_below"),
+        ({"calibration": {"conformal": {"0.9": -1}}}, "calibration.conformal"),
         ({"surprise": 1}, "surprise: Extra inputs"),
     ],
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dcdan.errors import OutputError
-from dcdan.recognition.output import atomic_text, check_target, write_bytes
+from dcdan.errors import MissingExtraError, OutputError, UsageError
+from dcdan.recognition.output import Form, atomic_text, check_target, form_of, write_bytes
 
 
 def names_in(folder: Path) -> list[str]:
@@ -67,3 +67,15 @@ def test_targets_that_exist_are_refused_unless_forced(tmp_path: Path) -> None:
         check_target(tmp_path, force=True)
     with pytest.raises(OutputError, match="not a regular file"):
         check_target(Path(os.devnull), force=True)
+
+
+def test_the_suffix_decides_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [form_of(Path(f"a{suffix}")) for suffix in (".csv", ".JSONL", ".parquet")] == list(Form)
+    assert form_of(Path("a.txt"), json=True) is Form.JSONL
+    with pytest.raises(UsageError, match=r"'a\.xlsx' has no known suffix: .*\.csv, \.jsonl, \.parquet"):
+        form_of(Path("a.xlsx"))
+    with pytest.raises(UsageError, match="--json writes JSON lines"):
+        form_of(Path("a.csv"), json=True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="pip install pyarrow"):
+        form_of(Path("a.parquet"))

@@ -12,9 +12,10 @@ from PIL import Image
 
 from dcdan.errors import DataError
 from dcdan.expressions import EXPRESSIONS
-from dcdan.recognition.predict import csv_sink, json_sink, predict
+from dcdan.recognition.predict import predict
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.results import FaceResult, columns
+from dcdan.recognition.rows import csv_sink, json_sink
 from tiny_model import coloured
 
 

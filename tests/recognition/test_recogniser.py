@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,9 @@ from dcdan.faces.status import Status
 from dcdan.recognition import recogniser as module
 from dcdan.recognition.recogniser import Recogniser, load
 from tiny_model import coloured, write_run
+
+sys.path.append(str(Path(__file__).parents[1] / "faces"))
+from drawn import photo
 
 
 @pytest.fixture
@@ -121,3 +126,31 @@ def test_an_array_without_pixels_has_a_status(model: Recogniser) -> None:
 def test_impossible_options_are_refused(run: Path, options: dict[str, object], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         load(run, **options)  # type: ignore[arg-type]
+
+
+def test_faces_that_are_too_small_are_left_out(run: Path) -> None:
+    model = load(run, threads=1, min_side=40)
+    results = model.recognise([coloured(1, side=40), coloured(1, side=39)])
+    assert [own[0].status for own in results] == [Status.OK, Status.NO_FACE]
+    assert results[0][0].quality is not None
+    assert results[0][0].quality.side == 40
+
+
+def test_quality_is_filled_in_without_a_pose_where_there_are_no_landmarks(model: Recogniser) -> None:
+    (result,) = model.recognise(coloured(1, side=50))
+    assert result.quality is not None
+    assert (result.quality.side, result.quality.score) == (50, 1)
+    assert (result.quality.yaw, result.quality.roll) == (None, None)
+    assert result.to_dict()["quality"]["yaw"] is None
+
+
+def test_several_threads_get_the_answers_of_one(run: Path) -> None:
+    rng = np.random.default_rng(0)
+    photographs = [photo([[int(rng.integers(6))], [int(rng.integers(6))]]) for _ in range(4)]
+    pictures = [*photographs, *(coloured(index) for index in range(8))]
+    model = load(run, threads=1, align="mtcnn")
+    expected = [model.recognise(picture) for picture in pictures]
+    assert sum(face.recognised for own in expected for face in own) >= 8
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(model.recognise, pictures * 3))
+    assert found == expected * 3

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dcdan.faces.status import Status
-from dcdan.recognition.results import FaceResult, columns
+from dcdan.recognition.results import FaceResult, Quality, columns
 
 CLASSES = ("fear", "anger")
 FACE = FaceResult(
@@ -21,6 +21,12 @@ FACE = FaceResult(
     box=(1.0, 2.5, 30.0, 40.0),
     landmarks=((0.25, 0.5),) * 5,
     region_weights={"nose": 1.0},
+    unsure=True,
+    candidates=("anger", "fear"),
+    quality=Quality(side=29.0, sharpness=0.5, yaw=-12.25, roll=3.0, score=0.99),
+    frame=7,
+    time=0.28,
+    track=2,
 )
 
 
@@ -31,6 +37,7 @@ def test_a_row_has_the_cells_of_its_columns() -> None:
         "status": "ok",
         "expression": "anger",
         "probability": "0.750000",
+        "unsure": "yes",
         "decided_by": "global",
         "p_fear": "0.250000",
         "p_anger": "0.750000",
@@ -38,6 +45,15 @@ def test_a_row_has_the_cells_of_its_columns() -> None:
         "y0": "2.50",
         "x1": "30.00",
         "y1": "40.00",
+        "candidates": "anger fear",
+        "side": "29.000",
+        "sharpness": "0.500",
+        "yaw": "-12.250",
+        "roll": "3.000",
+        "score": "0.990",
+        "frame": "7",
+        "time": "0.280",
+        "track": "2",
     }
 
 

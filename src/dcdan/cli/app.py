@@ -19,7 +19,7 @@ import typer.main
 from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, unknown
 
 # Each is the function of the same name in the module of the same name in this package, or a group of commands there.
-COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "benchmark", "paper", "pack", "data", "demo")
+COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "export", "benchmark", "paper", "pack", "data", "demo")
 
 # Import names of what `pip install 'dcdan[train]'` adds.
 TRAIN_PACKAGES: frozenset[str] = frozenset(
@@ -137,5 +137,7 @@ def main() -> None:
 
 
 def _told(sentence: str, code: int) -> int:
-    print(f"dcdan: {sentence}", file=sys.stderr)
+    # A file's name can hold what would break the line or drive the terminal.
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in sentence)
+    print(f"dcdan: {shown}", file=sys.stderr)
     return code

@@ -10,6 +10,7 @@ import typer
 
 REPORT_NAME = "evaluation.json"
 PICTURE_NAME = "confusion.png"
+RELIABILITY_NAME = "reliability.png"
 
 
 def evaluate(
@@ -41,6 +42,7 @@ def evaluate(
     content = dumps(report.to_dict(), indent=2) + "\n"
     folder = model / f"evaluation-{folder_name(data, report.split)}" if out is None else out
     write_bytes(folder / PICTURE_NAME, report.confusion_png())
+    write_bytes(folder / RELIABILITY_NAME, report.reliability_png())
     write_bytes(folder / REPORT_NAME, content.encode())
     if json:
         typer.echo(content, nl=False)
@@ -49,7 +51,7 @@ def evaluate(
 
         Console().print(report.table())
     if not quiet:
-        typer.echo(f"{PICTURE_NAME} and {REPORT_NAME} written to {folder}", err=True)
+        typer.echo(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}", err=True)
 
 
 def folder_name(data: str, split: str) -> str:

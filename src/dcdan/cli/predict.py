@@ -1,10 +1,10 @@
-"""`dcdan predict`: a row for every face of files and folders, without torch."""
+"""`dcdan predict`: a row for every face of pictures, folders, videos and cameras, without torch."""
 
 from __future__ import annotations
 
-import sys
-import time
-from contextlib import nullcontext
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +13,10 @@ import typer
 
 if TYPE_CHECKING:
     from dcdan.faces.extract import Alignment
-    from dcdan.recognition.predict import Sink
-    from dcdan.recognition.results import FaceResult
+    from dcdan.recognition.model_file import Precision
+    from dcdan.recognition.steps import Step
 
-SHOWN_ROWS = 50
-_OTHER_COLUMNS = 61  # width of the table without its first column
+INTERRUPTED = 130
 
 
 class AlignChoice(StrEnum):
@@ -28,20 +27,44 @@ class AlignChoice(StrEnum):
     NONE = "none"
 
 
+class PrecisionChoice(StrEnum):
+    """Values of ``--precision``."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
 _ALIGNMENT: dict[AlignChoice, Alignment | None] = {
     AlignChoice.AUTO: None,
     AlignChoice.MTCNN: "mtcnn",
     AlignChoice.NONE: "none",
 }
+_PRECISION: dict[PrecisionChoice, Precision] = {PrecisionChoice.FP32: "fp32", PrecisionChoice.INT8: "int8"}
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Pictures and folders of pictures.")],
-    model: Annotated[Path, typer.Option("--model", "-m", metavar="RUN", help="Run folder written by `dcdan adapt`.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Pictures, folders, videos, cameras (camera:0).")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="RUN",
+            help="Run folder of `dcdan adapt`, or the name of a model in the package.",
+            show_default="the package's own",
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write all rows to this CSV file.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write all rows to this .csv, .jsonl or .parquet file."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of videos, only every n-th frame.")] = 1,
+    smooth: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Of videos, over how long a face's answers are averaged.")
+    ] = 0.5,
     align: Annotated[
         AlignChoice, typer.Option("--align", help="Find and align faces (mtcnn), or take pictures as they are (none).")
     ] = AlignChoice.AUTO,
@@ -49,90 +72,124 @@ def predict(
     max_faces: Annotated[
         int | None, typer.Option("--max-faces", min=1, metavar="N", help="At most N faces a picture, the largest.")
     ] = None,
+    min_size: Annotated[
+        float, typer.Option("--min-size", min=0, metavar="PX", help="Leave out faces with a shorter side.")
+    ] = 0.0,
+    sets: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Also the set of classes that holds the true one so often, such as .9."),
+    ] = None,
+    precision: Annotated[
+        PrecisionChoice, typer.Option("--precision", help="int8 is smaller and faster, where the model has it.")
+    ] = PrecisionChoice.FP32,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, metavar="N", help="Threads (default: all).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No counts at the end.")] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw the faces in, into this new folder."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show videos and cameras in a window; q or Esc in it stops.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no counts at the end.")] = False,
 ) -> None:
-    """Recognise the expression of every face in pictures and folders."""
-    from dcdan.recognition.output import atomic_text, check_target
-    from dcdan.recognition.predict import csv_sink, json_sink
-    from dcdan.recognition.predict import predict as run
-    from dcdan.recognition.recogniser import load
+    """Recognise the expression of every face in pictures, folders, videos and cameras.
 
+    With --out, a run that was stopped goes on where it was when the same command is given again.
+    """
+    from dcdan.cli.predict_shown import FirstRows, printable, progress, standard_output
+    from dcdan.recognition.drawn import window
+    from dcdan.recognition.drawn_folder import DrawnFolder, annotated
+    from dcdan.recognition.output import check_target, form_of
+    from dcdan.recognition.predict import predict as run
+    from dcdan.recognition.predict import predict_to_file
+    from dcdan.recognition.recogniser import load
+    from dcdan.recognition.rows import json_sink
+    from dcdan.recognition.watch import WatchOptions
+
+    form = None if out is None else form_of(out, json=json)
+    going_on = False
     if out is not None:
         check_target(out, force=force)
-    recogniser = load(model, threads=threads, align=_ALIGNMENT[align], cropped=cropped, max_faces=max_faces)
-    shown: list[FaceResult] = []
-    with nullcontext(sys.stdout) if out is None else atomic_text(out, newline="") as file:
-        sink: Sink
-        if json:
-            sink = json_sink(file)
-        elif out is not None:
-            sink = csv_sink(file, recogniser.classes)
+        going_on = out.with_name(out.name + ".partial").exists()
+    recogniser = load(
+        model,
+        threads=threads,
+        align=_ALIGNMENT[align],
+        cropped=cropped,
+        max_faces=max_faces,
+        min_side=min_size,
+        sets=sets,
+        precision=_PRECISION[precision],
+    )
+    watching = WatchOptions(every, smooth, max_faces, min_size)
+    rows = FirstRows()
+    with ExitStack() as stack:
+        stack.enter_context(_interruptible(out))
+        drawn = None if draw is None else stack.enter_context(DrawnFolder(draw, paths, force=force or going_on))
+        shown = stack.enter_context(window()) if show else None
+        advance, begun = stack.enter_context(progress(paths, every, shown=not quiet and not (json and out is None)))
+
+        def each(step: Step) -> None:
+            # Of a single input that cannot be opened, the note is the error at the end.
+            if step.note and not quiet and not (step.results and len(paths) == 1):
+                typer.echo(f"dcdan: {printable(step.note)}", err=True)
+            if out is None and not json:
+                rows.add(step)
+            if drawn is not None:
+                drawn.add(step)
+            if (
+                shown is not None
+                and step.frame is not None
+                and not shown(annotated(step.frame.pixels, step.results[0]))
+            ):
+                signal.raise_signal(signal.SIGINT)
+            advance(step)
+
+        frames = draw is not None or show
+        if out is None or form is None:
+            file = stack.enter_context(standard_output())
+            tally = run(
+                recogniser, paths, json_sink(file) if json else None, watching=watching, frames=frames, each=each
+            )
         else:
-            sink = _first_rows(shown)
-        watched = not quiet and sys.stderr.isatty() and not (json and out is None)
-        tally = run(recogniser, paths, _counted(sink) if watched else sink)
-    if shown:
-        _print_table(shown, hidden=sum(tally.statuses.values()) - len(shown))
+            asked = {
+                "align": align,
+                "cropped": cropped,
+                "sets": sets,
+                "precision": precision,
+                "threads": threads,
+                "draw": None if draw is None else str(draw),
+            }
+            tally = predict_to_file(
+                recogniser,
+                paths,
+                out,
+                form,
+                settings=asked,
+                watching=watching,
+                frames=frames,
+                force=force,
+                each=each,
+                begun=begun,
+            )
+    if out is None and not json:
+        with standard_output():
+            rows.print(sum(tally.statuses.values()))
     if not quiet:
         written = f"; written to {out}" if out is not None else ""
-        typer.echo(tally.sentence() + written, err=True)
+        typer.echo(printable(tally.sentence() + written), err=True)
 
 
-def _first_rows(rows: list[FaceResult]) -> Sink:
-    def keep(result: FaceResult) -> None:
-        if len(rows) < SHOWN_ROWS:
-            rows.append(result)
-
-    return keep
-
-
-def _counted(sink: Sink) -> Sink:
-    """Show on stderr how many rows there are so far, twice a second, on a line that the next one overwrites."""
-    rows, shown_at = 0, time.monotonic()
-
-    def count(result: FaceResult) -> None:
-        nonlocal rows, shown_at
-        sink(result)
-        rows += 1
-        if time.monotonic() - shown_at > 0.5:
-            shown_at = time.monotonic()
-            print(f"{rows:,} rows ...", end="\r", file=sys.stderr, flush=True)
-
-    return count
-
-
-def _end_of(path: str, width: int) -> str:
-    """Shorten a path from the left, where many are alike, and make it printable."""
-    text = path.encode(errors="backslashreplace").decode()
-    return text if len(text) <= width else "…" + text[1 - width :]
-
-
-def _print_table(rows: list[FaceResult], hidden: int) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    room = max(16, console.width - _OTHER_COLUMNS)
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("path", "face", "status", "expression"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("probability", justify="right", no_wrap=True)
-    table.add_column("decided by", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            Text(_end_of(row.path, room)),
-            "" if row.face is None else str(row.face),
-            Text(row.status, style="" if row.recognised else "yellow"),
-            Text(row.expression or "", style="bold"),
-            "" if row.probability is None else f"{row.probability:.3f}",
-            row.decided_by or "",
-        )
-    console.print(table)
-    if hidden > 0:
-        console.print(f"... and {hidden} more rows: give --out faces.csv or --json for all of them.")
+@contextmanager
+def _interruptible(out: Path | None) -> Iterator[None]:
+    """Say what becomes of ``out`` after Ctrl-C; entered first, so that the progress bar has ended by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        typer.echo(f"dcdan: stopped before '{out}' was complete: the same command goes on from here.", err=True)
+        raise typer.Exit(INTERRUPTED) from None

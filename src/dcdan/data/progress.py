@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(what: str, total: int, done: int = 0, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yield a function that counts finished items; nothing is drawn when `shown` is false or stderr is no terminal."""
-    if not shown or not sys.stderr.isatty():
+def progress_bar(what: str, total: int | None, done: int = 0, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Yield a function that counts finished items; nothing is drawn when `shown` is false or stderr is no terminal.
+
+    Without a total there is no time left.
+    """
+    if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

@@ -84,33 +84,3 @@ def macro_f1(confusion: Counts) -> float:
 def unweighted_average_recall(confusion: Counts) -> float:
     """Mean recall over the classes with samples (UAR, balanced accuracy), 0..1."""
     return mean_of_present(class_scores(confusion).recall)
-
-
-def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy over equal-width bins of confidence, weighted by their size.
-
-    Naeini et al., AAAI 2015; Guo et al., ICML 2017, Eq. 3. Bin b holds the confidences in
-    ``(b / bins, (b + 1) / bins]``.
-
-    Args:
-        confidence: (N,) probability given to the predicted class, 0..1.
-        correct: (N,) whether the prediction was right.
-        bins: number of bins.
-
-    Returns:
-        0 (calibrated) .. 1; NaN without samples.
-
-    Raises:
-        ValueError: when the lengths differ or a confidence lies outside 0..1.
-    """
-    given = np.asarray(confidence, dtype=np.float64)
-    right = np.asarray(correct, dtype=np.float64)
-    if given.shape != right.shape or given.ndim != 1:
-        raise ValueError(f"confidence {given.shape} and correct {right.shape} must be vectors of one length")
-    if not given.size:
-        return float("nan")
-    if not np.all((given >= 0.0) & (given <= 1.0 + 1e-6)):
-        raise ValueError("a confidence lies outside 0..1")
-    index = np.clip(np.ceil(given * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(index, weights=given - right, minlength=bins)
-    return float(np.abs(gap).sum() / given.size)

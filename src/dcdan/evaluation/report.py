@@ -11,6 +11,7 @@ import numpy as np
 
 from dcdan.evaluation import metrics
 from dcdan.evaluation.intervals import Interval, wilson
+from dcdan.training.calibrate import binned, expected_calibration_error
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -82,7 +83,7 @@ class Report:
     @property
     def calibration_error(self) -> float:
         """Expected calibration error over 15 bins."""
-        return metrics.expected_calibration_error(self.confidence, self.correct)
+        return expected_calibration_error(self.confidence, self.correct)
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
@@ -159,9 +160,19 @@ class Report:
         """Return the confusion matrix as a PNG; needs matplotlib."""
         from dcdan.evaluation.confusion import confusion_png
 
+        return confusion_png(self.confusion, self.classes, title=self._title(), subtitle=self.headline())
+
+    def _title(self) -> str:
         data = self.data if len(self.data) <= 48 else "…" + self.data[-47:]
-        title = f"{self.model} on {data}" + ("" if self.split == "all" else f" · {self.split}")
-        return confusion_png(self.confusion, self.classes, title=title, subtitle=self.headline())
+        return f"{self.model} on {data}" + ("" if self.split == "all" else f" · {self.split}")
+
+    def reliability_png(self) -> bytes:
+        """Return the reliability diagram as a PNG; needs matplotlib."""
+        from dcdan.evaluation.reliability import reliability_png
+
+        subtitle = f"calibration error {self.calibration_error:.3f} · {self.images:,} faces"
+        bins = binned(self.confidence, self.correct)
+        return reliability_png(bins, title=self._title(), subtitle=subtitle)
 
     def table(self) -> RenderableType:
         """Return headline, per-class table and notes for a rich console."""

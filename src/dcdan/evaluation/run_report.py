@@ -19,19 +19,22 @@ from dcdan.durable import write_text
 from dcdan.errors import ModelError
 from dcdan.evaluation.curves import curves_png, read_log, series
 from dcdan.evaluation.page import percent, render
+from dcdan.evaluation.reliability import bins_of, reliability_png
 from dcdan.evaluation.sheet import Cell, Mark, Row, sheet_png
 from dcdan.evaluation.shift import before_adaptation
 from dcdan.recognition.output import atomic_text
 from dcdan.recognition.packed import predict_pack
-from dcdan.recognition.predict import csv_sink
 from dcdan.recognition.recogniser import Recogniser, load
+from dcdan.recognition.rows import csv_sink
 from dcdan.recognition.session import DECIDERS, REGIONS
+from dcdan.training.calibrate import tempered
 
 if TYPE_CHECKING:
     from dcdan.data.pack import Pack
 
 PAGE, PREDICTIONS = "report.html", "predictions.csv"
 UNSURE = 0.5
+"""Probability below which an answer of a model without a calibration counts as unsure."""
 COMPARED = 1000
 SHOWN = 3
 _DECIDERS = {
@@ -53,11 +56,11 @@ class Answers:
         """Return the share of each of ``count`` classes among the answers."""
         return np.bincount(self.classes, minlength=count) / max(len(self.classes), 1)
 
-    def summary(self, count: int) -> dict[str, float]:
+    def summary(self, count: int, unsure_below: float = UNSURE) -> dict[str, float]:
         """Return mean probability, share of unsure faces and share of the commonest answer."""
         return {
             "confidence": float(self.probabilities.mean()),
-            "unsure": float((self.probabilities < UNSURE).mean()),
+            "unsure": float((self.probabilities < unsure_below).mean()),
             "largest": float(self.shares(count).max()),
         }
 
@@ -114,16 +117,21 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     method = find_method(facts["settings"]["method"])
     adapts = method.sees_target or method.estimates_statistics
     earlier = before_adaptation(run, faces) if adapts else None
-    before = None if earlier is None else Answers(earlier.argmax(1), earlier.max(1))
+    # Both sides of the comparison at one temperature: the earlier model has none of its own.
+    confidence = None if earlier is None else tempered(earlier, recogniser.info.temperature).max(1)
+    before = None if earlier is None or confidence is None else Answers(earlier.argmax(1), confidence)
+    calibration = recogniser.info.calibration
+    unsure_below = calibration.unsure_below if calibration.faces and calibration.error is not None else UNSURE
     page = render(
         "run.html.j2",
         **_words(run, recogniser, facts),
-        **_shift(classes, facts, before, after, sample),
+        **_shift(classes, facts, before, after, sample, unsure_below),
         **_curves(run),
         faces=len(after.classes),
         failures=failures,
         compared=len(sample),
-        unsure_below=UNSURE,
+        unsure_below=unsure_below,
+        **_calibration(recogniser, facts),
         deciders=_deciders(after),
         **_regions(recogniser.recognise_faces(faces).region_weights),
         **_cards(after, target_pack, classes),
@@ -182,6 +190,7 @@ def _shift(
     before: Answers | None,
     after: Answers,
     sample: NDArray[np.int64],
+    unsure_below: float,
 ) -> dict[str, Any]:
     count = len(classes)
     per_class = facts["source"].get("per_class", {})
@@ -198,8 +207,8 @@ def _shift(
     return {
         "shares": shares,
         "widest": max(float(column.max()) for column in columns.values() if column is not None),
-        "before": None if before is None else before.summary(count),
-        "after": after.summary(count),
+        "before": None if before is None else before.summary(count, unsure_below),
+        "after": after.summary(count, unsure_below),
         "changed": None if before is None else float((before.classes != after.classes[sample]).mean()),
     }
 
@@ -214,6 +223,18 @@ def _curves(run: Path) -> dict[str, Any]:
         "wide": curves_png(logs, columns=2),
         "narrow": curves_png(logs, columns=1),
     }
+
+
+def _calibration(recogniser: Recogniser, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw the calibration that run.json holds; both values are None where the run was not calibrated."""
+    found = facts.get("calibration") or {}
+    if not found.get("after"):
+        return {"reliability": None, "calibration": None}
+    before, after = (bins_of(found[side]) for side in ("before", "after"))
+    told = recogniser.info.calibration
+    subtitle = f"calibration error {before.error:.3f}, with the temperature {after.error:.3f} · {told.faces:,} faces"
+    calibration = {**found, "error": after.error, "error_before": before.error, "on": told.on}
+    return {"reliability": reliability_png(after, before, subtitle=subtitle), "calibration": calibration}
 
 
 def _regions(weights: NDArray[np.float32]) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class FaceDetector(Protocol):
         """Return the faces of each picture."""
         ...
 
+    def at_least(self, side: float) -> FaceDetector:
+        """Return one that need not find faces whose box is narrower than about ``side`` pixels, to save time."""
+        ...
+
 
 def create_detector(name: str = "mtcnn", *, threads: int | None = None, framing: Framing = "photo") -> FaceDetector:
     """Return a detector by its name.

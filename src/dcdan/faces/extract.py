@@ -23,6 +23,8 @@ ALIGNMENTS: tuple[Alignment, ...] = ("mtcnn", "none")
 _CROP_SIDE = 144
 _CROP_BORDER = 24
 
+_SMALLER = 0.7
+
 
 @dataclass(frozen=True)
 class Face:
@@ -34,6 +36,7 @@ class Face:
         landmarks: (5, 2) float32, x, y in units of the face side, within ``pixels`` (order as in ``Detections``).
         score: the detector's, 0..1; 1 where no detector was asked, 0 where it found nothing.
         status: OK, or NOT_ALIGNED for a crop kept as it was.
+        points: (5, 2) float32, the landmarks in pixels of the picture that it came from; None where none were found.
     """
 
     pixels: Image
@@ -41,6 +44,7 @@ class Face:
     landmarks: npt.NDArray[np.float32]
     score: float
     status: Status
+    points: npt.NDArray[np.float32] | None = None
 
 
 class Extractor:
@@ -78,6 +82,14 @@ class Extractor:
         if detector is None and align != "none":
             self._detector = create_detector(align, threads=threads, framing="crop" if cropped else "photo")
 
+    def at_least(self, side: float) -> Extractor:
+        """Return one that need not find faces of photographs whose box is below ``side`` pixels, to save time."""
+        if self._detector is None or self.cropped or side <= 0:
+            return self
+        # Boxes are a little smaller or larger than the size that was searched for.
+        detector = self._detector.at_least(_SMALLER * side)
+        return Extractor(self.size, self.align, max_faces=self.max_faces, detector=detector)
+
     def extract(self, images: Sequence[Image]) -> list[list[Face]]:
         """Return the faces of each picture, (H, W, 3) uint8 RGB; an empty list where a photograph has none."""
         if self._detector is None:
@@ -107,7 +119,8 @@ class Extractor:
 
     def _aligned(self, image: Image, box: npt.ArrayLike, landmarks: npt.ArrayLike, score: float) -> Face:
         pixels = align(image, landmarks, self.size)
-        return Face(pixels, np.asarray(box, np.float32), aligned_landmarks(landmarks), score, Status.OK)
+        inside, points = aligned_landmarks(landmarks), np.asarray(landmarks, np.float32)
+        return Face(pixels, np.asarray(box, np.float32), inside, score, Status.OK, points)
 
     def _whole(self, image: Image, score: float, status: Status) -> Face:
         height, width = image.shape[:2]

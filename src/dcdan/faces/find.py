@@ -25,13 +25,18 @@ def is_picture_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122
 
 
-def find_pictures(folder: Path, left_out: Callable[[str], None] | None = None) -> Iterator[Path]:
+def find_pictures(
+    folder: Path,
+    left_out: Callable[[str], None] | None = None,
+    wanted: Callable[[str], bool] = is_picture_name,
+) -> Iterator[Path]:
     """Yield the pictures under a folder: each folder's files by name, then its sub-folders by name.
 
     However many names a folder has, few are in memory at a time. Hidden files and folders are left out, and so are
     folders that cannot be listed. Linked files are followed, linked folders are not, since they may lead in a circle.
 
     left_out: called with the reason for each file and folder that is passed over, hidden ones aside.
+    wanted: which file names count as pictures.
 
     Raises:
         DataError: the folder does not exist or is a file.
@@ -39,14 +44,14 @@ def find_pictures(folder: Path, left_out: Callable[[str], None] | None = None) -
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise DataError(f"'{folder}' {what}; give a folder of pictures.")
-    return _walk(folder, left_out or _nothing)
+    return _walk(folder, left_out or _nothing, wanted)
 
 
-def _walk(folder: Path, left_out: Callable[[str], None]) -> Iterator[Path]:
+def _walk(folder: Path, left_out: Callable[[str], None], wanted: Callable[[str], bool]) -> Iterator[Path]:
     folders: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            files = in_order(_files(entries, folders, left_out))
+            files = in_order(_files(entries, folders, left_out, wanted))
             # The names are all read with the first one, so a folder that cannot be read gives none.
             first = next(files, None)
     except OSError:
@@ -57,16 +62,21 @@ def _walk(folder: Path, left_out: Callable[[str], None]) -> Iterator[Path]:
     for name in files:
         yield folder / name
     for name in sorted(folders):
-        yield from _walk(folder / name, left_out)
+        yield from _walk(folder / name, left_out, wanted)
 
 
-def _files(entries: Iterable[os.DirEntry[str]], folders: list[str], left_out: Callable[[str], None]) -> Iterator[str]:
-    """Yield the names of the pictures among a folder's entries, and collect its sub-folders."""
+def _files(
+    entries: Iterable[os.DirEntry[str]],
+    folders: list[str],
+    left_out: Callable[[str], None],
+    wanted: Callable[[str], bool],
+) -> Iterator[str]:
+    """Yield the names of the wanted files among a folder's entries, and collect its sub-folders."""
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith(".") and entry.name not in _FOREIGN_FOLDERS:
                 folders.append(entry.name)
-        elif is_picture_name(entry.name):
+        elif wanted(entry.name):
             yield entry.name
         elif not entry.name.startswith("."):
             left_out("linked folder" if entry.is_dir() else "file without a picture's suffix")

@@ -6,6 +6,7 @@ Processing Letters 23(10), 2016. The weights are those of the package mtcnn-open
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import itertools
 from collections.abc import Iterator, Sequence
@@ -99,6 +100,14 @@ class Mtcnn:
         self._propose, self._refine, self._output = (
             _session(folder / f"{net}.onnx", threads) for net in ("pnet", "rnet", "onet")
         )
+
+    def at_least(self, side: float) -> Mtcnn:
+        """Return a detector on the same nets that does not search for faces of fewer pixels, which saves time."""
+        other = copy.copy(self)
+        other.rounds = tuple(
+            options.model_copy(update={"min_face": max(options.min_face, side)}) for options in self.rounds
+        )
+        return other
 
     def detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
         """Return the faces of each picture, (H, W, 3) uint8 RGB of any size, pictures of one size being fastest."""

@@ -23,7 +23,7 @@ class Deployed(nn.Module):
     thresholds: Tensor
 
     def __init__(self, network: Network, thresholds: Tensor, temperature: float = 1.0) -> None:
-        """``thresholds`` ``(K,)`` of the choice; ``temperature`` > 0 divides all logits."""
+        """``thresholds`` ``(K,)`` of the choice; ``temperature`` > 0 of what was chosen, see :func:`select`."""
         super().__init__()
         self.network = network
         self.register_buffer("thresholds", thresholds.detach().clone().float())

@@ -4,6 +4,9 @@ P: "unified global-local prediction selection". R (AGLRLS): the fused head if it
 its class; else the global head if that one's does; else the arg-max of the sum of the three, each masked below its
 threshold. O: a head is masked as a whole, since summing the few entries that pass, as AGLRLS does, would report a
 probability of 1 for the least certain faces of all.
+
+O: the temperature of the calibration comes after the choice. The thresholds were learned on probabilities as they
+are, so a temperature must not change which head decides, nor what it decides: it only changes how sure that is.
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ class Choice(NamedTuple):
     """``(B,)`` int64, an index into :data:`DECIDERS`."""
 
 
-def select(logits: Logits, thresholds: Tensor, temperature: Tensor | float = 1.0) -> Choice:
+def select(logits: Logits, thresholds: Tensor, temperature: float = 1.0) -> Choice:
     """Choose between the heads of :class:`Logits` ``(B, K)`` with the classes' thresholds ``(K,)``.
 
     In the third case a head none of whose classes reaches its threshold is left out of the sum; where that leaves no
-    head, the three count alike, so that every face gets an answer.
+    head, the three count alike, so that every face gets an answer. The chosen probabilities are then tempered, see
+    :func:`tempered`.
     """
-    heads = torch.stack([(head / temperature).softmax(1) for head in logits])
+    heads = torch.stack([head.softmax(1) for head in logits])
     best, index = heads.max(2)
     sure = best >= thresholds[index]
     counted = (heads >= thresholds).any(2, keepdim=True).to(heads.dtype)
@@ -45,5 +49,16 @@ def select(logits: Logits, thresholds: Tensor, temperature: Tensor | float = 1.0
     summed = (heads * counted).sum(0) / counted.sum(0)
     probabilities = torch.where(sure[0][:, None], heads[0], torch.where(sure[1][:, None], heads[1], summed))
     decided_by = torch.where(sure[0], 0, torch.where(sure[1], 1, 2))
-    confidence, expression = probabilities.max(1)
-    return Choice(probabilities, expression, confidence, decided_by)
+    expression = probabilities.argmax(1)
+    if temperature != 1:
+        probabilities = tempered(probabilities, temperature)
+    return Choice(probabilities, expression, probabilities.amax(1), decided_by)
+
+
+def tempered(probabilities: Tensor, temperature: float) -> Tensor:
+    """Return ``(B, K)`` probabilities raised to ``1 / temperature``, rows scaled to sum to 1; their order stays.
+
+    For one head it is the softmax of its logits over the temperature (Guo et al., ICML 2017, Eq. 9).
+    """
+    tiny = torch.finfo(probabilities.dtype).tiny
+    return (probabilities.clamp_min(tiny).log() / temperature).softmax(1)

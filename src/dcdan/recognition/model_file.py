@@ -14,6 +14,10 @@ from dcdan.errors import ModelError
 SCHEMA: Literal[1] = 1
 INFO_NAME = "model.json"
 GRAPH_NAME = "model.onnx"
+INT8_NAME = "model-int8.onnx"
+
+Precision = Literal["fp32", "int8"]
+GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
 
 ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_ -]*$")]
 
@@ -26,6 +30,29 @@ class FaceInput(BaseModel):
     size: int = Field(ge=16, le=1024)
     align: Literal["mtcnn", "none"] = "mtcnn"
     channels: Literal["rgb"] = "rgb"
+
+
+class Calibration(BaseModel):
+    """What turns a probability into a promise, measured on held-out source faces (see ``calibration`` of a run).
+
+    Attributes:
+        unsure_below: an answer whose probability is lower is called unsure, 0..1.
+        conformal: share of faces whose true class must be in the set ("0.9") -> the classes with at least this
+            probability form the set (split conformal prediction, Sadinle et al., JASA 2019).
+        error: expected calibration error after the temperature, 0..1.
+        faces: how many faces it was measured on.
+        on: the spec of those faces.
+        corrected: how the temperature was corrected for the shift to the target without labels; empty when it was not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unsure_below: float = Field(default=0.0, ge=0.0, le=1.0)
+    conformal: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
+    error: float | None = Field(default=None, ge=0.0, le=1.0)
+    faces: int = Field(default=0, ge=0)
+    on: str = ""
+    corrected: str = ""
 
 
 class ModelInfo(BaseModel):
@@ -46,6 +73,7 @@ class ModelInfo(BaseModel):
     face: FaceInput
     thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...]
     temperature: float = Field(default=1.0, gt=0.0)
+    calibration: Calibration = Calibration()
     training: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""
     files: dict[str, str]

@@ -1,13 +1,43 @@
-"""What a command may write to: a file that is not there yet, unless the user says to replace it."""
+"""What a command may write to, and in which form: the suffix of a file's name decides."""
 
 from __future__ import annotations
 
+import importlib.util
+from enum import StrEnum
 from pathlib import Path
 
 from dcdan.durable import atomic_text, write_bytes
-from dcdan.errors import OutputError
+from dcdan.errors import MissingExtraError, OutputError, UsageError
 
-__all__ = ["atomic_text", "check_target", "write_bytes"]
+__all__ = ["Form", "atomic_text", "check_target", "form_of", "write_bytes"]
+
+
+class Form(StrEnum):
+    """Forms of a table of results; the value is the suffix of its file."""
+
+    CSV = ".csv"
+    JSONL = ".jsonl"
+    PARQUET = ".parquet"
+
+
+def form_of(path: Path, *, json: bool = False) -> Form:
+    """Return the form that a file's name asks for; with ``json`` any name but that of another form may hold JSON lines.
+
+    Raises:
+        UsageError: when the suffix is none of the three, or another than ``json`` asks for.
+        MissingExtraError: when the form needs a package that is not installed.
+    """
+    suffix = path.suffix.lower()
+    known = [form.value for form in Form]
+    if json and suffix not in (Form.CSV, Form.PARQUET):
+        return Form.JSONL
+    if json:
+        raise UsageError(f"--json writes JSON lines and '{path}' asks for {suffix}: give a name that ends in .jsonl.")
+    if suffix not in known:
+        raise UsageError(f"'{path}' has no known suffix: give a name that ends in {', '.join(known)}.")
+    if suffix == Form.PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("Parquet needs the package 'pyarrow': pip install pyarrow, or write .csv or .jsonl.")
+    return Form(suffix)
 
 
 def check_target(path: Path, *, force: bool = False) -> None:

@@ -32,6 +32,6 @@ def predict_pack(recogniser: Recogniser, pack: Pack) -> Iterator[FaceResult]:
             for row in rows
         ]
         outputs = recogniser.recognise_faces(np.asarray(pack.faces[rows.start : rows.stop]))
-        yield from named(heads, outputs, recogniser.classes)
+        yield from named(heads, outputs, recogniser.info, recogniser.sets)
     for path, status in pack.failures():
         yield FaceResult(path, None, Status(status))

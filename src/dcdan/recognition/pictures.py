@@ -1,8 +1,7 @@
-"""What a user hands in (arrays, files, folders) as a stream of pictures, each with its status."""
+"""A picture that a user hands in, an array or a file, decoded or with the status that says why it is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from dcdan.errors import DataError
 from dcdan.faces.decode import UndecodableImage, decode
-from dcdan.faces.find import find_pictures
 from dcdan.faces.status import Status
 
 Source = NDArray[np.uint8] | Path | str
@@ -44,20 +42,3 @@ def read_picture(source: Source) -> Picture:
         return Picture(str(source), decode(Path(source)))
     except UndecodableImage as error:
         return Picture(str(source), None, error.status)
-
-
-def find_sources(paths: Iterable[Path]) -> Iterator[Path | Picture]:
-    """Yield the files that the paths name, folders walked through in sorted order; nothing is decoded yet.
-
-    A folder without a picture yields one ``Picture`` with status ``empty``, so that it has its row like every input.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = False
-        for picture in find_pictures(path):
-            found = True
-            yield picture
-        if not found:
-            yield Picture(str(path), None, Status.EMPTY)

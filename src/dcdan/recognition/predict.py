@@ -1,116 +1,125 @@
-"""Files and folders in, a row for every face out: to a CSV table, to JSON lines, or to whatever takes a result."""
+"""Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from dcdan.errors import DataError
-from dcdan.faces.status import Status
-from dcdan.recognition.pictures import find_sources
+from dcdan.data.partial import output_error
+from dcdan.recognition.inputs import find_inputs
+from dcdan.recognition.output import Form, check_target
 from dcdan.recognition.recogniser import Recogniser
-from dcdan.recognition.results import FaceResult, columns
+from dcdan.recognition.results import FaceResult
+from dcdan.recognition.rows import header_text, rows_text, write_parquet
+from dcdan.recognition.steps import Step, steps
+from dcdan.recognition.tally import Tally
+from dcdan.recognition.unfinished import UnfinishedTable
+from dcdan.recognition.watch import WatchOptions
 
 Sink = Callable[[FaceResult], None]
 
-# Statuses of a picture that was read, whether or not a face was in it.
-READ: frozenset[Status] = frozenset({Status.OK, Status.NOT_ALIGNED, Status.NO_FACE})
 
-_REASONS: dict[Status, str] = {
-    Status.MISSING: "does not exist",
-    Status.EMPTY: "is empty or holds no picture",
-    Status.NOT_AN_IMAGE: "is no JPEG, PNG, WebP, BMP or TIFF",
-    Status.TOO_LARGE: "has too many pixels",
-    Status.UNREADABLE: "is damaged or cannot be read",
-}
-
-
-@dataclass
-class Tally:
-    """Counts of a run: inputs, faces, rows by status and faces by expression."""
-
-    inputs: int = 0
-    faces: int = 0
-    statuses: Counter[Status] = field(default_factory=Counter)
-    expressions: Counter[str] = field(default_factory=Counter)
-    first_failure: FaceResult | None = None
-
-    def add(self, results: Sequence[FaceResult]) -> None:
-        """Count the results of one picture."""
-        self.inputs += 1
-        for result in results:
-            self.statuses[result.status] += 1
-            if result.expression is not None:
-                self.faces += 1
-                self.expressions[result.expression] += 1
-            if result.status not in READ and self.first_failure is None:
-                self.first_failure = result
-
-    @property
-    def nothing_read(self) -> bool:
-        """Whether not one input was a picture that could be read."""
-        return not any(status in READ for status in self.statuses)
-
-    def sentence(self) -> str:
-        """Return the counts in words, the common statuses first."""
-        rows = ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
-        return f"{_plural(self.inputs, 'input')}, {_plural(self.faces, 'face')} recognised ({rows or 'nothing'})"
-
-
-def predict(recogniser: Recogniser, paths: Iterable[Path], sink: Sink) -> Tally:
-    """Recognise every picture that the paths lead to and hand each result to ``sink`` as soon as it is known.
+def predict(
+    recogniser: Recogniser,
+    paths: Iterable[Path | str],
+    sink: Sink | None = None,
+    *,
+    watching: WatchOptions | None = None,
+    frames: bool = False,
+    each: Callable[[Step], None] | None = None,
+) -> Tally:
+    """Recognise every picture, video and camera that the paths lead to and hand each result to ``sink`` at once.
 
     Folders are walked through; a path that does not exist or is no picture gives one result with its status, and the
-    others are still done. Memory does not grow with the number of pictures.
+    others are still done. Memory does not grow with the number of pictures or frames. ``each`` is called after each
+    piece of work, before its results go to the sink; with ``frames``, those of a video come with their frame.
 
     Raises:
         DataError: after the last result, when not one input could be read.
     """
     tally = Tally()
-    for results in recogniser.stream(find_sources(paths)):
-        tally.add(results)
-        for result in results:
-            sink(result)
-    if tally.nothing_read:
-        raise DataError(_why_nothing(tally))
+    for step in steps(recogniser, find_inputs([str(path) for path in paths]), watching or WatchOptions(), frames):
+        tally.add(step)
+        if each is not None:
+            each(step)
+        if sink is not None:
+            for result in (result for results in step.results for result in results):
+                sink(result)
+    tally.refuse_nothing()
     return tally
 
 
-def csv_sink(file: IO[str], classes: Sequence[str]) -> Sink:
-    """Write the header of a CSV table (RFC 4180) and return the sink that adds a row per result."""
-    writer = csv.writer(file)
-    writer.writerow(columns(classes))
+def predict_to_file(
+    recogniser: Recogniser,
+    paths: Sequence[Path | str],
+    out: Path,
+    form: Form = Form.CSV,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    watching: WatchOptions | None = None,
+    frames: bool = False,
+    force: bool = False,
+    each: Callable[[Step], None] | None = None,
+    begun: Callable[[int], None] | None = None,
+) -> Tally:
+    """Recognise everything that the paths lead to into one file, which appears when all of it is there.
 
-    def write(result: FaceResult) -> None:
-        writer.writerow(result.to_row(classes))
+    A run that was stopped or killed goes on after its last whole piece of work, a chunk of pictures or a video, when
+    it is asked for again with the same paths, model and settings and the files done have not changed; the file then
+    has the very bytes of a run without a pause.
 
-    return write
+    Args:
+        recogniser: the model at work.
+        paths: pictures, folders, videos, cameras.
+        out: the file to write.
+        form: CSV, JSON lines or Parquet.
+        settings: JSON values that the results depend on, beside the paths, the model and ``watching``.
+        watching: how videos are looked at.
+        frames: whether the work on a video comes with its frames.
+        force: replace a file of that name.
+        each: called after each piece of work, before it counts.
+        begun: called once with the number of inputs that an earlier run has done.
 
-
-def json_sink(file: IO[str]) -> Sink:
-    """Return the sink that writes each result as one line of JSON."""
-
-    def write(result: FaceResult) -> None:
-        file.write(json.dumps(result.to_dict()) + "\n")
-
-    return write
-
-
-def _why_nothing(tally: Tally) -> str:
-    first = tally.first_failure
-    if first is None:
-        return "There is nothing to recognise: give a picture or a folder of pictures."
-    told = f"'{first.path}' {_REASONS.get(first.status, 'cannot be read')}"
-    if tally.inputs == 1:
-        return f"{told}: give a picture or a folder of pictures."
-    counts = ", ".join(f"{count} {status}" for status, count in tally.statuses.most_common())
-    return f"None of the {tally.inputs} inputs could be read ({counts}); the first, {told}."
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    Raises:
+        OutputError: when the file exists, cannot be written, or another process is at work on it.
+        DataError: when not one input could be read; no file is written.
+    """
+    check_target(out, force=force)
+    given, watching = [str(path) for path in paths], watching or WatchOptions()
+    state = {
+        "paths": given,
+        "folder": str(Path.cwd()),
+        "form": form,
+        "model": dict(recogniser.info.files),
+        "classes": recogniser.classes,
+        "watching": asdict(watching),
+        "settings": dict(settings or {}),
+    }
+    text = partial(rows_text, form, recogniser.classes)
+    try:
+        with closing(UnfinishedTable(out, state)) as table:
+            todo, notes = table.rest(lambda: find_inputs(given))
+            tally = Tally.from_dict(notes)
+            if begun is not None:
+                begun(tally.inputs)
+            if not notes:
+                table.write(header_text(form, recogniser.classes))
+            for step in steps(recogniser, todo, watching, frames):
+                tally.add(step)
+                if each is not None:
+                    each(step)
+                table.write(text(step.results))
+                if step.inputs:
+                    table.commit(step.inputs, tally.to_dict())
+            if tally.nothing_read:
+                table.discard()
+            tally.refuse_nothing()
+            convert = partial(write_parquet, classes=recogniser.classes) if form is Form.PARQUET else None
+            table.finish(convert, force=force)
+    except OSError as error:
+        raise output_error(error, out) from error
+    return tally

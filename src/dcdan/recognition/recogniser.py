@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.errors import UsageError, unknown
+from dcdan.errors import ModelError, UsageError, unknown
 from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face
+from dcdan.faces.quality import qualities
 from dcdan.faces.status import Status
-from dcdan.recognition.model_file import ModelInfo, read_model_info, verified
+from dcdan.recognition.bundled import model_folder
+from dcdan.recognition.certainty import candidate_sets, set_threshold
+from dcdan.recognition.model_file import GRAPHS, ModelInfo, Precision, read_model_info, verified
 from dcdan.recognition.pictures import Picture, Source, read_picture
-from dcdan.recognition.results import FaceResult
+from dcdan.recognition.results import FaceResult, Quality
 from dcdan.recognition.session import DECIDERS, REGIONS, Outputs, Session
+from dcdan.recognition.video import Frame, Video, open_video
+from dcdan.recognition.watch import Eye, Watch, WatchOptions, closing_after, watched
 
 # A chunk ends at whichever comes first, so that memory stays flat for thumbnails and for large photographs alike.
 CHUNK_PICTURES = 32
@@ -26,13 +32,26 @@ CHUNK_PIXELS = 32_000_000
 class Recogniser:
     """A model that is ready to work; made by :func:`load`.
 
+    Several threads may use one recogniser at once: it keeps nothing between two calls.
+
     Attributes:
         info: the contents of ``model.json``.
         classes: names of the expressions in the order of the model's outputs.
+        min_side: faces whose box has a shorter side below so many pixels are left out.
+        sets: level of the conformal sets in ``candidates``; None for none.
     """
 
-    def __init__(self, info: ModelInfo, session: Session, extractor: Extractor) -> None:
+    def __init__(
+        self,
+        info: ModelInfo,
+        session: Session,
+        extractor: Extractor,
+        min_side: float = 0.0,
+        sets: float | None = None,
+    ) -> None:
         self.info = info
+        self.min_side = min_side
+        self.sets = sets
         self.classes = info.classes
         self._session = session
         self._extractor = extractor
@@ -60,6 +79,15 @@ class Recogniser:
 
     def stream(self, sources: Iterable[Source | Picture]) -> Iterator[list[FaceResult]]:
         """Yield the results of each picture in order; sources are drawn, decoded and forgotten chunk by chunk."""
+        for chunk in self.chunks(sources):
+            yield from chunk
+
+    def chunks(self, sources: Iterable[Source | Picture]) -> Iterator[list[list[FaceResult]]]:
+        """Yield the results of each picture, chunk by chunk; no source is drawn before its chunk is due.
+
+        Which other faces a face is recognised with can change the last digits of its probabilities. Work that goes on
+        at the end of a chunk makes the chunks that it would have made without a pause, and so the same digits.
+        """
         chunk: list[Picture] = []
         pixels = 0
         for source in sources:
@@ -67,10 +95,75 @@ class Recogniser:
             chunk.append(picture)
             pixels += 0 if picture.pixels is None else picture.pixels.shape[0] * picture.pixels.shape[1]
             if len(chunk) >= CHUNK_PICTURES or pixels >= CHUNK_PIXELS:
-                yield from self._answer(chunk)
+                yield self._answer(chunk)
                 chunk, pixels = [], 0
         if chunk:
-            yield from self._answer(chunk)
+            yield self._answer(chunk)
+
+    @overload
+    def watch(
+        self,
+        video: str | Path | Video,
+        *,
+        every: int = 1,
+        smooth: float = 0.5,
+        max_faces: int | None = None,
+        min_side: float | None = None,
+        with_frames: Literal[False] = False,
+    ) -> Watch[list[FaceResult]]: ...
+    @overload
+    def watch(
+        self,
+        video: str | Path | Video,
+        *,
+        every: int = 1,
+        smooth: float = 0.5,
+        max_faces: int | None = None,
+        min_side: float | None = None,
+        with_frames: Literal[True],
+    ) -> Watch[tuple[Frame, list[FaceResult]]]: ...
+    def watch(
+        self,
+        video: str | Path | Video,
+        *,
+        every: int = 1,
+        smooth: float = 0.5,
+        max_faces: int | None = None,
+        min_side: float | None = None,
+        with_frames: bool = False,
+    ) -> Watch[list[FaceResult]] | Watch[tuple[Frame, list[FaceResult]]]:
+        """Recognise the faces of a video or camera frame by frame, follow them, and smooth their expressions over time.
+
+        Args:
+            video: a video file, a camera (``camera:0``), or an open video, which then stays open.
+            every: look at every n-th frame only.
+            smooth: time constant in seconds of the smoothing of each track's probabilities, which uses the past only;
+                0 takes each frame by itself.
+            max_faces: at most so many faces a frame, the largest; None for all.
+            min_side: leave out faces whose box has a shorter side of fewer pixels. Much smaller ones are not searched
+                for either, which saves time: in 720p, 80 pixels take a third of it (``benchmarks/video.py``).
+            with_frames: yield (frame, results), for drawing.
+
+        Returns:
+            For each frame that is looked at, one result per face with its frame, time and track, or one that says that
+            there is no face. ``watch(...).warning`` says at the end when the video has broken off.
+
+        Raises:
+            DataError: when the video cannot be opened; see ``open_video``.
+            UsageError: when an option has an impossible value.
+        """
+        asked = WatchOptions(every, smooth, max_faces, min_side or 0.0)
+        options = replace(asked, min_side=max(asked.min_side, self.min_side))
+        calibration = self.info.calibration
+        threshold = None if self.sets is None else set_threshold(calibration, self.sets)
+        eye = Eye(self._extractor.at_least(options.min_side).extract, self._name, calibration.unsure_below, threshold)
+        opened = video if isinstance(video, Video) else open_video(video)
+        pairs = watched(opened, eye, options, (CHUNK_PICTURES, CHUNK_PIXELS))
+        if opened is not video:
+            pairs = closing_after(opened, pairs)
+        if with_frames:
+            return Watch(opened, pairs)
+        return Watch(opened, (results for _, results in pairs))
 
     def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
         """Recognise faces that are aligned already: (N, S, S, 3) uint8 RGB or (N, S, S) grey, S = ``info.face.size``.
@@ -82,7 +175,7 @@ class Recogniser:
 
     def _answer(self, chunk: Sequence[Picture]) -> list[list[FaceResult]]:
         extracted = iter(self._extractor.extract([p.pixels for p in chunk if p.pixels is not None]))
-        faces = [next(extracted) if picture.pixels is not None else [] for picture in chunk]
+        faces = [self._large(next(extracted)) if picture.pixels is not None else [] for picture in chunk]
         flat = [
             (picture.path, index, face)
             for picture, own in zip(chunk, faces, strict=True)
@@ -93,6 +186,9 @@ class Recogniser:
             [next(named) for _ in own] or [FaceResult(picture.path, None, _without_face(picture))]
             for picture, own in zip(chunk, faces, strict=True)
         ]
+
+    def _large(self, faces: list[Face]) -> list[Face]:
+        return [face for face in faces if float((face.box[2:] - face.box[:2]).min()) >= self.min_side]
 
     def _name(self, faces: Sequence[tuple[str, int, Face]]) -> list[FaceResult]:
         if not faces:
@@ -105,14 +201,24 @@ class Recogniser:
                 face.status,
                 box=tuple(face.box.tolist()),
                 landmarks=tuple(map(tuple, face.landmarks.tolist())),
+                quality=quality,
             )
-            for path, index, face in faces
+            for (path, index, face), quality in zip(faces, _qualities(faces), strict=True)
         ]
-        return named(heads, outputs, self.classes)
+        return named(heads, outputs, self.info, self.sets)
 
 
-def named(faces: Sequence[FaceResult], outputs: Outputs, classes: Sequence[str]) -> list[FaceResult]:
-    """Complete the results of N faces, which say where they come from, with what the model says of them."""
+def named(
+    faces: Sequence[FaceResult], outputs: Outputs, info: ModelInfo, sets: float | None = None
+) -> list[FaceResult]:
+    """Complete the results of N faces, which say where they come from, with what the model says of them.
+
+    ``sets`` is the level of the conformal sets, one that the model has; None for none.
+    """
+    classes, calibration = info.classes, info.calibration
+    candidates: list[tuple[str, ...]] = [()] * len(outputs)
+    if sets is not None:
+        candidates = candidate_sets(outputs.probabilities, set_threshold(calibration, sets), classes)
     table = zip(
         faces,
         outputs.expression.tolist(),
@@ -120,6 +226,8 @@ def named(faces: Sequence[FaceResult], outputs: Outputs, classes: Sequence[str])
         outputs.decided_by.tolist(),
         outputs.probabilities.tolist(),
         outputs.region_weights.tolist(),
+        (outputs.confidence < calibration.unsure_below).tolist(),
+        candidates,
         strict=True,
     )
     return [
@@ -130,28 +238,38 @@ def named(faces: Sequence[FaceResult], outputs: Outputs, classes: Sequence[str])
             decided_by=DECIDERS[decider],
             probabilities=dict(zip(classes, probabilities, strict=True)),
             region_weights=dict(zip(REGIONS, weights, strict=True)),
+            unsure=unsure,
+            candidates=candidate,
         )
-        for face, expression, confidence, decider, probabilities, weights in table
+        for face, expression, confidence, decider, probabilities, weights, unsure, candidate in table
     ]
 
 
 def load(
-    run: str | Path,
+    run: str | Path | None = None,
     *,
     threads: int | None = None,
     align: Alignment | None = None,
     cropped: bool = False,
     max_faces: int | None = None,
+    min_side: float = 0.0,
+    sets: float | None = None,
+    precision: Precision = "fp32",
 ) -> Recogniser:
-    """Load the recogniser of a run folder (``model.json`` and ``model.onnx``).
+    """Load the recogniser of a run folder (``model.json`` and ``model.onnx``), or one that comes with the package.
 
     Args:
-        run: the folder that ``dcdan adapt --out`` has written.
+        run: the folder that ``dcdan adapt --out`` has written, or the name of a model of the package; None for the
+            package's default model.
         threads: threads to use; None for all cores.
         align: ``mtcnn`` finds and aligns faces, ``none`` takes each picture as one aligned face; None does what the
             model was trained with.
         cropped: whether each picture is a face crop, with one face that fills it.
         max_faces: recognise at most so many faces of a picture, the largest; None for all.
+        min_side: leave out faces whose box has a shorter side of fewer pixels.
+        sets: fill ``candidates`` with the conformal set that holds the true class of so many faces, 0..1; a level that
+            the model was calibrated for.
+        precision: ``fp32``, or ``int8`` where `dcdan export` has made that graph.
 
     Raises:
         ModelError: when the folder holds no model, or one that is damaged or of another schema.
@@ -160,15 +278,39 @@ def load(
     for name, value in (("threads", threads), ("max_faces", max_faces)):
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}.")
+    if not 0 <= min_side < float("inf"):
+        raise UsageError(f"min_side must be a number of pixels, 0 or more, not {min_side}.")
     if align is not None and align not in ALIGNMENTS:
         raise unknown("alignment", align, ALIGNMENTS)
-    folder = Path(run)
+    if precision not in GRAPHS:
+        raise unknown("precision", precision, GRAPHS)
+    folder = model_folder(run)
     info = read_model_info(folder)
-    session = Session(verified(folder, info), info, threads)
+    if sets is not None:
+        set_threshold(info.calibration, sets)
+    if GRAPHS[precision] not in info.files and precision == "int8":
+        raise ModelError(f"'{folder}' has no int8 graph: make one with `dcdan export {folder}`.")
+    session = Session(verified(folder, info, GRAPHS[precision]), info, threads)
     extractor = Extractor(
         info.face.size, align=align or info.face.align, cropped=cropped, max_faces=max_faces, threads=threads
     )
-    return Recogniser(info, session, extractor)
+    return Recogniser(info, session, extractor, min_side, sets)
+
+
+def _qualities(faces: Sequence[tuple[str, int, Face]]) -> list[Quality]:
+    found = qualities([face for _, _, face in faces])
+    table = zip(
+        found.side.tolist(),
+        found.sharpness.tolist(),
+        found.yaw.tolist(),
+        found.roll.tolist(),
+        found.score.tolist(),
+        strict=True,
+    )
+    return [
+        Quality(side, sharp, None if isnan(yaw) else yaw, None if isnan(roll) else roll, score)
+        for side, sharp, yaw, roll, score in table
+    ]
 
 
 def _without_face(picture: Picture) -> Status:

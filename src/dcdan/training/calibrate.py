@@ -21,26 +21,23 @@ _HALVINGS = 60
 
 
 class Bins(NamedTuple):
-    """Equal-width bins of confidence, ``(B,)`` each: faces, mean confidence and accuracy (NaN where there is no face)."""
+    """Equal-width bins of confidence, ``(B,)`` each: faces, mean confidence and accuracy; NaN in empty ones."""
 
-    count: NDArray[np.int64]
+    faces: NDArray[np.int64]
     confidence: Floats
     accuracy: Floats
 
     @property
     def error(self) -> float:
         """Mean distance between confidence and accuracy, weighted by faces; NaN without faces."""
-        total = int(self.count.sum())
-        gaps = self.count * np.abs(np.nan_to_num(self.confidence) - np.nan_to_num(self.accuracy))
+        total = int(self.faces.sum())
+        gaps = self.faces * np.abs(np.nan_to_num(self.confidence) - np.nan_to_num(self.accuracy))
         return float(gaps.sum() / total) if total else math.nan
 
 
 def tempered(probabilities: ArrayLike, temperature: float) -> Floats:
     """Return ``(N, K)`` probabilities raised to ``1 / temperature``, rows scaled to sum to 1 (models/selection.py)."""
-    logits = _logarithms(probabilities) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scaled: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return scaled
+    return _softmax(_logarithms(probabilities) / temperature)
 
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -65,7 +62,7 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayL
     low, high = 1.0 / HOTTEST, 1.0 / COLDEST
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        expected = (tempered_of(logits, middle) * logits).sum(axis=1)
+        expected = (_softmax(middle * logits) * logits).sum(axis=1)
         if float((given * (expected - of_truth)).sum()) < 0:
             low = middle
         else:
@@ -73,11 +70,29 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayL
     return 1.0 / (0.5 * (low + high))
 
 
-def tempered_of(logits: Floats, sharpness: float) -> Floats:
-    """Return the softmax of ``(N, K)`` logits times ``sharpness``."""
-    powers = np.exp(sharpness * (logits - logits.max(axis=1, keepdims=True)))
-    scaled: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return scaled
+def matched_temperature(probabilities: ArrayLike, correct: ArrayLike, target: ArrayLike) -> tuple[float, float]:
+    """Return a temperature for faces without labels, and the accuracy on them that it rests on: an estimate.
+
+    The accuracy is that of ATC (Garg et al., ICLR 2022): the share of target answers that are as confident as the
+    surest held-out ones, as many of those as are right. At the temperature the mean confidence on the target equals it.
+
+    Args:
+        probabilities: (N, K) chosen probabilities of held-out faces at temperature 1.
+        correct: (N,) whether each of their answers is right.
+        target: (M, K) chosen probabilities of target faces at temperature 1.
+    """
+    held_out = np.asarray(probabilities, np.float64).max(axis=1)
+    logits = _logarithms(target)
+    bar = np.quantile(held_out, 1.0 - float(np.asarray(correct, np.float64).mean()))
+    wanted = float((np.asarray(target, np.float64).max(axis=1) >= bar).mean())
+    low, high = 1.0 / HOTTEST, 1.0 / COLDEST
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if float(_softmax(middle * logits).max(axis=1).mean()) < wanted:
+            low = middle
+        else:
+            high = middle
+    return 1.0 / (0.5 * (low + high)), wanted
 
 
 def binned(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> Bins:
@@ -100,8 +115,8 @@ def binned(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> Bins:
     index = np.clip(np.ceil(given * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(index, minlength=bins)
     share = np.where(count > 0, 1.0 / np.maximum(count, 1), np.nan)
-    means = (np.bincount(index, weights=values, minlength=bins) * share for values in (given, right))
-    return Bins(count.astype(np.int64), *means)
+    said, found = (np.bincount(index, weights=values, minlength=bins).astype(np.float64) for values in (given, right))
+    return Bins(count.astype(np.int64), said * share, found * share)
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
@@ -143,9 +158,9 @@ def unsure_below(confidence: ArrayLike, correct: ArrayLike, wanted: float) -> fl
 def conformal_thresholds(probabilities: ArrayLike, labels: ArrayLike, levels: Sequence[float]) -> dict[str, float]:
     """Return the probability from which on a class is in the set, for each share of faces to be covered.
 
-    Split conformal prediction with the score ``1 - p`` of the true class (LAC: Sadinle, Lei and Wasserman, JASA 2019):
-    of faces drawn like the held-out ones, the true class is in the set of at least the share ``level``. The finite
-    sample is paid for by the ``ceil((n + 1) level)``-th score; where n is too small for that, every class is in the set.
+    Split conformal prediction with the score ``1 - p`` of the true class (LAC, Sadinle et al., JASA 2019): of faces
+    drawn like the held-out ones, the true class is in the set of at least the share ``level``. The finite
+    sample is paid for by taking the ``ceil((n + 1) level)``-th score; where n is too small, every class is in the set.
 
     Args:
         probabilities: (N, K) calibrated probabilities.
@@ -162,14 +177,13 @@ def conformal_thresholds(probabilities: ArrayLike, labels: ArrayLike, levels: Se
     return {level: float(ranked[place - 1]) if place <= len(ranked) else 0.0 for level, place in places.items()}
 
 
-def effective_share(weights: ArrayLike) -> float:
-    """Return the effective sample size of importance weights (Kish, 1965) over their number, 0..1."""
-    w = np.asarray(weights, np.float64)
-    squares = float((w**2).sum())
-    return float(w.sum()) ** 2 / (squares * len(w)) if squares > 0 else 0.0
-
-
 def _logarithms(probabilities: ArrayLike) -> Floats:
     p = np.asarray(probabilities, np.float64)
     logarithms: Floats = np.log(np.maximum(p, np.finfo(np.float64).tiny))
     return logarithms
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return shares

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from dcdan.training.calibration import Calibrated
 from dcdan.training.settings import RunSettings
 
 SCHEMA = 1
@@ -13,7 +14,12 @@ FILES = ("model.safetensors", "model.onnx")
 
 
 def model_description(
-    folder: Path, settings: RunSettings, classes: tuple[str, ...], thresholds: list[float], facts: dict[str, Any]
+    folder: Path,
+    settings: RunSettings,
+    classes: tuple[str, ...],
+    thresholds: list[float],
+    facts: dict[str, Any],
+    calibration: Calibrated,
 ) -> dict[str, Any]:
     """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
     checksums = {}
@@ -33,7 +39,8 @@ def model_description(
             "channels": "rgb",
         },
         "thresholds": [round(value, 6) for value in thresholds],
-        "temperature": 1.0,
+        "temperature": calibration.temperature,
+        "calibration": calibration.for_model(facts["source"]["spec"]),
         "training": {side: facts[side]["spec"] for side in ("source", "target")},
         "licence": f"weights: of the training data ({facts['source']['licence']})",
         "files": checksums,

@@ -22,6 +22,7 @@ from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
 from dcdan.models.trunk import check_name, load_imagenet
+from dcdan.training.calibration import calibration_of
 from dcdan.training.candidates import described as candidate_facts
 from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
 from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
@@ -30,7 +31,8 @@ from dcdan.training.domains import Source, source_of, target_of
 from dcdan.training.facts import commit, described, versions
 from dcdan.training.folder import claim_folder, left_as_found
 from dcdan.training.inference import estimate_statistics
-from dcdan.training.journal import Journal
+from dcdan.training.journal import Journal, read_log
+from dcdan.training.judge import harm
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
@@ -89,6 +91,7 @@ def train_run(
             give_teacher(trainer)
             finish_or_stop(trainer.train("adaptation"), out)
         model, thresholds, choice = settled(trainer)
+        warning = harm(read_log(out / "log.jsonl"), choice.get("epoch"))
         if trainer.method.estimates_statistics:
             weights = trainer.weights("adaptation").target
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
@@ -107,9 +110,12 @@ def train_run(
             },
             "precision": "bf16" if trainer.bf16 else "fp32",
             "choice": choice,
+            "warning": warning,
             "seconds": round(time.time() - began, 1),
         }
         write_model(out, trainer, model, thresholds, facts)
+        if warning:
+            trainer.journal.say(warning)
         if not settings.keep_epochs:
             drop_epochs(out)
     return out
@@ -238,13 +244,18 @@ def run_source_stage(trainer: Trainer) -> None:
 
 def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:
     """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
-    model = model.float().cpu().eval()
+    settings = trainer.settings
+    for_target = settings.calibrate_for == "target"
+    calibration = calibration_of(trainer, model.float(), thresholds, settings.sure, for_target)
+    trainer.journal.say(calibration.sentence())
+    model = model.cpu().eval()
     thresholds = thresholds.cpu()
     with written(out / "model.safetensors") as beside:
         save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
     with written(out / "model.onnx") as beside:
-        export_onnx(Deployed(model, thresholds), trainer.settings.size, beside)
+        export_onnx(Deployed(model, thresholds, calibration.temperature), trainer.settings.size, beside)
+    facts = facts | {"calibration": calibration.for_run()}
     write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
-    settings = trainer.settings.model_copy(update={"network": model.settings})
-    description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), facts)
+    settings = settings.model_copy(update={"network": model.settings})
+    description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), facts, calibration)
     write_text(out / "model.json", json.dumps(description, indent=1) + "\n")

@@ -95,6 +95,11 @@ class RunSettings(BaseModel):
     """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
+    sure: float = Field(0.9, gt=0, lt=1)
+    """Share of right answers among held-out source faces above the probability below which an answer is unsure."""
+    calibrate_for: Literal["target", "source"] = "target"
+    """Whether the temperature is corrected for the target, by an estimate, where a method sees it; ``source`` suits a
+    model that will be shown faces of any kind."""
     network: NetworkSettings = NetworkSettings()
     source: SourceStage = SourceStage()
     adaptation: AdaptationStage = AdaptationStage()

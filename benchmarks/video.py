@@ -1,0 +1,135 @@
+"""How long a video takes, over its own length: reading, finding faces, recognising them, following and smoothing.
+
+    python benchmarks/video.py --model runs/mine [--video talk.mp4] [--seconds 30] [--threads 1]
+
+Without ``--video``, three drawn faces move through a 720p video made for it. With one thread the processor's own time
+is counted, which other work on the machine does not lengthen. Each row looks at the whole video, with faces from
+``min_side`` pixels up. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from machine import machine
+
+from dcdan.faces.decode import decode
+from dcdan.recognition.drawn import video_file
+from dcdan.recognition.recogniser import CHUNK_PICTURES, CHUNK_PIXELS, load
+from dcdan.recognition.video import open_video
+from dcdan.recognition.watch import Eye, WatchOptions, watched
+
+DRAWN = Path(__file__).parent.parent / "tests" / "faces" / "drawn_faces.png"
+RATE, WIDTH, HEIGHT = 25, 1280, 720
+SIDES = (0.0, 40.0, 80.0)
+
+
+class Clock:
+    """Seconds spent in calls, by name."""
+
+    def __init__(self, threads: int) -> None:
+        self.now = time.process_time if threads == 1 else time.perf_counter
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the call with its time counted."""
+
+        def run(*values: Any) -> Any:
+            start = self.now()
+            try:
+                return call(*values)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - start
+
+        return run
+
+
+def make(path: Path, seconds: float) -> None:
+    """Write three drawn faces that move, 200 pixels each."""
+    row = decode(DRAWN)
+    faces = [cv2.resize(row[:, 120 * n : 120 * n + 120], (260, 260)) for n in range(3)]
+    background = cv2.resize(np.random.default_rng(0).integers(60, 160, (9, 16, 3), dtype=np.uint8), (WIDTH, HEIGHT))
+    with video_file(path, RATE) as add:
+        for frame in range(round(seconds * RATE)):
+            picture = background.copy()
+            for number, face in enumerate(faces):
+                x = round(60 + 420 * number + 60 * np.sin(frame / 20 + number))
+                y = round(230 + 120 * np.sin(frame / 33 + 2 * number))
+                picture[y : y + 260, x : x + 260] = face
+            add(picture)
+
+
+def look(model: Path, video: Path, min_side: float, threads: int) -> dict[str, object]:
+    """Time one pass over a video."""
+    clock = Clock(threads)
+    recogniser = load(model, threads=threads)
+    extractor, session = recogniser._extractor.at_least(min_side), recogniser._session
+    session.run(np.zeros((1, session.size, session.size, 3), np.uint8))
+
+    def extract(pictures: Sequence[np.ndarray]) -> Any:
+        return extractor.extract(pictures)
+
+    eye = Eye(clock.timed("detection", extract), clock.timed("recognition", recogniser._name), 0.0)
+    with open_video(video) as film:
+        options = WatchOptions(min_side=min_side)
+        start, faces = clock.now(), 0
+        for _, results in watched(film, eye, options, (CHUNK_PICTURES, CHUNK_PIXELS)):
+            faces += sum(result.recognised for result in results)
+        total, frames, rate = clock.now() - start, film.read, film.rate
+    reading = Clock(threads)
+    with open_video(video) as film:
+        left = film.frames()
+        step = reading.timed("reading", lambda: next(left, None))
+        while step() is not None:
+            pass
+    length = frames / rate
+    parts = clock.seconds | reading.seconds
+    parts["following"] = max(0.0, total - sum(parts.values()))
+    return {
+        "min_side": min_side,
+        "frames": frames,
+        "faces_a_frame": round(faces / frames, 2),
+        "over_length": round(total / length, 3),
+        "milliseconds_a_frame": {name: round(1000 * value / frames, 2) for name, value in parts.items()},
+    }
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="run folder with model.json and model.onnx")
+    parser.add_argument("--video", type=Path, help="a video file (default: drawn faces)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the drawn video")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    cv2.setNumThreads(given.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        video = given.video or Path(folder) / "drawn.mp4"
+        if given.video is None:
+            make(video, given.seconds)
+        rows = [look(given.model, video, side, given.threads) for side in SIDES]
+    print(
+        json.dumps(
+            {
+                "benchmark": "video",
+                "size": "as given" if given.video else f"{WIDTH}x{HEIGHT}",
+                "threads": given.threads,
+                "clock": "processor" if given.threads == 1 else "wall",
+                "rows": rows,
+                "machine": machine(),
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

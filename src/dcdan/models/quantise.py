@@ -1,0 +1,117 @@
+"""An exported graph in int8: static, QDQ, signed weights by channel, activations unsigned or signed.
+
+Convolutions are nearly all of the work and become int8 everywhere; in the trunk so do the activations and sums between
+them, so that maps stay int8 from one to the next. Normalisation, the activation of the branches, both attentions'
+products, the linear heads and the choice of prediction stay in float: they are small, and hurt (docs/export.md).
+
+Signed and unsigned activations say the same. ONNX Runtime has no kernels for signed ones on x86 and makes them unsigned
+where it can, which is not where a map goes two ways, as in every residual block; on ARM signed ones suit best.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+Parts = Literal["trunk", "convolutions", "everything"]
+PARTS: tuple[Parts, ...] = get_args(Parts)
+Activations = Literal["unsigned", "signed"]
+ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
+INPUT = "faces"
+_TRUNK = "network.trunk."
+_BETWEEN = ("Clip", "Relu", "Add")
+
+
+def quantise(
+    graph: Path,
+    batches: Iterable[np.ndarray],
+    out: Path,
+    parts: Parts = "convolutions",
+    activations: Activations = "unsigned",
+) -> None:
+    """Write an int8 version of an exported graph.
+
+    Args:
+        graph: what :func:`dcdan.models.deploy.export_onnx` has written.
+        batches: faces (B, S, S, 3) uint8 RGB like those that it will see; they set the ranges of all activations.
+        out: the file to write.
+        parts: ``trunk`` alone, the ``convolutions`` of all parts, or ``everything`` that ONNX Runtime can (to compare).
+        activations: ``unsigned`` for x86, ``signed`` for ARM.
+
+    Raises:
+        ValueError: without a face.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    model = onnx.load(graph)
+    types, left = _choice(model, parts)
+    with _quiet():
+        quantize_static(
+            graph,
+            out,
+            _Batches(batches),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=types,
+            nodes_to_exclude=left,
+            per_channel=True,
+            activation_type=QuantType.QInt8 if activations == "signed" else QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def trunk_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """Return the nodes before the first that has a weight of another part than the trunk."""
+    weights = {weight.name for weight in model.graph.initializer if weight.name.startswith("network.")}
+    others = {name for name in weights if not name.startswith((_TRUNK, "network.mean", "network.deviation"))}
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if others.intersection(node.input):
+            break
+        nodes.append(node)
+    return nodes
+
+
+def _choice(model: onnx.ModelProto, parts: Parts) -> tuple[list[str] | None, list[str]]:
+    """Return the types of operators that become int8 (None for all), and the names of nodes that do not."""
+    if parts == "everything":
+        return None, []
+    of_trunk = {node.name for node in trunk_nodes(model)}
+    kept = ("Conv",) if parts == "convolutions" else ()
+    outside = [node.name for node in model.graph.node if node.name not in of_trunk and node.op_type not in kept]
+    return ["Conv", *_BETWEEN], outside
+
+
+class _Batches:
+    """What ONNX Runtime calls a data reader."""
+
+    def __init__(self, batches: Iterable[np.ndarray]) -> None:
+        self._rest = iter(batches)
+        self._first = next(self._rest, None)
+        if self._first is None or not len(self._first):
+            raise ValueError("no face to quantise by")
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next batch by the name of the graph's input, None after the last."""
+        batch = next(self._rest, None) if self._first is None else self._first
+        self._first = None
+        return None if batch is None else {INPUT: np.ascontiguousarray(batch)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the root logger, to which ONNX Runtime tells everybody to pre-process; the exporter has done that."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,93 @@
+"""The work on inputs, piece by piece: pictures in chunks, videos and cameras frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcdan.errors import DataError
+from dcdan.faces.status import Status
+from dcdan.recognition.inputs import Input, Kind
+from dcdan.recognition.interrupt import stopping
+from dcdan.recognition.pictures import Picture
+from dcdan.recognition.recogniser import Recogniser
+from dcdan.recognition.results import FaceResult
+from dcdan.recognition.video import open_video
+from dcdan.recognition.watch import WatchOptions
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """A frame that was looked at: its video, its pixels (H, W, 3) uint8 RGB, and such frames a second."""
+
+    video: Input
+    pixels: NDArray[np.uint8]
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of work that is done.
+
+    Attributes:
+        inputs: the inputs that end with it; none within a video.
+        results: results of each picture, in the order of ``inputs``, or of a frame of a video.
+        note: a sentence on what is wrong with a video or camera; empty when nothing is.
+        frame: the frame of the video, where frames were asked for; None for pictures.
+    """
+
+    inputs: Sequence[Input]
+    results: Sequence[Sequence[FaceResult]]
+    note: str = ""
+    frame: VideoFrame | None = None
+
+
+def steps(
+    recogniser: Recogniser, inputs: Iterable[Input], watching: WatchOptions, frames: bool = False
+) -> Iterator[Step]:
+    """Yield the work on inputs piece by piece: pictures in chunks, videos and cameras frame by frame."""
+    for of_pictures, group in groupby(inputs, key=lambda each: each.kind is Kind.PICTURE):
+        if of_pictures:
+            yield from _pictures(recogniser, group)
+        else:
+            for each in group:
+                yield from _video(recogniser, each, watching, frames)
+
+
+def _pictures(recogniser: Recogniser, inputs: Iterator[Input]) -> Iterator[Step]:
+    drawn: list[Input] = []
+
+    def sources() -> Iterator[Path | Picture]:
+        for each in inputs:
+            drawn.append(each)
+            yield each.source
+
+    for results in recogniser.chunks(sources()):
+        yield Step(tuple(drawn), results)
+        drawn.clear()
+
+
+def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: bool) -> Iterator[Step]:
+    try:
+        video = open_video(each.path)
+    except DataError as error:
+        yield Step([each], [[FaceResult(each.path, None, _why_closed(each))]], str(error))
+        return
+    with video, stopping(video.camera) as stopped:
+        for frame, results in recogniser.watch(video, **asdict(watching), with_frames=True):
+            seen = VideoFrame(each, frame.pixels, video.rate / watching.every) if frames else None
+            yield Step([], [results], frame=seen)
+            if stopped():
+                break
+        yield Step([each], [], video.warning)
+
+
+def _why_closed(each: Input) -> Status:
+    if each.kind is Kind.CAMERA or not Path(each.path).exists():
+        return Status.MISSING
+    return Status.EMPTY if Path(each.path).stat().st_size == 0 else Status.UNREADABLE

@@ -1,0 +1,106 @@
+"""A trained run exported: the files, what is measured of them, and what stands in the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dcdan.evaluation.export as module
+from dcdan.data.pack import Pack
+from dcdan.errors import OutputError, UsageError
+from dcdan.evaluation.export import export, timed
+from dcdan.recognition.model_file import INT8_NAME, read_model_info, sha256, verified
+from dcdan.recognition.recogniser import load
+from dcdan.recognition.session import Session
+from tiny_model import write_run
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time little, and leave faces to compare on."""
+    monkeypatch.setattr(module, "TIMED", {1: 2, 32: 1})
+    monkeypatch.setattr(module, "CALIBRATED", 16)
+
+
+@pytest.fixture
+def trained(adapted: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of a whole run."""
+    return Path(shutil.copytree(adapted["dcdan"], tmp_path / "run"))
+
+
+def test_a_run_gets_an_int8_graph_that_answers_alike(
+    trained: Path, domains: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = json.loads((trained / "model.json").read_text())
+    found = export(trained, progress=False)
+    info = read_model_info(trained)
+    assert verified(trained, info, INT8_NAME) == trained / INT8_NAME
+    assert info.files[INT8_NAME] == sha256(trained / INT8_NAME)
+    after = json.loads((trained / "model.json").read_text())
+    assert {**after, "files": before["files"]} == before
+    assert {**before["files"], INT8_NAME: info.files[INT8_NAME]} == after["files"]
+
+    faces = np.asarray(Pack.open(domains[1]).faces)
+    one, other = (load(trained, threads=1, precision=kind).recognise_faces(faces) for kind in ("fp32", "int8"))
+    assert 0 < np.abs(one.probabilities - other.probabilities).max() < 0.3
+    assert (one.expression == other.expression).mean() > 0.8
+
+    assert found.megabytes["int8"] < found.megabytes["fp32"]
+    assert set(found.parity) == set(found.rounding) == {1, 2, 7}
+    assert max(found.parity.values()) < 1e-4 < max(found.rounding.values())
+    assert found.agreement is not None
+    assert found.target_faces == len(faces) - 16
+    assert found.source_faces > 0
+    assert set(found.accuracy) == {"fp32", "int8"}
+    assert all(value > 0 for speeds in found.milliseconds.values() for value in speeds.values())
+    assert json.loads((trained / "export.json").read_text())["agreement"] == found.agreement
+
+    from rich.console import Console
+
+    Console(width=120).print(found.table())
+    told = capsys.readouterr().out
+    assert "target faces" in told
+    assert "held-out source faces" in told
+
+
+def test_a_folder_of_its_own_holds_what_running_needs(trained: Path, tmp_path: Path) -> None:
+    found = export(trained, tmp_path / "out", int8=False, progress=False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", "model.json", "model.onnx"]
+    assert not (trained / "export.json").exists()
+    assert set(read_model_info(tmp_path / "out").files) == {"model.onnx"}
+    assert load(tmp_path / "out", threads=1).classes == load(trained, threads=1).classes
+    assert found.agreement is None
+    assert list(found.megabytes) == ["fp32"]
+    with pytest.raises(OutputError, match="exists already"):
+        export(trained, tmp_path / "out", int8=False, progress=False)
+    export(trained, tmp_path / "out", int8=False, force=True, progress=False)
+
+
+def test_other_faces_may_set_the_ranges(trained: Path, domains: tuple[Path, Path], tmp_path: Path) -> None:
+    (trained / "config.toml").unlink()
+    with pytest.raises(UsageError, match="--faces"):
+        export(trained, progress=False)
+    with pytest.raises(UsageError, match="cannot be used"):
+        export(trained, faces=str(tmp_path / "nix"), progress=False)
+    found = export(trained, faces=str(domains[0]), progress=False)
+    assert found.agreement is not None
+    assert found.accuracy == {}
+    assert any("does not say what it learned from" in note for note in found.notes)
+
+
+def test_speeds_are_milliseconds_a_face(run: Path) -> None:
+    info = read_model_info(run)
+    sessions = [Session(run / "model.onnx", info, 1)] * 2
+    for speeds in timed(sessions, np.zeros((3, 32, 32, 3), np.uint8)):
+        assert set(speeds) == {1, 32}
+        assert 0 < speeds[32] < speeds[1]
+
+
+def test_a_model_without_its_weights_is_exported_without_the_comparison_in_torch(tmp_path: Path) -> None:
+    found = export(write_run(tmp_path / "run"), tmp_path / "out", int8=False, progress=False)
+    assert found.parity == {}
+    assert any("Not compared with the network in torch" in note for note in found.notes)

@@ -1,0 +1,231 @@
+"""Videos of drawn faces through the real detector and a real, tiny model: numbers, times, smoothing, batches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcdan.errors import DataError, UsageError
+from dcdan.expressions import EXPRESSIONS
+from dcdan.faces.status import Status
+from dcdan.recognition import recogniser as module
+from dcdan.recognition.drawn import video_file
+from dcdan.recognition.recogniser import Recogniser, load
+from dcdan.recognition.video import Frame, open_video
+from dcdan.recognition.watch import WatchOptions, in_chunks
+from tiny_model import COLOURS, coloured, write_run
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "faces"))
+from drawn import face
+
+RATE = 25.0
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> Recogniser:
+    """Names colours, and finds faces first."""
+    return load(write_run(tmp_path_factory.mktemp("model") / "run", align="mtcnn"), threads=1)
+
+
+@pytest.fixture
+def namer(run: Path) -> Recogniser:
+    """Names the colour of the whole picture."""
+    return load(run, threads=1)
+
+
+def scene(frame: int, gone: bool = False) -> np.ndarray:
+    """Two drawn faces that cross, the nearer one tinted red; the other is away where ``gone``."""
+    picture = np.full((200, 420, 3), 128, np.uint8)
+    for index, x, tint in ((1, 290 - 13 * frame, None), (4, 10 + 13 * frame, (1.0, 0.45, 0.45))):
+        if gone and tint is None:
+            continue
+        pixels = face(index)[0]
+        if tint is not None:
+            pixels = (pixels * np.array(tint)).astype(np.uint8)
+        picture[40:160, x : x + 120] = pixels
+    return picture
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "crossing.mp4"
+    with video_file(path, RATE) as add:
+        for frame in range(22):
+            add(scene(frame, gone=frame in (3, 4)))
+    return path
+
+
+def colours(path: Path, names: list[int], rate: float = 10.0) -> Path:
+    """Write one grey pattern that goes over into the colours of classes: its looks stay, what it is called changes."""
+    pattern = np.random.default_rng(0).integers(-80, 81, (6, 6, 1)).repeat(16, axis=0).repeat(16, axis=1)
+    with video_file(path, rate) as add:
+        for name in names:
+            tint = (coloured(name, 96) / 255 - 0.5) * 50
+            add(np.clip(128 + pattern - pattern.mean() + tint, 0, 255).astype(np.uint8))
+    return path
+
+
+def test_two_faces_keep_their_numbers_through_a_crossing(finder: Recogniser, crossing: Path) -> None:
+    watch = finder.watch(crossing)
+    answers = list(watch)
+    assert [results[0].frame for results in answers] == list(range(22))
+    assert [results[0].time for results in answers] == pytest.approx([frame / RATE for frame in range(22)], abs=1e-3)
+    assert watch.warning == ""
+    assert watch.video.read == 22
+    places: dict[int, list[tuple[int, float]]] = {}
+    for results in answers:
+        assert len({result.track for result in results}) == len(results)
+        for result in results:
+            assert (result.status, result.path) == (Status.OK, str(crossing))
+            assert result.track is not None
+            assert result.box is not None
+            places.setdefault(result.track, []).append((result.frame or 0, (result.box[0] + result.box[2]) / 2))
+    assert sorted(places) == [1, 2]
+    # Each number goes one way over the whole width: no swap.
+    ways = []
+    for number in (1, 2):
+        frames, middles = np.array(places[number]).T
+        ways.append(np.polyfit(frames, middles, 1)[0])
+        np.testing.assert_allclose(middles, np.polyval(np.polyfit(frames, middles, 1), frames), atol=12)
+    assert sorted(ways) == pytest.approx([-13, 13], abs=1)
+    assert [len(results) for results in answers][:7] == [2, 2, 2, 1, 1, 2, 2]
+
+
+def test_the_frames_come_with_their_results(finder: Recogniser, crossing: Path) -> None:
+    with open_video(crossing) as video:
+        frames = list(video.frames(4))
+    pairs = list(finder.watch(crossing, every=4, with_frames=True))
+    assert [frame.index for frame, _ in pairs] == [0, 4, 8, 12, 16, 20]
+    for (frame, results), own in zip(pairs, frames, strict=True):
+        assert np.array_equal(frame.pixels, own.pixels)
+        assert {result.frame for result in results} == {frame.index}
+        assert {result.time for result in results} == {frame.time}
+
+
+def test_an_answer_without_smoothing_is_that_of_the_picture(finder: Recogniser, crossing: Path) -> None:
+    for frame, results in finder.watch(crossing, every=5, smooth=0, with_frames=True):
+        for result, alone in zip(results, finder.recognise(frame.pixels), strict=True):
+            assert (result.expression, result.box, result.quality) == (alone.expression, alone.box, alone.quality)
+            assert result.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+
+
+def test_chunks_do_not_change_the_answers(finder: Recogniser, crossing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(finder.watch(crossing, every=3))
+    monkeypatch.setattr(module, "CHUNK_PICTURES", 3)
+    parts = list(finder.watch(crossing, every=3))
+    for one, other in zip(whole, parts, strict=True):
+        assert [(r.track, r.expression, r.box) for r in one] == [(r.track, r.expression, r.box) for r in other]
+
+
+def test_large_and_few_faces(finder: Recogniser, crossing: Path) -> None:
+    sizes = [result.box[3] - result.box[1] for result in finder.recognise(scene(0)) if result.box is not None]
+    assert len(sizes) == 2
+    assert all(len(results) == 1 for results in finder.watch(crossing, every=10, max_faces=1))
+    assert all(r.recognised for results in finder.watch(crossing, every=10, min_side=60) for r in results)
+    for results in finder.watch(crossing, every=10, min_side=150):
+        assert [(result.status, result.track) for result in results] == [(Status.NO_FACE, None)]
+
+
+def test_frames_without_a_face_say_so(finder: Recogniser, tmp_path: Path) -> None:
+    answers = list(finder.watch(colours(tmp_path / "a.mp4", [3, 3])))
+    assert [len(results) for results in answers] == [1, 1]
+    for frame, (result,) in enumerate(answers):
+        assert (result.status, result.expression, result.track, result.frame) == (Status.NO_FACE, None, None, frame)
+        assert result.time == pytest.approx(0.1 * frame)
+
+
+def test_one_odd_frame_does_not_change_a_smoothed_answer(namer: Recogniser, tmp_path: Path) -> None:
+    path = colours(tmp_path / "a.mp4", [5] * 8 + [3] + [5] * 4)
+    single = [results[0].expression for results in namer.watch(path, smooth=0)]
+    smooth = list(namer.watch(path, smooth=0.5))
+    assert single == [EXPRESSIONS[5]] * 8 + [EXPRESSIONS[3]] + [EXPRESSIONS[5]] * 4
+    assert [results[0].expression for results in smooth] == [EXPRESSIONS[5]] * 13
+    odd = smooth[8][0]
+    assert odd.probability == odd.probabilities[EXPRESSIONS[5]]
+    assert odd.probability < 0.8 * (smooth[7][0].probability or 0)
+    assert {results[0].track for results in smooth} == {1}
+    assert sum(odd.probabilities.values()) == pytest.approx(1)
+    assert list(odd.probabilities) == list(EXPRESSIONS)
+
+
+def test_a_lasting_change_comes_through_and_is_unsure_on_the_way(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", calibration={"unsure_below": 0.6})
+    path = colours(tmp_path / "a.mp4", [4] * 10 + [6] * 15)
+    answers = [results[0] for results in load(run, threads=1).watch(path, smooth=0.5)]
+    names = [answer.expression for answer in answers]
+    changed = names.index(EXPRESSIONS[6])
+    assert names == [EXPRESSIONS[4]] * changed + [EXPRESSIONS[6]] * (25 - changed)
+    # A half of the weight is new after ln 2 time constants, .35 s, that is three to four frames.
+    assert 12 <= changed <= 14
+    assert [answer.unsure for answer in answers] == [(answer.probability or 0) < 0.6 for answer in answers]
+    assert sum(answer.unsure for answer in answers) >= 1
+
+
+def test_candidates_are_those_of_the_smoothed_probabilities(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", calibration={"conformal": {"0.9": 0.2}})
+    path = colours(tmp_path / "a.mp4", [4] * 6 + [6] * 6)
+    answers = [results[0] for results in load(run, threads=1, sets=0.9).watch(path, smooth=0.5)]
+    for answer in answers:
+        likely = sorted(answer.probabilities, key=lambda name: -answer.probabilities[name])
+        assert answer.candidates == tuple(name for name in likely if answer.probabilities[name] >= 0.2)
+    assert {len(answer.candidates) for answer in answers} == {1, 2}
+
+
+def test_each_track_is_smoothed_by_itself(finder: Recogniser, crossing: Path) -> None:
+    last = {r.track: r for results in finder.watch(crossing, every=4, smooth=5) for r in results}
+    single = {r.track: r for results in finder.watch(crossing, every=4, smooth=0) for r in results}
+    assert last.keys() == single.keys()
+    for track, result in last.items():
+        np.testing.assert_allclose(
+            list(result.probabilities.values()), list(single[track or 0].probabilities.values()), atol=0.25
+        )
+
+
+def test_an_open_video_stays_open_and_a_name_is_closed(namer: Recogniser, tmp_path: Path) -> None:
+    path = colours(tmp_path / "a.mp4", [1] * 3)
+    with open_video(path) as video:
+        assert len(list(namer.watch(video))) == 3
+        assert video._capture.isOpened()
+    watch = namer.watch(str(path))
+    assert len(list(watch)) == 3
+    assert not watch.video._capture.isOpened()
+
+
+def test_what_is_wrong_is_said_at_once(namer: Recogniser, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        namer.watch(tmp_path / "none.mp4")
+    for options in ({"every": 0}, {"smooth": -1.0}, {"smooth": float("nan")}, {"max_faces": 0}, {"min_side": -1.0}):
+        with pytest.raises(UsageError, match=next(iter(options))):
+            namer.watch(tmp_path / "none.mp4", **options)  # type: ignore[call-overload]
+    assert WatchOptions().max_faces is None
+
+
+def test_few_frames_are_in_memory_at_once(namer: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_PICTURES", 4)
+    watch = namer.watch(colours(tmp_path / "a.mp4", [1] * 12))
+    for looked in range(12):
+        next(watch)
+        assert watch.video.read == 4 * (looked // 4 + 1)
+
+
+def test_a_camera_is_answered_frame_by_frame(namer: Recogniser, tmp_path: Path) -> None:
+    with open_video(colours(tmp_path / "a.mp4", [1] * 5)) as video:
+        video.camera = True
+        watch = namer.watch(video)
+        for looked in range(5):
+            next(watch)
+            assert watch.video.read == looked + 1
+
+
+def test_chunks_end_at_frames_or_pixels() -> None:
+    def frames() -> Iterator[Frame]:
+        for index, side in enumerate([10, 10, 10, 30, 10, 10]):
+            yield Frame(np.zeros((side, side, 3), np.uint8), index, 0.0)
+
+    assert [[f.index for f in chunk] for chunk in in_chunks(frames(), 2, 10**6)] == [[0, 1], [2, 3], [4, 5]]
+    assert [[f.index for f in chunk] for chunk in in_chunks(frames(), 99, 900)] == [[0, 1, 2, 3], [4, 5]]
+    assert len(COLOURS) == len(EXPRESSIONS)
