@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dcdan.training import facts
+from dcdan.training.calibration import Calibrated
 from dcdan.training.facts import versions
 from dcdan.training.model_out import model_description
 from tiny_training import tiny
@@ -34,7 +35,7 @@ def test_a_model_aligns_as_its_faces_were_aligned(tmp_path: Path, source: str, t
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "model.onnx").write_bytes(b"graph")
     about = {"source": side(source), "target": side(target)}
-    found = model_description(tmp_path, tiny(), ("fear", "neutral"), [0.5, 0.25000004], about)
+    found = model_description(tmp_path, tiny(), ("fear", "neutral"), [0.5, 0.25000004], about, Calibrated())
     assert found["face"]["align"] == expected
     assert found["files"]["model.onnx"] == hashlib.sha256(b"graph").hexdigest()
     assert found["files"]["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
