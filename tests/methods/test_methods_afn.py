@@ -54,13 +54,13 @@ def test_method_weighs_each_domain_by_itself(variant: str) -> None:
     wanted = 0.0
     for domain in (batch.source, batch.target):
         each = lengths(domain.of_global + domain.of_local)
-        wanted += 0.25 if variant == "stepwise" else (sum(each) / len(each) - 9) ** 2
+        wanted += 0.25 if variant == "stepwise" else (sum(each) / len(each) - 9 * math.sqrt(WIDTH / 1000)) ** 2
     assert losses["norm"].item() == pytest.approx(0.2 * wanted)
     assert losses["cls"].item() == pytest.approx(method.classify(batch).item())
     inputs = [batch.source.of_global, batch.source.of_local, batch.target.of_global, batch.target.of_local]
     assert all(gradient.any() for gradient in torch.autograd.grad(losses["norm"], inputs))
 
 
-def test_stepwise_is_the_default_with_the_papers_numbers() -> None:
+def test_hard_is_the_default_with_the_papers_numbers() -> None:
     settings = AFNSettings()
-    assert (settings.variant, settings.weight, settings.step, settings.radius) == ("stepwise", 0.05, 1.0, 25.0)
+    assert (settings.variant, settings.weight, settings.step, settings.radius) == ("hard", 0.05, 1.0, 25.0)
