@@ -103,6 +103,23 @@ def activations(found: Result) -> str:
     return table(("map", "MB", "GELU ms", "AFC eager / GELU", "AFC compiled / GELU"), rows)
 
 
+def recognisers(found: Result) -> str:
+    """Return the table of the model in the package beside others."""
+    names = list(dict.fromkeys(name for row in found["rows"].values() for name in row))
+    return table(("", *names), ([name, *(row[column] for column in names)] for name, row in found["rows"].items()))
+
+
+def videos(found: Result) -> str:
+    """Return the table of a video's parts."""
+    parts = ("reading", "detection", "recognition", "following")
+    rows = (
+        (row["min_side"], row["faces_a_frame"], row["over_length"], *(row["milliseconds_a_frame"][p] for p in parts))
+        for row in found["rows"]
+    )
+    head = ("faces from pixels", "faces a frame", "time over length", *(f"{part}, ms a frame" for part in parts))
+    return table(head, rows)
+
+
 def others(results: dict[str, Result]) -> str:
     """Return what detection and packing gave."""
     lines = []
@@ -151,6 +168,11 @@ def write_page(folder: Path, page: Path) -> None:
     parts = [HEAD, "\n", table(("what", "measured", "bar", "met"), summary(results)), STEP_NOTE, "\n", steps(results)]
     if "afc" in results:
         parts += ["\n## AFC against GELU\n\n", activations(results["afc"])]
+    if "recognisers" in results:
+        parts += ["\n## Recognising faces that are cut\n\n", recognisers(results["recognisers"])]
+    if "video" in results:
+        film = results["video"]
+        parts += [f"\n## A video ({film['size']}, 25 frames a second, {film['threads']} thread)\n\n", videos(film)]
     if extra := others(results):
         parts += ["\n## Faces and packs\n\n", extra]
     parts += [

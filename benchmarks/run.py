@@ -44,6 +44,8 @@ def jobs(given: argparse.Namespace, run: Path) -> dict[str, list[str]]:
     }  # fmt: skip
     made |= {"afc": ["afc.py"], "onnx_latency": ["onnx_latency.py"], "data_wait": ["data_wait.py", "--out", str(run)]}
     made["cold_predict"] = ["cold_predict.py", "--model", str(given.model or run)]
+    model = ["--model", str(given.model)] if given.model else []
+    made |= {"recognisers": ["recognisers.py", *model], "video": ["video.py", *model]}
     if given.photos:
         made["detection"] = ["detection.py", str(given.photos), "--threads", "1"]
     if given.crops:
@@ -53,7 +55,7 @@ def jobs(given: argparse.Namespace, run: Path) -> dict[str, list[str]]:
 
 def result_of(job: list[str]) -> dict[str, Any]:
     """Run a job and return the JSON object that it prints."""
-    one_thread = {} if job[0] == "packing.py" else {"OMP_NUM_THREADS": "1"}
+    one_thread = {} if job[0] in ("packing.py", "recognisers.py") else {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / job[0]), *job[1:]]
     done = subprocess.run(command, env={**os.environ, **one_thread}, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -68,7 +70,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of photographs, for detection")
     parser.add_argument("--crops", help="spec of face crops, for packing")
     parser.add_argument(
-        "--model", type=Path, help="finished run for cold_predict (default: the one that data_wait makes)"
+        "--model",
+        type=Path,
+        help="run for cold_predict (default: what data_wait makes), recognisers and video (default: the package's)",
     )
     given = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """How long a video takes, over its own length: reading, finding faces, recognising them, following and smoothing.
 
-    python benchmarks/video.py --model runs/mine [--video talk.mp4] [--seconds 30] [--threads 1]
+    python benchmarks/video.py [--model runs/mine] [--video talk.mp4] [--seconds 30] [--threads 1]
 
 Without ``--video``, three drawn faces move through a 720p video made for it. With one thread the processor's own time
 is counted, which other work on the machine does not lengthen. Each row looks at the whole video, with faces from
@@ -67,7 +67,7 @@ def make(path: Path, seconds: float) -> None:
             add(picture)
 
 
-def look(model: Path, video: Path, min_side: float, threads: int) -> dict[str, object]:
+def look(model: str | None, video: Path, min_side: float, threads: int) -> dict[str, object]:
     """Time one pass over a video."""
     clock = Clock(threads)
     recogniser = load(model, threads=threads)
@@ -105,7 +105,7 @@ def look(model: Path, video: Path, min_side: float, threads: int) -> dict[str, o
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="run folder with model.json and model.onnx")
+    parser.add_argument("--model", help="run folder, or a model of the package (default: its own)")
     parser.add_argument("--video", type=Path, help="a video file (default: drawn faces)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the drawn video")
     parser.add_argument("--threads", type=int, default=1)
