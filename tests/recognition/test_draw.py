@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from dcdan.faces.decode import decode
 from dcdan.faces.status import Status
 from dcdan.recognition import drawn as files
 from dcdan.recognition.colours import COLOURS, DARK, colour_of, contrast, ink_on
-from dcdan.recognition.draw import Sizes, draw, free_place
+from dcdan.recognition.draw import Sizes, draw, free_place, label_of
 from dcdan.recognition.drawn import show, video_file, write_picture
 from dcdan.recognition.results import FaceResult
 from dcdan.recognition.video import open_video
@@ -190,3 +191,20 @@ def test_keys_end_the_window(monkeypatch: pytest.MonkeyPatch, key: int, shown: i
     show(red for _ in range(5))
     assert len(seen) == shown
     assert seen[0][0, 0].tolist() == [0, 0, 9]
+
+
+def test_labels_of_a_crowd_are_no_wider_than_their_faces() -> None:
+    boxes = [(10 + 120 * n, 60, 120 + 120 * n, 200) for n in range(6)]
+    sizes = Sizes.of(grey(1440, 740))
+    labels = [label_of((1440, 740), result(box=box), box, sizes) for box in boxes]
+    assert all(one.box[2] <= other.box[0] + sizes.line for one, other in itertools.pairwise(labels))
+    narrow = label_of((1440, 740), result("happiness"), (10, 60, 40, 100), sizes)
+    assert narrow.text == "3 happiness"
+    wide = label_of((1440, 740), result("happiness"), (10, 60, 700, 900), sizes)
+    assert (wide.text, wide.scale) == ("3 happiness 90%", sizes.text)
+
+
+def test_a_chart_without_room_is_left_out() -> None:
+    full = result(box=(0.0, 0.0, 359.0, 359.0))
+    assert (draw(grey(360, 360), [full]) == draw(grey(360, 360), [full], charts=False)).all()
+    assert (draw(grey(), [result()]) != draw(grey(), [result()], charts=False)).any()

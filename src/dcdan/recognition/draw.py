@@ -18,6 +18,10 @@ Box = tuple[int, int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Below this shorter side letters cannot be read, so the picture is enlarged.
 _LEAST_SIDE = 360
+# The smallest font that can be read, at about 9 pixels.
+_LEAST_TEXT = 0.34
+# A chart that would cover more than this share of itself in faces, labels and other charts is left out.
+_COVERED = 0.3
 _TRACK = (90, 90, 90)
 _PANEL = 0.72
 
@@ -49,13 +53,22 @@ class Sizes:
         return cls(max(2, height // 9), height / 30, row / 28, height, row, max(3, height // 4))
 
 
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What stands above a face: its text, the scale of the font, and the box that it fills."""
+
+    text: str
+    scale: float
+    box: Box
+
+
 def draw(picture: Image, results: Iterable[FaceResult], *, charts: bool = True) -> Image:
     """Return the picture with its faces drawn in; the one given is left as it is.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
         results: what was recognised in it; results without a box are passed over.
-        charts: whether a chart of all probabilities stands beside each face.
+        charts: whether a chart of all probabilities stands beside each face that has room for one.
 
     Returns:
         (H', W', 3) uint8 RGB: of the same size, or a whole number of times as large when its shorter side is below
@@ -67,14 +80,15 @@ def draw(picture: Image, results: Iterable[FaceResult], *, charts: bool = True) 
     faces = [(result, _scaled(result.box, times)) for result in results if result.box is not None]
     # The largest come last, so that their labels lie on top of those of small faces behind them.
     faces.sort(key=lambda face: _area(face[1]))
-    labels = [_label_box(out, _text(result), box, sizes) for result, box in faces]
-    taken = [box for _, box in faces] + labels
+    labels = [label_of(out.shape[:2], result, box, sizes) for result, box in faces]
+    taken = [box for _, box in faces] + [label.box for label in labels]
     if charts:
         for (result, box), label in zip(faces, labels, strict=True):
             if result.probabilities:
-                place = free_place(out.shape[:2], box, label[1], _chart_size(result, sizes), taken, sizes.gap)
-                taken.append(place)
-                _draw_chart(out, result, place, sizes)
+                place = free_place(out.shape[:2], box, label.box[1], _chart_size(result, sizes), taken, sizes.gap)
+                if sum(_shared(place, other) for other in taken) <= _COVERED * _area(place):
+                    taken.append(place)
+                    _draw_chart(out, result, place, sizes)
     for (result, box), label in zip(faces, labels, strict=True):
         _draw_face(out, result, box, label, sizes)
     return out
@@ -102,28 +116,42 @@ def free_place(
     return min(places, key=lambda place: sum(_shared(place, other) for other in taken))
 
 
-def _draw_face(out: Image, result: FaceResult, box: Box, label: Box, sizes: Sizes) -> None:
+def label_of(shape: tuple[int, int], result: FaceResult, box: Box, sizes: Sizes) -> Label:
+    """Return a face's label, as wide as its box at most where it can be read then; the probability goes first.
+
+    ``shape`` is the picture's height and width.
+    """
+    texts = _texts(result)
+    room = box[2] - box[0] - 2 * sizes.gap
+    scales = [min(sizes.text, sizes.text * room / max(1, _width(text, sizes.text))) for text in texts]
+    fitting = [pair for pair in zip(texts, scales, strict=True) if pair[1] >= min(_LEAST_TEXT, sizes.text)]
+    text, scale = fitting[0] if fitting else (texts[-1], min(_LEAST_TEXT, sizes.text))
+    width, height = _width(text, scale) + 2 * sizes.gap, round(sizes.height * scale / sizes.text) + sizes.gap
+    x = max(0, min(box[0] - sizes.line // 2, shape[1] - width - 1))
+    y = box[1] - height if box[1] >= height else max(0, min(box[1], shape[0] - height - 1))
+    return Label(text, scale, (x, y, x + width, y + height))
+
+
+def _draw_face(out: Image, result: FaceResult, box: Box, label: Label, sizes: Sizes) -> None:
     colour = colour_of(result.expression, list(result.probabilities))
     # A dark edge on both sides keeps the line visible on any background.
     cv2.rectangle(out, box[:2], box[2:], DARK, sizes.line + 2, cv2.LINE_AA)
     cv2.rectangle(out, box[:2], box[2:], colour, sizes.line, cv2.LINE_AA)
-    cv2.rectangle(out, label[:2], label[2:], colour, cv2.FILLED)
-    _write(out, _text(result), (label[0] + sizes.gap, label[1]), label[3] - label[1], sizes.text, ink_on(colour))
+    (x0, y0, _, y1) = label.box
+    cv2.rectangle(out, label.box[:2], label.box[2:], colour, cv2.FILLED)
+    _write(out, label.text, (x0 + sizes.gap, y0), y1 - y0, label.scale, ink_on(colour))
 
 
-def _text(result: FaceResult) -> str:
+def _texts(result: FaceResult) -> list[str]:
+    """Return what a label may say, the whole first, then less."""
     number = result.track if result.track is not None else result.face
-    parts = ["" if number is None else f"{number}", result.expression or str(result.status)]
-    if result.probability is not None:
-        parts.append(f"{100 * result.probability:.0f}%")
-    return " ".join(part for part in parts if part) + ("?" if result.unsure else "")
-
-
-def _label_box(out: Image, text: str, box: Box, sizes: Sizes) -> Box:
-    width, height = _width(text, sizes.text) + 2 * sizes.gap, sizes.height + sizes.gap
-    x = max(0, min(box[0] - sizes.line // 2, out.shape[1] - width - 1))
-    y = box[1] - height if box[1] >= height else max(0, min(box[1], out.shape[0] - height - 1))
-    return (x, y, x + width, y + height)
+    name = " ".join(
+        part for part in ("" if number is None else f"{number}", result.expression or result.status) if part
+    )
+    doubt = "?" if result.unsure else ""
+    if result.probability is None:
+        return [name + doubt]
+    return [f"{name} {100 * result.probability:.0f}%{doubt}", name + doubt]
 
 
 def _chart_size(result: FaceResult, sizes: Sizes) -> tuple[int, int]:
