@@ -105,6 +105,7 @@ def write_run(
         "face": {"size": size, "align": align, "channels": "rgb"},
         "thresholds": [0.5] * len(classes),
         "temperature": 1.0,
+        "mirror": False,
         "calibration": CALIBRATION,
         "training": {"source": "synthetic:studio", "target": None},
         "licence": "Apache-2.0",

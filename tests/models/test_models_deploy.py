@@ -79,3 +79,19 @@ def test_graph_equals_a_network_without_attention_and_local_branch(tmp_path: Pat
 @pytest.mark.slow
 def test_graph_equals_resnet50(tmp_path: Path) -> None:
     check(lively("resnet50", 64, 8, 64), 64, tmp_path / "model.onnx")
+
+
+def test_a_mirroring_graph_averages_over_a_face_and_its_image(tmp_path: Path) -> None:
+    plain = lively("test_resnet", 32, 4, 32)
+    both = Deployed(plain.network, torch.zeros(7), 1.0, mirror=True).eval()
+    check(both, 32, tmp_path / "both.onnx")
+    faces = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
+    single = Deployed(plain.network, torch.zeros(7)).eval()
+    with torch.no_grad():
+        wanted = (single(faces)[0] + single(faces.flip(2))[0]) / 2
+        found = both(faces)
+        turned = both(faces.flip(2))
+        weights = single(faces)[4]
+    torch.testing.assert_close(found[0], wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(turned[0], found[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[4], weights, rtol=1e-4, atol=1e-5)

@@ -24,6 +24,7 @@ from dcdan.training.domains import Source, Target, source_of, target_of
 from dcdan.training.inference import look
 from dcdan.training.rebuild import network_of
 from dcdan.training.run import train_run
+from dcdan.training.settings import RunSettings
 from tiny_training import quick, tiny
 
 
@@ -82,6 +83,7 @@ def test_what_is_written_is_what_a_model_file_reads() -> None:
 class Trained:
     """What stays of a training."""
 
+    settings: RunSettings
     source: Source
     target: Target
     method: Method
@@ -99,12 +101,12 @@ def trained(domains: tuple[Path, Path], method: str) -> tuple[Trained, Network]:
         layer.running_mean.add_(0.5)  # type: ignore[union-attr]
     kind = find_method(method)
     made = kind(settings.method_settings(), settings.network.width, source.counts)
-    return Trained(source, target_of(packs[1]), made, torch.device("cpu")), network
+    return Trained(settings, source, target_of(packs[1]), made, torch.device("cpu")), network
 
 
 def test_few_held_out_faces_calibrate_nothing(domains: tuple[Path, Path]) -> None:
     state, network = trained(domains, "source_only")
-    found = calibration_of(state, network, torch.zeros(len(state.source.classes)), 0.9, True)
+    found = calibration_of(state, network, torch.zeros(len(state.source.classes)))
     assert 0 < found.faces < FEWEST
     assert found == Calibrated(faces=found.faces)
 
@@ -116,13 +118,14 @@ def test_held_out_faces_are_seen_as_source_faces(
     monkeypatch.setattr(module, "FEWEST", 2)
     state, network = trained(domains, method)
     thresholds = torch.full((len(state.source.classes),), 0.2)
-    found = calibration_of(state, network, thresholds, 0.9, True)
+    found = calibration_of(state, network, thresholds)
     rows = state.source.validation
     seen = look(network, state.source.faces, rows, state.device, source=True, bf16=False)
     p = chosen_probabilities(seen, thresholds)
     assert found.plain == fit_temperature(p, state.source.hard[rows])
     assert (found.corrected != "") == (method != "source_only")
-    assert calibration_of(state, network, thresholds, 0.9, False).temperature == found.plain
+    state.settings = tiny("calibrate_for=source", method=method)
+    assert calibration_of(state, network, thresholds).temperature == found.plain
     if method != "source_only":
         at = look(network, state.target.faces, state.target.train, state.device, source=False, bf16=False)
         on_target = chosen_probabilities(at, thresholds)

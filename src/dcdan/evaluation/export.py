@@ -274,7 +274,7 @@ def _parity(run: Path, info: ModelInfo, session: Session, faces: np.ndarray) -> 
     from dcdan.training.rebuild import network_of
 
     network, _, _ = network_of(run)
-    deployed = Deployed(network, torch.tensor(info.thresholds), info.temperature).eval()
+    deployed = Deployed(network, torch.tensor(info.thresholds), info.temperature, info.mirror).eval()
     found = {}
     with torch.no_grad():
         for batch in BATCHES:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dcdan.models.mirror import both_ways
 from dcdan.models.network import Network
 from dcdan.models.selection import select
 
@@ -22,16 +23,21 @@ class Deployed(nn.Module):
 
     thresholds: Tensor
 
-    def __init__(self, network: Network, thresholds: Tensor, temperature: float = 1.0) -> None:
-        """``thresholds`` ``(K,)`` of the choice; ``temperature`` > 0 of what was chosen, see :func:`select`."""
+    def __init__(self, network: Network, thresholds: Tensor, temperature: float = 1.0, mirror: bool = False) -> None:
+        """``thresholds`` ``(K,)`` of the choice; ``temperature`` > 0 of what was chosen, see :func:`select`.
+
+        ``mirror`` averages over each face and its mirror image, see :func:`both_ways`.
+        """
         super().__init__()
         self.network = network
         self.register_buffer("thresholds", thresholds.detach().clone().float())
         self.temperature = temperature
+        self.mirror = mirror
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``."""
-        outputs = self.network(faces.permute(0, 3, 1, 2).float() / 255)
+        pixels = faces.permute(0, 3, 1, 2).float() / 255
+        outputs = both_ways(self.network, pixels) if self.mirror else self.network(pixels)
         choice = select(outputs.logits, self.thresholds, self.temperature)
         return (*choice, outputs.region_weights)
 

@@ -73,6 +73,7 @@ class ModelInfo(BaseModel):
     face: FaceInput
     thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...]
     temperature: float = Field(default=1.0, gt=0.0)
+    mirror: bool = False
     calibration: Calibration = Calibration()
     training: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""

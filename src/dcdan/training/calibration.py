@@ -34,6 +34,7 @@ from dcdan.training.calibrate import (
 from dcdan.training.domains import Source, Target
 from dcdan.training.inference import Features, look
 from dcdan.training.judge import some
+from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)
 FEWEST = 50
@@ -90,29 +91,27 @@ class Calibrated:
 class Finished(Protocol):
     """What is needed of a trainer."""
 
+    settings: RunSettings
     source: Source
     target: Target
     method: Method
     device: torch.device
 
 
-def calibration_of(trainer: Finished, model: Network, thresholds: Tensor, right: float, for_target: bool) -> Calibrated:
-    """Calibrate a trained network with its ``thresholds`` ``(K,)``.
-
-    ``right`` is the share wanted above "unsure"; ``for_target`` corrects the temperature where a method sees a target.
-    """
-    source, target = trainer.source, trainer.target
+def calibration_of(trainer: Finished, model: Network, thresholds: Tensor) -> Calibrated:
+    """Calibrate a trained network with its ``thresholds`` ``(K,)``, in the way that the run's settings say."""
+    source, target, settings = trainer.source, trainer.target, trainer.settings
     rows = some(source.validation, LOOKED)
     if len(rows) < FEWEST:
         return Calibrated(faces=len(rows))
-    held_out = look(model, source.faces, rows, trainer.device, True, False)
+    held_out = look(model, source.faces, rows, trainer.device, True, False, settings.mirror)
     labels = source.hard[rows]
     on_target = None
     adapts = trainer.method.sees_target or trainer.method.estimates_statistics
-    if for_target and adapts and len(target.train) >= FEWEST:
-        seen = look(model, target.faces, some(target.train, COMPARED), trainer.device, False, False)
+    if settings.calibrate_for == "target" and adapts and len(target.train) >= FEWEST:
+        seen = look(model, target.faces, some(target.train, COMPARED), trainer.device, False, False, settings.mirror)
         on_target = chosen_probabilities(seen, thresholds)
-    return calibrated(chosen_probabilities(held_out, thresholds), labels, right, on_target)
+    return calibrated(chosen_probabilities(held_out, thresholds), labels, settings.sure, on_target)
 
 
 def calibrated(

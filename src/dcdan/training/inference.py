@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dcdan.data.batches import gather
 from dcdan.models.domain_norm import sources_first
+from dcdan.models.mirror import both_ways
 from dcdan.models.network import Network
 from dcdan.models.selection import select
 from dcdan.models.semantic import Logits
@@ -28,16 +29,26 @@ class Features(NamedTuple):
 
 @torch.no_grad()
 def look(
-    network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device, source: bool, bf16: bool
+    network: Network,
+    faces: np.ndarray,
+    rows: np.ndarray,
+    device: torch.device,
+    source: bool,
+    bf16: bool,
+    mirror: bool = False,
 ) -> Features:
-    """Return logits ``(N, K)`` and features ``(N, width)`` of the rows, normalised as source or target faces."""
+    """Return logits ``(N, K)`` and features ``(N, width)`` of the rows, normalised as source or target faces.
+
+    With ``mirror`` the logits are those of each face and its mirror image together, see :func:`both_ways`.
+    """
     before = network.training
     network.eval()
     parts = []
     with sources_first(network, -1 if source else 0), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for start in range(0, len(rows), CHUNK):
             batch = in_colour(to_float(faces[rows[start : start + CHUNK]], device))
-            out = network(batch.contiguous(memory_format=torch.channels_last))
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            out = both_ways(network, batch) if mirror else network(batch)
             parts.append((*out.logits, out.of_global, out.of_local))
     network.train(before)
     fused, of_global, of_local, f_g, f_l = (torch.cat(column).float().cpu() for column in zip(*parts, strict=True))

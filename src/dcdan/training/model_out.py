@@ -40,6 +40,7 @@ def model_description(
         },
         "thresholds": [round(value, 6) for value in thresholds],
         "temperature": calibration.temperature,
+        "mirror": settings.mirror,
         "calibration": calibration.for_model(facts["source"]["spec"]),
         "training": {side: facts[side]["spec"] for side in ("source", "target")},
         "licence": f"weights: of the training data ({facts['source']['licence']})",

@@ -245,15 +245,15 @@ def run_source_stage(trainer: Trainer) -> None:
 def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:
     """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
     settings = trainer.settings
-    for_target = settings.calibrate_for == "target"
-    calibration = calibration_of(trainer, model.float(), thresholds, settings.sure, for_target)
+    model.semantic.lean(trainer.source.counts, settings.lean)
+    calibration = calibration_of(trainer, model.float(), thresholds)
     trainer.journal.say(calibration.sentence())
     model = model.cpu().eval()
     thresholds = thresholds.cpu()
     with written(out / "model.safetensors") as beside:
         save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
     with written(out / "model.onnx") as beside:
-        export_onnx(Deployed(model, thresholds, calibration.temperature), trainer.settings.size, beside)
+        export_onnx(Deployed(model, thresholds, calibration.temperature, settings.mirror), settings.size, beside)
     facts = facts | {"calibration": calibration.for_run()}
     write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
     settings = settings.model_copy(update={"network": model.settings})

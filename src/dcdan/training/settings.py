@@ -97,6 +97,11 @@ class RunSettings(BaseModel):
     """Steps between checkpoints."""
     sure: float = Field(0.9, gt=0, lt=1)
     """Share of right answers among held-out source faces above the probability below which an answer is unsure."""
+    mirror: bool = False
+    """Whether the model that is written out averages over a face and its mirror image: better, for twice the time."""
+    lean: float = Field(0.0, ge=0, le=1)
+    """How far the model that is written out leans to the source's common classes: the share of the logarithm of their
+    shares that is added to its logits, such as a part of what logit adjustment took away."""
     calibrate_for: Literal["target", "source"] = "target"
     """Whether the temperature is corrected for the target, by an estimate, where a method sees it; ``source`` suits a
     model that will be shown faces of any kind."""
