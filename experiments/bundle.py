@@ -51,7 +51,9 @@ def main() -> None:
     reports = {
         test: [evaluate(model, spec, split="test", progress=False) for model in models] for test, spec in TESTS.items()
     }
-    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False)
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )
     card = environment.get_template("model_card.md.j2").render(
         name=arguments.name,
         info=models[0].info,
