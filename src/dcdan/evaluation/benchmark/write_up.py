@@ -89,12 +89,14 @@ def markdown(plan: Plan, tables: Sequence[Table], pictures: Pictures, missing: S
 
 
 def missing_lines(cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> list[str]:
-    """Return a line for every cell that is not done: failed and why, or not run yet."""
-    return [
-        f"{cell.title}: {failed.get(cell.folder, 'not run yet').rstrip('.')}."
-        for cell in cells
-        if not cell_done(cell, out)
-    ]
+    """Return a line for every cell that failed, with why, and one for every row of which cells have not run yet."""
+    lines = [f"{cell.title}: {failed[cell.folder].rstrip('.')}." for cell in cells if cell.folder in failed]
+    for name in dict.fromkeys(cell.entry.name for cell in cells):
+        own = [cell for cell in cells if cell.entry.name == name]
+        left = sum(not cell_done(cell, out) and cell.folder not in failed for cell in own)
+        if left:
+            lines.append(f"{name}: {left} of {len(own)} cells have not run yet.")
+    return lines
 
 
 def confusions(plan: Plan, scored: Sequence[Scored]) -> Pictures:
