@@ -1,14 +1,16 @@
-"""Models that come with the package, here in a folder of the tests."""
+"""Models that come with the package: how they are found, in a folder of the tests, and that its own are whole."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dcdan.errors import ModelError
 from dcdan.recognition import bundled
 from dcdan.recognition.bundled import bundled_models, model_folder
+from dcdan.recognition.model_file import GRAPHS, read_model_info, verified
 from dcdan.recognition.recogniser import load
 from tiny_model import coloured, write_run
 
@@ -69,3 +71,22 @@ def test_the_models_in_the_package_are_whole_and_small() -> None:
         assert load(name, threads=1).classes
         assert (folder / "README.md").is_file()
         assert all(path.stat().st_size <= 15_000_000 for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_a_model_of_the_package_is_whole(name: str) -> None:
+    folder = model_folder(name)
+    info = read_model_info(folder)
+    assert info.name == name
+    assert {"model.safetensors", *GRAPHS.values()} <= set(info.files)
+    for file in info.files:
+        assert verified(folder, info, file).stat().st_size <= 15 * 2**20
+    assert (folder / "README.md").read_text().startswith(f"# {name}\n")
+    faces = np.random.default_rng(0).integers(0, 256, (3, info.face.size, info.face.size, 3), dtype=np.uint8)
+    full, small = (load(name, precision=precision).recognise_faces(faces) for precision in GRAPHS)
+    np.testing.assert_allclose(full.probabilities.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(full.probabilities, small.probabilities, atol=0.25)
+
+
+def test_there_is_a_model_to_begin_with() -> None:
+    assert load().info.calibration.faces > 1000
