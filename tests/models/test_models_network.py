@@ -12,6 +12,7 @@ from torch import nn
 from dcdan.errors import UsageError
 from dcdan.models.domain_norm import norms, sources_first
 from dcdan.models.network import DEVIATION, MEAN, Network, NetworkSettings
+from dcdan.models.plain import PlainNetwork
 
 
 def small(size: int = 64, **switches: Any) -> Network:
@@ -171,3 +172,16 @@ def test_resnet50_trains_a_step(bf16: bool) -> None:
     assert loss.isfinite()
     grads = [p.grad for p in network.trunk.parameters()]
     assert all(grad is not None and grad.isfinite().all() for grad in grads)
+
+
+@pytest.mark.parametrize("kind", [Network, PlainNetwork])
+def test_leaning_adds_the_logarithms_of_the_shares_to_all_heads(kind: type[Network]) -> None:
+    torch.manual_seed(0)
+    network = kind(NetworkSettings(trunk="test_resnet", width=32, groups=4), 3, 32).eval()
+    faces = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        before = network(faces).logits
+        network.lean(torch.tensor([6.0, 3.0, 0.0]), 0.5)
+        after = network(faces).logits
+    for one, other in zip(after, before, strict=True):
+        torch.testing.assert_close(one - other, (0.5 * torch.tensor([0.6, 0.3, 0.1]).log()).expand(2, 3))

@@ -154,6 +154,20 @@ class Network(nn.Module):
             faces = (faces * self.luma).sum(1, keepdim=True)
         return (faces - self.mean) / self.deviation
 
+    def heads(self) -> tuple[nn.Linear, ...]:
+        """Return the layers whose outputs are logits."""
+        return self.semantic.fused, self.semantic.of_global, self.semantic.of_local
+
+    @torch.no_grad()
+    def lean(self, counts: Tensor, strength: float) -> None:
+        """Add ``strength * log share`` of each class, by its ``counts`` ``(K,)``, to the logits of all heads for good.
+
+        What logit adjustment takes from common classes in training (Menon et al., ICLR 2021) is so given back in part.
+        """
+        shares = counts.clamp_min(1) / counts.clamp_min(1).sum()
+        for head in self.heads():
+            head.bias.add_(strength * shares.log().to(head.bias))
+
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Return the trunk's parameters and those of everything built on it."""
         of_trunk = list(self.trunk.parameters())

@@ -31,6 +31,10 @@ class PlainNetwork(Network):
         features = self.look(self.normalised(faces))
         return self.say(features, self.head(features))
 
+    def heads(self) -> tuple[nn.Linear, ...]:
+        """Return the one head."""
+        return (self.head,)
+
     def look(self, normalised: Tensor) -> Tensor:
         """Return the features ``(B, width)`` of faces as :meth:`normalised` leaves them."""
         return pooled(self.squeeze(self.trunk(normalised)[1]))

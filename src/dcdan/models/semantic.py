@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 
@@ -31,13 +30,3 @@ class SemanticModule(nn.Module):
     def forward(self, of_global: Tensor, of_local: Tensor) -> Logits:
         """Return the logits of the sum, of the global and of the local features."""
         return Logits(self.fused(of_global + of_local), self.of_global(of_global), self.of_local(of_local))
-
-    @torch.no_grad()
-    def lean(self, counts: Tensor, strength: float) -> None:
-        """Add ``strength * log share`` of each class, by its ``counts`` ``(K,)``, to the logits of all heads for good.
-
-        What logit adjustment takes from common classes in training (Menon et al., ICLR 2021) is so given back in part.
-        """
-        shares = counts.clamp_min(1) / counts.clamp_min(1).sum()
-        for head in (self.fused, self.of_global, self.of_local):
-            head.bias.add_(strength * shares.log().to(head.bias))

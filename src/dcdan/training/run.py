@@ -245,7 +245,7 @@ def run_source_stage(trainer: Trainer) -> None:
 def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:
     """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
     settings = trainer.settings
-    model.semantic.lean(trainer.source.counts, settings.lean)
+    model.lean(trainer.source.counts, settings.lean)
     calibration = calibration_of(trainer, model.float(), thresholds)
     trainer.journal.say(calibration.sentence())
     model = model.cpu().eval()
