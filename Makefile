@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 # Folder with FERPlus and facial_expressions (LFW expressions), and where `make weights` works; it goes on where it stopped.
 DATA ?= data
-WORK ?= work
+WORK ?= runs
 WEIGHTS := ferplus-mobilenetv2-64
 
 .PHONY: demo test test-slow bench lint env clean weights

@@ -54,6 +54,15 @@ class MissingExtraError(DcdanError):
     exit_code = 8
 
 
+def printable(text: str) -> str:
+    """Return text in one line that changes nothing of the terminal: what cannot be printed is shown as an escape.
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest allowed word, or an empty string when none is close.
 

@@ -11,7 +11,8 @@ from dcdan.errors import UsageError
 from dcdan.faces.status import Status
 from dcdan.recognition.certainty import candidate_sets, set_threshold
 from dcdan.recognition.model_file import Calibration, read_model_info
-from dcdan.recognition.recogniser import load, named
+from dcdan.recognition.naming import named
+from dcdan.recognition.recogniser import load
 from dcdan.recognition.results import FaceResult
 from dcdan.recognition.session import Session
 from tiny_model import CALIBRATION, COLOURS, coloured, write_run

@@ -16,7 +16,7 @@ import typer
 import typer.core
 import typer.main
 
-from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, unknown
+from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, printable, unknown
 
 # Each is the function of the same name in the module of the same name in this package, or a group of commands there.
 COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "export", "benchmark", "paper", "pack", "data", "demo")
@@ -138,6 +138,5 @@ def main() -> None:
 
 def _told(sentence: str, code: int) -> int:
     # A file's name can hold what would break the line or drive the terminal.
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in sentence)
-    print(f"dcdan: {shown}", file=sys.stderr)
+    print(f"dcdan: {printable(sentence)}", file=sys.stderr)
     return code

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcdan.errors import printable
+
 if TYPE_CHECKING:
     from dcdan.faces.extract import Alignment
     from dcdan.recognition.model_file import Precision
     from dcdan.recognition.steps import Step
-
-INTERRUPTED = 130
 
 
 class AlignChoice(StrEnum):
@@ -99,7 +99,8 @@ def predict(
 
     With --out, a run that was stopped goes on where it was when the same command is given again.
     """
-    from dcdan.cli.predict_shown import FirstRows, printable, progress, standard_output
+    from dcdan.cli.predict_shown import FirstRows, progress, standard_output
+    from dcdan.data.partial import partial_folder
     from dcdan.recognition.drawn import window
     from dcdan.recognition.drawn_folder import DrawnFolder, annotated
     from dcdan.recognition.output import check_target, form_of
@@ -113,7 +114,7 @@ def predict(
     going_on = False
     if out is not None:
         check_target(out, force=force)
-        going_on = out.with_name(out.name + ".partial").exists()
+        going_on = partial_folder(out).exists()
     recogniser = load(
         model,
         threads=threads,
@@ -191,5 +192,7 @@ def _interruptible(out: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         if out is None:
             raise
+        from dcdan.cli.app import INTERRUPTED
+
         typer.echo(f"dcdan: stopped before '{out}' was complete: the same command goes on from here.", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
+from dcdan.errors import printable
+
 if TYPE_CHECKING:
     from dcdan.recognition.results import FaceResult
     from dcdan.recognition.steps import Step
@@ -30,7 +32,7 @@ class FirstRows:
 
     def add(self, step: Step) -> None:
         """Keep the results of a piece of work while there is room."""
-        for result in (result for results in step.results for result in results):
+        for result in step.rows():
             if len(self._rows) < SHOWN_ROWS:
                 self._rows.append(result)
 
@@ -48,16 +50,16 @@ def progress(
 
     Inputs are counted; the frames where there is but one video or camera.
     """
-    from dcdan.data.progress import progress_bar
+    from dcdan.data.progress import progress_bar, watched
     from dcdan.recognition.inputs import find_inputs
     from dcdan.recognition.video import is_camera, is_video
 
-    watched = shown and sys.stderr is not None and sys.stderr.isatty()
+    counted = shown and watched()
     single = len(paths) == 1 and (is_camera(paths[0]) or is_video(paths[0])) and not os.path.isdir(paths[0])  # noqa: PTH112
     total: int | None = None
-    if watched and single:
+    if counted and single:
         total = _frames(paths[0], every)
-    elif watched:
+    elif counted:
         total = sum(1 for _ in find_inputs(paths))
     with progress_bar("frames" if single else "inputs", total, shown=shown) as advance:
 
@@ -91,11 +93,6 @@ def standard_output() -> Iterator[IO[str]]:
         # What is still buffered would be written, and fail again, when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(PIPE_CLOSED) from None
-
-
-def printable(text: str) -> str:
-    """Return text in one line that changes nothing of the terminal: what cannot be printed is shown as an escape."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _frames(path: str, every: int) -> int | None:

@@ -16,6 +16,11 @@ from dcdan.errors import OutputError
 STATE, JOURNAL = "state.json", "journal.jsonl"
 
 
+def partial_folder(out: Path) -> Path:
+    """Return where an output is while it is being made."""
+    return out.with_name(out.name + ".partial")
+
+
 class Partial:
     """The folder `out.partial`: `state.json` says what is being made, `pack/` becomes `out`, the journal is locked."""
 
@@ -25,7 +30,7 @@ class Partial:
         Raises OutputError when the folder is not of our making, or when another process is at work in it.
         """
         self.out = out
-        self.folder = out.with_name(out.name + ".partial")
+        self.folder = partial_folder(out)
         self.pack = self.folder / "pack"
         text = json.dumps(dict(state), sort_keys=True)
         if self.folder.exists() and not self._continues(text):

@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+def watched() -> bool:
+    """Return whether stderr is a terminal, where somebody may be looking."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def progress_bar(what: str, total: int | None, done: int = 0, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Yield a function that counts finished items; nothing is drawn when `shown` is false or stderr is no terminal.
 
     Without a total there is no time left.
     """
-    if not shown or sys.stderr is None or not sys.stderr.isatty():
+    if not (shown and watched()):
         yield lambda _: None
         return
     from rich.console import Console

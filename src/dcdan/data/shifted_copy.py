@@ -12,6 +12,7 @@ import numpy as np
 from dcdan.data.cache import cache_folder, cache_lock
 from dcdan.data.pack import Pack
 from dcdan.data.pack_info import FACES, INFO, SCHEMA, TABLE, npy_header, read_info, sync_folder
+from dcdan.data.partial import partial_folder
 from dcdan.data.progress import progress_bar
 from dcdan.data.shifts import Shift, shifted
 from dcdan.durable import write_text, written
@@ -45,7 +46,7 @@ def shifted_copy(folder: Path, shift: Shift, cache: Path | str | None = None, *,
 
 def _write(pack: Pack, shift: Shift, out: Path, progress: bool) -> None:
     """Write the copy beside its place, and let it appear under its name when it is whole."""
-    partial = out.with_name(f"{out.name}.partial")
+    partial = partial_folder(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with written(partial / TABLE) as beside:

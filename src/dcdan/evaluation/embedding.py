@@ -37,11 +37,12 @@ def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedde
 
     from dcdan.evaluation.evaluate import labels_among
     from dcdan.training.inference import look
+    from dcdan.training.judge import some
     from dcdan.training.rebuild import network_of
 
     network, _, classes = network_of(run)
     packs = source, target
-    rows = [drawn(pack.select(), seed) for pack in packs]
+    rows = [some(pack.select(), FACES, seed) for pack in packs]
     seen = [
         look(network, pack.faces, own, torch.device("cpu"), source=pack is source, bf16=False)
         for pack, own in zip(packs, rows, strict=True)
@@ -52,11 +53,6 @@ def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedde
     domain = np.repeat([0, 1], [len(own) for own in rows])
     label = np.concatenate([labels_among(classes, pack)[own] for pack, own in zip(packs, rows, strict=True)])
     return Embedded(of_global, of_local, domain, label), classes
-
-
-def drawn(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return at most :data:`FACES` of the rows, ascending."""
-    return np.sort(np.random.default_rng(seed).permutation(rows)[:FACES])
 
 
 def tsne(features: NDArray[np.float32], seed: int) -> NDArray[np.float64]:

@@ -6,8 +6,6 @@ import json
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import numpy as np
 
 from dcdan.durable import write_bytes, write_text, written
 from dcdan.errors import DcdanError, UsageError, unknown
+from dcdan.evaluation.exported import Exported
 from dcdan.models.quantise import ACTIVATIONS, Activations, Parts, quantise
 from dcdan.recognition.model_file import (
     GRAPH_NAME,
@@ -29,8 +28,6 @@ from dcdan.recognition.output import check_target
 from dcdan.recognition.session import Session
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from dcdan.data.pack import Pack
 
 REPORT_NAME = "export.json"
@@ -44,70 +41,6 @@ TIMED = {1: 200, 32: 20}
 LOST = 0.01
 """Accuracy that int8 may lose without a warning."""
 _PIECE = 16
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was written, and what was measured of it; shares are 0..1, differences are of probabilities.
-
-    Attributes:
-        folder: where the files are.
-        megabytes: size of each graph by precision.
-        milliseconds: by precision, faces in a batch -> milliseconds of processor time a face, one thread, best of many.
-        parity: faces in a batch -> largest difference between the fp32 graph and the network in torch.
-        rounding: faces in a batch -> largest difference between int8 and fp32.
-        accuracy: on held-out source faces, by precision; empty where there are none to be had.
-        source_faces: how many these are.
-        agreement: share of target faces that both graphs answer alike; None without int8.
-        target_faces: how many these are.
-        notes: what a reader must know, in sentences.
-    """
-
-    folder: Path
-    megabytes: dict[str, float]
-    milliseconds: dict[str, dict[int, float]]
-    parity: dict[int, float] = field(default_factory=dict)
-    rounding: dict[int, float] = field(default_factory=dict)
-    accuracy: dict[str, float] = field(default_factory=dict)
-    source_faces: int = 0
-    agreement: float | None = None
-    target_faces: int = 0
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the folder as plain JSON types, with the versions that it was measured with."""
-        facts = {name: value for name, value in asdict(self).items() if name != "folder"}
-        return {"schema": 1, **facts, "versions": {name: version(name) for name in ("dcdan", "onnxruntime")}}
-
-    def table(self) -> RenderableType:
-        """Return the figures for a rich console."""
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        body = Table(box=SIMPLE_HEAD)
-        body.add_column("")
-        for name in self.megabytes:
-            body.add_column(name, justify="right")
-        body.add_row("size, MB", *(f"{size:.2f}" for size in self.megabytes.values()))
-        for batch in TIMED:
-            body.add_row(
-                f"ms a face, batch {batch}, one thread",
-                *(f"{found[batch]:.2f}" for found in self.milliseconds.values()),
-            )
-        if self.accuracy:
-            body.add_row(
-                f"accuracy on {self.source_faces:,} held-out source faces, %",
-                *(f"{100 * share:.2f}" for share in self.accuracy.values()),
-            )
-        lines = [f"Written to {self.folder}."]
-        if self.parity:
-            lines.append(f"fp32 graph against torch, largest difference: {_by_batch(self.parity)}.")
-        if self.agreement is not None:
-            lines.append(f"int8 against fp32, largest difference: {_by_batch(self.rounding)}.")
-            lines.append(f"Both give one answer on {100 * self.agreement:.1f} % of {self.target_faces:,} target faces.")
-        return Group(body, *map(Text, lines), *(Text(note, style="yellow") for note in self.notes))
 
 
 def export(
@@ -291,12 +224,13 @@ def _held_out(data: dict[str, str], info: ModelInfo, progress: bool) -> tuple[np
     """Return held-out source faces and their classes as the model numbers them."""
     from dcdan.data.build import pack_for
     from dcdan.training.domains import source_of
+    from dcdan.training.judge import some
 
     if not data.get("source"):
         raise UsageError("the run does not say what it learned from.")
     pack = pack_for(data["source"], info.face.size, info.face.align, progress=progress)
     source = source_of(pack, info.classes, soft_votes=False)
-    rows = np.sort(np.random.default_rng(0).permutation(source.validation)[:COMPARED])
+    rows = some(source.validation, COMPARED)
     own = np.array([info.classes.index(name) for name in source.classes])
     return np.asarray(source.faces[rows]), own[source.hard[rows]]
 
@@ -317,7 +251,3 @@ def timed(sessions: Sequence[Session], faces: np.ndarray) -> list[dict[int, floa
                 if turn:  # the first run is for warming up
                     found[batch] = min(spent, found.get(batch, spent))
     return best
-
-
-def _by_batch(values: dict[int, float]) -> str:
-    return ", ".join(f"{value:.1e} at batch {batch}" for batch, value in values.items())

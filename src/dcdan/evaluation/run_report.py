@@ -115,8 +115,7 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
     faces = np.asarray(target_pack.faces[sample])
     method = find_method(facts["settings"]["method"])
-    adapts = method.sees_target or method.estimates_statistics
-    earlier = before_adaptation(run, faces) if adapts else None
+    earlier = before_adaptation(run, faces) if method.adapts() else None
     # Both sides of the comparison at one temperature: the earlier model has none of its own.
     confidence = None if earlier is None else tempered(earlier, recogniser.info.temperature).max(1)
     before = None if earlier is None or confidence is None else Answers(earlier.argmax(1), confidence)

@@ -129,6 +129,11 @@ class Extractor:
         return Face(pixels, np.array([0, 0, width, height], np.float32), TEMPLATE.copy(), score, status)
 
 
+def large_enough(faces: Sequence[Face], min_side: float) -> list[Face]:
+    """Return the faces whose box has no side of fewer pixels, in their order."""
+    return [face for face in faces if float((face.box[2:] - face.box[:2]).min()) >= min_side]
+
+
 def frame_crop(image: Image) -> tuple[Image, tuple[float, float]]:
     """Return a crop brought to a longer side of 144 with a border of its own edge pixels, and the scales (x, y)."""
     height, width = image.shape[:2]

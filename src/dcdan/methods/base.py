@@ -73,6 +73,11 @@ class Method(nn.Module, ABC):
         self.register_buffer("class_counts", class_counts.float())
 
     @classmethod
+    def adapts(cls) -> bool:
+        """Return whether the model depends on the target, by its images or by their statistics alone."""
+        return cls.sees_target or cls.estimates_statistics
+
+    @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> Network:
         """Return the network that the method trains, for faces of ``size`` pixels."""
         return Network(settings, classes, size)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dcdan.faces.status import Status
-from dcdan.recognition.recogniser import Recogniser, named
+from dcdan.recognition.naming import named
+from dcdan.recognition.recogniser import Recogniser
 from dcdan.recognition.results import FaceResult
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ def predict(
         if each is not None:
             each(step)
         if sink is not None:
-            for result in (result for results in step.results for result in results):
+            for result in step.rows():
                 sink(result)
     tally.refuse_nothing()
     return tally

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from math import isnan
 from pathlib import Path
 from typing import Literal, overload
 
@@ -12,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.errors import ModelError, UsageError, unknown
-from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face
-from dcdan.faces.quality import qualities
+from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough
 from dcdan.faces.status import Status
 from dcdan.recognition.bundled import model_folder
-from dcdan.recognition.certainty import candidate_sets, set_threshold
+from dcdan.recognition.certainty import set_threshold
 from dcdan.recognition.model_file import GRAPHS, ModelInfo, Precision, read_model_info, verified
+from dcdan.recognition.naming import named, quality_of
 from dcdan.recognition.pictures import Picture, Source, read_picture
-from dcdan.recognition.results import FaceResult, Quality
-from dcdan.recognition.session import DECIDERS, REGIONS, Outputs, Session
+from dcdan.recognition.results import FaceResult
+from dcdan.recognition.session import Outputs, Session
 from dcdan.recognition.video import Frame, Video, open_video
 from dcdan.recognition.watch import Eye, Watch, WatchOptions, closing_after, watched
 
@@ -175,7 +174,9 @@ class Recogniser:
 
     def _answer(self, chunk: Sequence[Picture]) -> list[list[FaceResult]]:
         extracted = iter(self._extractor.extract([p.pixels for p in chunk if p.pixels is not None]))
-        faces = [self._large(next(extracted)) if picture.pixels is not None else [] for picture in chunk]
+        faces = [
+            large_enough(next(extracted), self.min_side) if picture.pixels is not None else [] for picture in chunk
+        ]
         flat = [
             (picture.path, index, face)
             for picture, own in zip(chunk, faces, strict=True)
@@ -186,9 +187,6 @@ class Recogniser:
             [next(named) for _ in own] or [FaceResult(picture.path, None, _without_face(picture))]
             for picture, own in zip(chunk, faces, strict=True)
         ]
-
-    def _large(self, faces: list[Face]) -> list[Face]:
-        return [face for face in faces if float((face.box[2:] - face.box[:2]).min()) >= self.min_side]
 
     def _name(self, faces: Sequence[tuple[str, int, Face]]) -> list[FaceResult]:
         if not faces:
@@ -203,46 +201,9 @@ class Recogniser:
                 landmarks=tuple(map(tuple, face.landmarks.tolist())),
                 quality=quality,
             )
-            for (path, index, face), quality in zip(faces, _qualities(faces), strict=True)
+            for (path, index, face), quality in zip(faces, quality_of([face for _, _, face in faces]), strict=True)
         ]
         return named(heads, outputs, self.info, self.sets)
-
-
-def named(
-    faces: Sequence[FaceResult], outputs: Outputs, info: ModelInfo, sets: float | None = None
-) -> list[FaceResult]:
-    """Complete the results of N faces, which say where they come from, with what the model says of them.
-
-    ``sets`` is the level of the conformal sets, one that the model has; None for none.
-    """
-    classes, calibration = info.classes, info.calibration
-    candidates: list[tuple[str, ...]] = [()] * len(outputs)
-    if sets is not None:
-        candidates = candidate_sets(outputs.probabilities, set_threshold(calibration, sets), classes)
-    table = zip(
-        faces,
-        outputs.expression.tolist(),
-        outputs.confidence.tolist(),
-        outputs.decided_by.tolist(),
-        outputs.probabilities.tolist(),
-        outputs.region_weights.tolist(),
-        (outputs.confidence < calibration.unsure_below).tolist(),
-        candidates,
-        strict=True,
-    )
-    return [
-        replace(
-            face,
-            expression=classes[expression],
-            probability=confidence,
-            decided_by=DECIDERS[decider],
-            probabilities=dict(zip(classes, probabilities, strict=True)),
-            region_weights=dict(zip(REGIONS, weights, strict=True)),
-            unsure=unsure,
-            candidates=candidate,
-        )
-        for face, expression, confidence, decider, probabilities, weights, unsure, candidate in table
-    ]
 
 
 def load(
@@ -295,22 +256,6 @@ def load(
         info.face.size, align=align or info.face.align, cropped=cropped, max_faces=max_faces, threads=threads
     )
     return Recogniser(info, session, extractor, min_side, sets)
-
-
-def _qualities(faces: Sequence[tuple[str, int, Face]]) -> list[Quality]:
-    found = qualities([face for _, _, face in faces])
-    table = zip(
-        found.side.tolist(),
-        found.sharpness.tolist(),
-        found.yaw.tolist(),
-        found.roll.tolist(),
-        found.score.tolist(),
-        strict=True,
-    )
-    return [
-        Quality(side, sharp, None if isnan(yaw) else yaw, None if isnan(roll) else roll, score)
-        for side, sharp, yaw, roll, score in table
-    ]
 
 
 def _without_face(picture: Picture) -> Status:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,10 @@ class Step:
     results: Sequence[Sequence[FaceResult]]
     note: str = ""
     frame: VideoFrame | None = None
+
+    def rows(self) -> Iterator[FaceResult]:
+        """Iterate over the results of all its inputs, in order."""
+        return chain.from_iterable(self.results)
 
 
 def steps(

@@ -36,7 +36,7 @@ class Tally:
     def add(self, step: Step) -> None:
         """Count a piece of work."""
         self.inputs += len(step.inputs)
-        for result in (result for results in step.results for result in results):
+        for result in step.rows():
             self.statuses[result.status] += 1
             if result.expression is not None:
                 self.faces += 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.errors import UsageError
-from dcdan.faces.extract import Face
+from dcdan.faces.extract import Face, large_enough
 from dcdan.faces.likeness import looks
 from dcdan.faces.status import Status
 from dcdan.faces.tracking import Tracker
@@ -47,8 +47,7 @@ class WatchOptions:
 
     def chosen(self, faces: Sequence[Face]) -> list[Face]:
         """Return the faces of a frame that are wanted, the largest first."""
-        large = [face for face in faces if float((face.box[2:] - face.box[:2]).min()) >= self.min_side]
-        return large[: self.max_faces]
+        return large_enough(faces, self.min_side)[: self.max_faces]
 
 
 class Watch(Iterator[T]):

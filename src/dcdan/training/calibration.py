@@ -107,8 +107,7 @@ def calibration_of(trainer: Finished, model: Network, thresholds: Tensor) -> Cal
     held_out = look(model, source.faces, rows, trainer.device, True, False, settings.mirror)
     labels = source.hard[rows]
     on_target = None
-    adapts = trainer.method.sees_target or trainer.method.estimates_statistics
-    if settings.calibrate_for == "target" and adapts and len(target.train) >= FEWEST:
+    if settings.calibrate_for == "target" and trainer.method.adapts() and len(target.train) >= FEWEST:
         seen = look(model, target.faces, some(target.train, COMPARED), trainer.device, False, False, settings.mirror)
         on_target = chosen_probabilities(seen, thresholds)
     return calibrated(chosen_probabilities(held_out, thresholds), labels, settings.sure, on_target)

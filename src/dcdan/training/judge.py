@@ -64,9 +64,9 @@ def judge(
     return Judgement(right, total, signals(chosen(seen, thresholds)), candidate)
 
 
-def some(rows: np.ndarray, most: int = JUDGED) -> np.ndarray:
+def some(rows: np.ndarray, most: int = JUDGED, seed: int = 0) -> np.ndarray:
     """Return at most so many of the rows, ascending, drawn alike each time: packs may be sorted by class."""
-    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
 def harm(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
