@@ -36,3 +36,13 @@ def test_it_rises_to_one_top_and_falls_without_a_jump(schedule: str, top: float)
     assert abs(np.diff(values)).max() < 0.04
     assert values.min() >= 0
     assert values.max() <= 1
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_each_cycle_is_the_whole_schedule_at_half_the_height_of_the_one_before(schedule: str) -> None:
+    within = np.linspace(0, 0.999, 50)
+    once = np.array([learning_rate(schedule, float(p)) for p in within])
+    for cycle in range(3):
+        values = [learning_rate(schedule, float(cycle + p) / 3, cycles=3) for p in within]
+        np.testing.assert_allclose(values, once / 2**cycle, atol=1e-9)
+    assert learning_rate(schedule, 1.0, cycles=3) == pytest.approx(0, abs=1e-9)

@@ -82,7 +82,7 @@ class Trainer:
             for step, rows, read in batches:
                 waited += time.perf_counter() - tick
                 for group in optimiser.param_groups:
-                    group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps)
+                    group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps, plan.cycles)
                 places = torch.from_numpy(rows[0])
                 labels = self.source.labels[places]
                 losses = self.losses(stage, step, step / steps, labels, read, places.to(self.device))

@@ -37,6 +37,8 @@ class StageSettings(BaseModel):
     """Learning rate of the branches, heads and discriminators over the trunk's; 10 suits a pre-trained trunk."""
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
     """One-cycle rises over the first quarter; cosine starts at the top; both end at 0."""
+    cycles: int = Field(1, ge=1, le=100)
+    """Times that the schedule is run through within the epochs, each time at half the height."""
     weight_decay: float = Field(5e-4, ge=0)
     """Not applied to biases, norms and AFC's scalars."""
     clip: float = Field(5.0, gt=0)
