@@ -57,8 +57,8 @@ class Step:
         self.labels = torch.eye(len(CLASSES))[torch.from_numpy(rows % len(CLASSES))]
         source = Source(self.pixels[0], CLASSES, rows, rows, rows % len(CLASSES), self.labels, 0)
         self.trainer = Trainer(
-            settings, self.network, self.method, make_teacher(self.network), source, Target(self.pixels[1], rows),
-            torch.device("cpu"), bf16, Path(), cast(Any, None),
+            settings, self.network, self.method, make_teacher(self.network), torch.device("cpu"), bf16,
+            source, Target(self.pixels[1], rows), Path(), cast(Any, None),
         )  # fmt: skip
         self.optimiser = self.trainer.optimiser(settings.adaptation, with_method=True)
         self.faces = torch.rand(2 * batch, 3, size, size).contiguous(memory_format=torch.channels_last)

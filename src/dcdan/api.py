@@ -14,6 +14,7 @@ from dcdan.evaluation.run_report import write_run_report
 from dcdan.recognition.packed import predict_pack
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.rows import csv_sink
+from dcdan.training.distributed import processes
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings, read_settings
 
@@ -49,14 +50,22 @@ def adapt(
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
-    train_run(str(source), str(target), folder, chosen, Path(start) if start else None, quiet, command)
-    pack = pack_for(str(target), chosen.size, chosen.align, labelled=False, progress=not quiet)
-    recogniser = load(folder)
-    with atomic_text(folder / "predictions.csv", newline="") as file:
+    with processes() as group:
+        start = Path(start) if start else None
+        train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
+        with group.leader_first():
+            return answered(folder, str(target), chosen, quiet) if group.leads else load(folder)
+
+
+def answered(run: Path, target: str, settings: RunSettings, quiet: bool) -> Recogniser:
+    """Write what a trained run says of its target, and its report; return the recogniser."""
+    pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
+    recogniser = load(run)
+    with atomic_text(run / "predictions.csv", newline="") as file:
         sink = csv_sink(file, recogniser.classes)
         for result in predict_pack(recogniser, pack):
             sink(result)
-    write_run_report(folder, pack)
+    write_run_report(run, pack)
     return recogniser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 import zlib
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def trainer(folder: Path, settings: RunSettings, journal: Journal) -> Trainer:
     method = find_method(settings.method)(settings.method_settings(), settings.network.width, source.counts)
     fill(network)
     fill(method)
-    made = Trainer(settings, network, method, None, source, target, CPU, False, folder, journal)
+    made = Trainer(settings, network, method, None, CPU, False, source, target, folder, journal)
     if method.uses_teacher and settings.teacher:
         made.teacher = make_teacher(network)
     return made
@@ -282,11 +283,11 @@ def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(
     assert not (folder / "checkpoints" / "last.safetensors").exists()
 
 
-def test_a_last_step_that_ruins_the_weights_is_noticed(folder: Path, journal: Journal) -> None:
-    """The losses of a step are those before its update."""
+def test_a_step_that_would_ruin_the_weights_is_never_saved(folder: Path, journal: Journal) -> None:
+    """The losses of a step are those before its update, so its gradient is looked at too."""
     made = trainer(folder, tiny("source.epochs=1", "source.batch=18", method="source_only"), journal)
     next(made.network.trunk.parameters()).register_hook(lambda gradient: torch.full_like(gradient, torch.nan))
-    with pytest.raises(TrainingError, match="'validation' is no longer a number at step 1 of the source stage"):
+    with pytest.raises(TrainingError, match="The gradient is no longer a number at step 1 of the source stage"):
         made.train("source")
     assert not (folder / "checkpoints" / "last.safetensors").exists()
 
@@ -303,10 +304,64 @@ def test_a_collapse_is_logged_and_ends_the_stage(folder: Path, journal: Journal)
     assert record["largest_share"] == 1.0
 
 
+def test_a_dead_discriminator_ends_the_stage(folder: Path, journal: Journal) -> None:
+    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), journal)
+    with torch.no_grad():
+        made.method.get_submodule("discriminator.6").weight.zero_()  # type: ignore[operator, union-attr]
+    with pytest.raises(TrainingError, match=r"'discriminator' died in epoch 1 .* lower adaptation.lr"):
+        made.train("adaptation")
+
+
+def poisoned(made: Trainer, calls: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the loss of the calls with these numbers, counted from 1, no number."""
+    losses, count = made.losses, itertools.count(1)
+
+    def spoilt(*given: object, **more: object) -> dict[str, torch.Tensor]:
+        found = losses(*given, **more)  # type: ignore[arg-type]
+        return {
+            name: value * (torch.nan if number in calls else 1.0)
+            for number in [next(count)]
+            for name, value in found.items()
+        }
+
+    monkeypatch.setattr(made, "losses", spoilt)
+
+
+def test_backing_off_goes_on_from_the_last_good_epoch_at_half_the_rate(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs of three steps: the fifth step fails, and step 4 is trained again, slower."""
+    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 1)
+    settings = tiny("source.epochs=3", "source.batch=6", "on_trouble=back-off", method="source_only")
+    made = trainer(folder, settings, journal)
+    poisoned(made, {5}, monkeypatch)
+    assert made.train("source")
+    found = lines(folder, "source")
+    assert [record["step"] for record in found] == [*range(1, 10)]
+    for record in found:
+        whole = settings.source.lr * learning_rate("one-cycle", (record["step"] - 1) / 9)
+        assert record["lr"] == pytest.approx(whole if record["step"] <= 3 else whole / 2)
+    (trouble,) = lines(folder, "trouble")
+    assert (trouble["step"], trouble["stage"], trouble["ease"]) == (3, "source", 0.5)
+    assert "The loss 'cls' is no longer a number at step 5" in trouble["what"]
+    assert all(torch.isfinite(value).all() for value in made.network.state_dict().values())
+    again = trainer(folder, settings, journal)
+    assert again.train("source")
+    assert again.ease == 0.5, "a run that was stopped goes on at the rate that it had"
+
+
+def test_backing_off_ends_after_three_times(folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trainer(folder, tiny("on_trouble=back-off", method="source_only"), journal)
+    poisoned(made, {*range(1, 100)}, monkeypatch)
+    with pytest.raises(TrainingError, match="no longer a number"):
+        made.train("source")
+    assert [record["ease"] for record in lines(folder, "trouble")] == [1 / 2, 1 / 4, 1 / 8]
+
+
 def test_stopping_saves_and_says_so(folder: Path, journal: Journal) -> None:
     made = trainer(folder, tiny("source.epochs=10", method="source_only"), journal)
     made.stop = lambda: True
     assert not made.train("source")
     _, facts = read_checkpoint(folder / "checkpoints" / "last.safetensors")
     assert facts["step"] == 1
-    assert facts["sums"].keys() == {"cls"}
+    assert facts["sums"].keys() == {"cls", "gradient"}

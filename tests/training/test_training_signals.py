@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dcdan.errors import TrainingError
-from dcdan.training.signals import refuse_collapse, refuse_non_finite, signals
+from dcdan.models.discriminator import Discriminator
+from dcdan.training.signals import refuse_collapse, refuse_dead, refuse_non_finite, signals
 
 
 def test_signals_equal_a_naive_computation() -> None:
@@ -54,3 +55,22 @@ def test_a_loss_that_is_no_number_is_named(value: float) -> None:
         refuse_non_finite({"cls": 1.0, "adv_l": value, "pl": 0.0}, "adaptation", 40)
     assert "\n" not in str(caught.value)
     refuse_non_finite({"cls": 1.0, "pl": 0.0, "big": 1e30}, "adaptation", 40)
+
+
+def test_what_to_change_depends_on_the_precision() -> None:
+    with pytest.raises(TrainingError, match=r"The gradient .*; set precision=fp32, or lower source.lr"):
+        refuse_non_finite({"gradient": math.inf}, "source", 1, bf16=True)
+
+
+def test_a_discriminator_that_says_the_same_of_all_is_named() -> None:
+    torch.manual_seed(0)
+    method = torch.nn.ModuleDict({"alive": Discriminator(8, 16), "dead": Discriminator(8, 16)})
+    refuse_dead(method, 1)
+    features = torch.randn(32, 8)
+    with torch.no_grad():
+        method["dead"][6].weight.zero_()  # type: ignore[index]
+    for part in method.values():
+        part.judge(features, 1.0)  # type: ignore[operator]
+    with pytest.raises(TrainingError, match=r"'dead' died in epoch 2 .*; lower adaptation.lr"):
+        refuse_dead(method, 2)
+    refuse_dead(method["alive"], 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,8 @@ def adapt(
 
     The run folder explains itself: config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx,
     model.json, predictions.csv and report.html. The same command again resumes a run that was stopped.
+
+    On several devices: torchrun --nproc-per-node N -m dcdan adapt ...
     """
     from dcdan.api import adapt as run
     from dcdan.training.settings import read_settings
@@ -57,6 +60,6 @@ def adapt(
     )
     command = shlex.join(["dcdan", *context.obj])
     run(source, target, out, settings=chosen, start=start, quiet=quiet, command=command)
-    if not quiet:
+    if not quiet and os.environ.get("RANK", "0") == "0":
         typer.echo(f"Done: {out / 'report.html'}", err=True)
         typer.echo(f"Next: dcdan predict PATH... --model {out}", err=True)

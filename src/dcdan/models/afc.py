@@ -16,7 +16,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+
+from dcdan.models.synchronised import synchronising
 
 START_WIDTH, START_SHAPE, START_LEAK = 1.72, -0.25, 0.0
 MOST_LEAK = 0.99
@@ -101,14 +104,17 @@ class Confined(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
         """Return ``x`` clamped to [low, high]."""
         ctx.save_for_backward(x)
-        ctx.low, ctx.high = low, high
+        ctx.low, ctx.high, ctx.several = low, high, synchronising()
         return x.clamp(low, high)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient where a step against it leads into the range."""
         (x,) = ctx.saved_tensors
-        outwards = ((x <= ctx.low) & (grads[0] > 0)) | ((x >= ctx.high) & (grads[0] < 0))
+        step = grads[0].clone()
+        if ctx.several:  # a share's gradient may point elsewhere than the whole batch's
+            dist.all_reduce(step)
+        outwards = ((x <= ctx.low) & (step > 0)) | ((x >= ctx.high) & (step < 0))
         return grads[0].masked_fill(outwards, 0), None, None
 
 

@@ -15,6 +15,9 @@ from dcdan.models.reversal import reverse
 class Discriminator(nn.Sequential):
     """``(B, width)`` features -> ``(B,)`` logits, positive for source."""
 
+    spread: Tensor
+    """How far its answers differ within the last batch: their standard deviation, 1 before the first."""
+
     def __init__(self, width: int, hidden: int = 512) -> None:
         super().__init__(
             nn.Linear(width, hidden),
@@ -25,11 +28,13 @@ class Discriminator(nn.Sequential):
             nn.Dropout(0.5),
             nn.Linear(hidden, 1),
         )
+        self.register_buffer("spread", torch.tensor(1.0))
 
     def judge(self, features: Tensor, coefficient: float) -> Tensor:
         """Return ``(B,)`` logits of reversed features ``(B, width)``."""
-        logits: Tensor = self(reverse(features, coefficient))
-        return logits.squeeze(1)
+        logits: Tensor = self(reverse(features, coefficient)).squeeze(1)
+        self.spread.copy_(logits.detach().float().std(correction=0))
+        return logits
 
 
 def conditioned(features: Tensor, probabilities: Tensor) -> Tensor:

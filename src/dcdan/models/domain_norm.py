@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from dcdan.models.synchronised import synchronising
+
 Domain = Literal["source", "target"]
 
 
@@ -94,7 +96,7 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
             return self.part(x, self.running_mean, self.running_var)
         if n < 0 or n >= x.shape[0]:
             return self.part(x, self.source_mean, self.source_var)
-        if self.training and torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled() and not synchronising():
             out: Tensor = SplitNorm.apply(
                 x, self.weight, self.bias, (self.source_mean, self.source_var), (self.running_mean, self.running_var),
                 n, self.momentum or 0.0, self.eps,

@@ -56,8 +56,13 @@ def save_checkpoint(
     }
     if optimiser is not None:
         tensors.update({k: v.detach().cpu().contiguous().clone() for k, v in optimiser_tensors(optimiser).items()})
+    put_checkpoint(path, tensors, facts)
+
+
+def put_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write tensors by name, as :func:`read_checkpoint` returns them, in the manner of :func:`save_checkpoint`."""
     with written(path) as beside:
-        save_tensors(tensors, beside, {"dcdan": json.dumps({"schema": SCHEMA, **facts})})
+        save_tensors(tensors, beside, {"dcdan": json.dumps({**facts, "schema": SCHEMA})})
         if path.exists():
             path.replace(previous(path))
 

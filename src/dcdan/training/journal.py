@@ -8,7 +8,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,11 +17,11 @@ from dcdan.durable import write_text
 
 
 class Journal:
-    """Writes records and shows progress; a context manager."""
+    """Writes records and shows progress; a context manager. Without a folder it writes nothing."""
 
-    def __init__(self, folder: Path, quiet: bool) -> None:
-        self.path = folder / "log.jsonl"
-        self.file = self.path.open("a", encoding="utf-8")
+    def __init__(self, folder: Path | None, quiet: bool) -> None:
+        self.path = None if folder is None else folder / "log.jsonl"
+        self.file = self.opened()
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -34,10 +34,14 @@ class Journal:
             disable=quiet or not sys.stderr.isatty(),
         )
         self.board: Any = None
-        if find_spec("tensorboard") is not None:
+        if folder is not None and find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(folder / "tensorboard")  # type: ignore[no-untyped-call]
+
+    def opened(self) -> IO[str] | None:
+        """Open the log at its end."""
+        return None if self.path is None else self.path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
         """Start the progress display."""
@@ -49,14 +53,16 @@ class Journal:
     ) -> None:
         """Stop it and close the files."""
         self.progress.stop()
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
         if self.board is not None:
             self.board.close()
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append one record; numbers go to TensorBoard too."""
-        self.file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
-        self.file.flush()
+        if self.file is not None:
+            self.file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
+            self.file.flush()
         if self.board is not None:
             for name, value in values.items():
                 if isinstance(value, int | float):
@@ -68,10 +74,12 @@ class Journal:
 
     def rewind(self, stage: str, step: int) -> None:
         """Drop the records of ``stage`` after ``step``, which a resumed run will write again, and half written ones."""
+        if self.path is None or self.file is None:
+            return
         self.file.close()
         kept = [r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
-        self.file = self.path.open("a", encoding="utf-8")
+        self.file = self.opened()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

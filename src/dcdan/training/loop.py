@@ -7,22 +7,25 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcdan.data.augment import source_view, strong_view, weak_view
 from dcdan.data.batches import Order, ReadAhead
-from dcdan.methods.base import Batch, Method
 from dcdan.methods.classification import ClassificationSettings
-from dcdan.models.domain_norm import norms, sources_first
+from dcdan.models.domain_norm import norms
 from dcdan.models.network import Network
-from dcdan.models.semantic import Logits
 from dcdan.training.candidates import save_epoch
-from dcdan.training.checkpoint import load_module, load_optimiser, newest_checkpoint, save_checkpoint
-from dcdan.training.domains import Source, Target, in_colour, to_float
+from dcdan.training.checkpoint import (
+    load_module,
+    load_optimiser,
+    newest_checkpoint,
+    put_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
+from dcdan.training.domains import Source, Target
 from dcdan.training.draws import DrawWeights, draw_weights
 from dcdan.training.inference import estimate_statistics, look
 from dcdan.training.journal import Journal
@@ -30,42 +33,53 @@ from dcdan.training.judge import judge, some
 from dcdan.training.memory import keep_freed_memory
 from dcdan.training.optimiser import optimiser_of
 from dcdan.training.schedule import learning_rate
-from dcdan.training.settings import RunSettings, StageSettings
-from dcdan.training.signals import refuse_collapse, refuse_non_finite
+from dcdan.training.settings import StageSettings
+from dcdan.training.signals import WentWrong, refuse_collapse, refuse_dead, refuse_non_finite
+from dcdan.training.step import Learner, Stage
 from dcdan.training.teacher import follow
 
-Stage = Literal["source", "adaptation"]
 COUNTED = 8000
 LOGGED_EVERY = 20
-NEWEST = "last.safetensors"
+LEAST_EASE = 1 / 8
+NEWEST, GOOD = "last.safetensors", "good.safetensors"
 
 
 @dataclass
-class Trainer:
-    """Everything that a step needs; ``train`` runs one stage to its end or from a checkpoint."""
+class Trainer(Learner):
+    """Everything that a run needs; ``train`` runs one stage to its end or from a checkpoint."""
 
-    settings: RunSettings
-    network: Network
-    method: Method
-    teacher: Network | None
     source: Source
     target: Target
-    device: torch.device
-    bf16: bool
     folder: Path
     journal: Journal
     stop: Callable[[], bool] = lambda: False
+    ease: float = 1.0
+    """Factor on the learning rate, halved whenever the training backs off."""
 
     def train(self, stage: Stage) -> bool:
-        """Run a stage; return False when ``stop`` ended it early, after a checkpoint."""
+        """Run a stage; return False when ``stop`` ended it early, after a checkpoint.
+
+        Where the settings say so, a training that goes wrong goes back to its last good epoch, at half the rate.
+        """
         if self.device.type == "cpu":
             keep_freed_memory()
+        while True:
+            try:
+                return self.run(stage)
+            except WentWrong as error:
+                if self.settings.on_trouble == "stop" or self.ease <= LEAST_EASE:
+                    raise
+                self.back_off(stage, error)
+
+    def run(self, stage: Stage) -> bool:
+        """Run a stage from its newest checkpoint, in the manner of :meth:`train`."""
         plan = self.plan(stage)
         adapting = stage == "adaptation"
         per_epoch = max(1, -(-self.longest(adapting) // plan.batch))
         steps = round(plan.epochs * per_epoch)
         whole = adapting or self.method.owns_source_stage
         optimiser = self.optimiser(plan, with_method=whole)
+        trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         weights = self.weights(stage)
         step, sums = self.resume(stage, optimiser)
         orders = [Order(self.source.train, plan.batch, self.settings.seed, weights.source, salt=int(adapting))]
@@ -75,6 +89,8 @@ class Trainer:
             faces.append(self.target.faces)
         if adapting and step == 0:
             self.judge(stage, 0, 0)
+        if step == 0:
+            self.keep_good(stage, 0, optimiser)
         bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
         tick = began
@@ -82,13 +98,15 @@ class Trainer:
             for step, rows, read in batches:
                 waited += time.perf_counter() - tick
                 for group in optimiser.param_groups:
-                    group["lr"] = group["ratio"] * plan.lr * learning_rate(plan.schedule, step / steps, plan.cycles)
+                    rate = plan.lr * learning_rate(plan.schedule, step / steps, plan.cycles)
+                    group["lr"] = group["ratio"] * rate * self.ease
                 places = torch.from_numpy(rows[0])
                 labels = self.source.labels[places]
                 losses = self.losses(stage, step, step / steps, labels, read, places.to(self.device))
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], plan.clip)
+                stopping = self.group.average(trained, self.stop())
+                losses["gradient"] = nn.utils.clip_grad_norm_(trained, plan.clip)
                 optimiser.step()
                 if whole and self.teacher is not None:
                     follow(self.teacher, self.network, self.settings.teacher, step)
@@ -96,9 +114,11 @@ class Trainer:
                     sums[name] = sums.get(name, 0.0) + value.detach()
                 seen += sum(map(len, rows))
                 done = step + 1
-                if done % LOGGED_EVERY == 0 or done == steps:
+                saving = done % self.settings.checkpoint_every == 0 or done == steps or stopping
+                if saving or done % LOGGED_EVERY == 0:
                     means = {name: round(float(value) / (1 + step % LOGGED_EVERY), 5) for name, value in sums.items()}
-                    refuse_non_finite(means, stage, done)
+                    refuse_non_finite(means, stage, done, self.bf16)
+                if done % LOGGED_EVERY == 0 or done == steps:
                     spent = time.perf_counter() - began
                     self.journal.write(
                         stage, done, **means, lr=optimiser.param_groups[0]["lr"], rate=seen / spent, wait=waited / spent
@@ -109,9 +129,10 @@ class Trainer:
                     if adapting:
                         self.see_plain_targets(weights.target)
                     self.judge(stage, done, -(-done // per_epoch))
-                if done % self.settings.checkpoint_every == 0 or done == steps or self.stop():
-                    self.save(stage, done, optimiser, sums)
-                    if self.stop() and done < steps:
+                    self.keep_good(stage, done, optimiser)
+                if saving:
+                    self.save(NEWEST, stage, done, optimiser, sums)
+                    if stopping and done < steps:
                         return False
                 tick = time.perf_counter()
         self.journal.progress.remove_task(bar)
@@ -151,57 +172,6 @@ class Trainer:
         """How source labels teach."""
         return self.method.settings.classification
 
-    def losses(
-        self,
-        stage: Stage,
-        step: int,
-        progress: float,
-        labels: Tensor,
-        read: list[np.ndarray],
-        rows: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Return the losses of one step; every random number in it follows from seed, stage and step."""
-        seed = int(np.random.SeedSequence([self.settings.seed, stage == "source", step]).generate_state(1)[0])
-        torch.manual_seed(seed)
-        generator = torch.Generator(self.device).manual_seed(seed)
-        augment = self.settings.augment
-        labels = labels.to(self.device)
-        share = augment.source_strong if stage == "adaptation" else augment.source_stage_strong
-        views = [in_colour(source_view(to_float(read[0], self.device), augment, generator, share))]
-        teacher = None
-        if stage == "adaptation":
-            target = to_float(read[1], self.device)
-            views.append(in_colour(strong_view(target, augment, generator)))
-            if self.method.uses_teacher:
-                weak = in_colour(weak_view(target, augment, generator, light=False))
-                teacher = self.taught(weak)
-        elif self.method.owns_source_stage and self.method.uses_teacher:
-            teacher = self.taught(views[0], source=True)
-        faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
-        self.network.train()
-        n = len(views[0])
-        with (
-            sources_first(self.network, n if stage == "adaptation" else -1),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
-        ):
-            outputs = self.network(faces)
-            if stage == "source":
-                return self.method.source_losses(Batch(labels, outputs, None, teacher, views[0], rows), progress)
-            source, target_outputs = outputs.split(n)
-            return self.method.losses(Batch(labels, source, target_outputs, teacher, views[0], rows), progress)
-
-    @torch.no_grad()
-    def taught(self, weak: Tensor, source: bool = False) -> Logits:
-        """Return the teacher's logits on weak views of one domain; without a moving average, the student's own."""
-        teacher = self.teacher or self.network
-        teacher.eval()
-        with (
-            sources_first(teacher, -1 if source else 0),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
-        ):
-            logits = teacher(weak.contiguous(memory_format=torch.channels_last)).logits
-        return Logits(*(head.float() for head in logits))
-
     def optimiser(self, plan: StageSettings, with_method: bool) -> torch.optim.Optimizer:
         """Return the optimiser of a stage, over the method's parameters too where it trains them."""
         return optimiser_of(plan, self.network, list(self.method.parameters()) if with_method else [])
@@ -214,8 +184,8 @@ class Trainer:
         thresholds = self.method.thresholds() if epoch else torch.zeros_like(self.method.thresholds())
         target, candidate = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
         found = judge(model, thresholds, self.source, target, self.device, self.bf16, candidate)
-        refuse_non_finite({"validation": found.total}, stage, step)
-        if found.candidate is not None:
+        refuse_non_finite({"validation": found.total}, stage, step, self.bf16)
+        if found.candidate is not None and self.group.leads:
             save_epoch(self.folder, found.candidate, model, thresholds)
         facts = found.facts()
         if adapting or self.method.owns_source_stage:
@@ -223,6 +193,7 @@ class Trainer:
         self.journal.write(f"{stage}-epoch", step, epoch=epoch, **facts)
         if found.target is not None and epoch:
             refuse_collapse(found.target, epoch)
+            refuse_dead(self.method, epoch)
         self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
     @property
@@ -241,11 +212,35 @@ class Trainer:
         return held | ({"teacher": self.teacher} if self.teacher is not None else {})
 
     def save(
-        self, stage: Stage, step: int, optimiser: torch.optim.Optimizer, sums: Mapping[str, Tensor | float]
+        self,
+        name: str,
+        stage: Stage,
+        step: int,
+        optimiser: torch.optim.Optimizer,
+        sums: Mapping[str, Tensor | float],
     ) -> None:
-        """Write the newest checkpoint."""
-        facts = {"stage": stage, "step": step, "bf16": self.bf16, "sums": {k: float(v) for k, v in sums.items()}}
-        save_checkpoint(self.folder / "checkpoints" / NEWEST, self.modules(), optimiser, facts)
+        """Write a checkpoint, by the leading process."""
+        if self.group.leads:
+            kept = {name: float(value) for name, value in sums.items()}
+            facts = {"stage": stage, "step": step, "bf16": self.bf16, "ease": self.ease, "sums": kept}
+            save_checkpoint(self.folder / "checkpoints" / name, self.modules(), optimiser, facts)
+
+    def keep_good(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
+        """Keep what to go back to, where the settings ask for it."""
+        if self.settings.on_trouble == "back-off":
+            self.save(GOOD, stage, step, optimiser, {})
+
+    def back_off(self, stage: Stage, error: WentWrong) -> None:
+        """Make the last good epoch the newest checkpoint, and halve the rate."""
+        self.ease /= 2
+        tensors, facts = read_checkpoint(self.folder / "checkpoints" / GOOD)
+        if self.group.leads:
+            put_checkpoint(self.folder / "checkpoints" / NEWEST, tensors, {**facts, "ease": self.ease})
+        self.group.agreed(True)
+        for bar in self.journal.progress.task_ids:
+            self.journal.progress.remove_task(bar)
+        self.journal.write("trouble", facts["step"], stage=stage, what=str(error), ease=self.ease)
+        self.journal.say(f"{error} Going on from step {facts['step']} at {self.ease:g} of the learning rate.")
 
     def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor | float]]:
         """Load the newest checkpoint if it is of this stage; return the step to go on from and the sums not logged."""
@@ -257,5 +252,6 @@ class Trainer:
         for name, module in self.modules().items():
             load_module(module, tensors, name)
         load_optimiser(optimiser, tensors)
+        self.ease = float(facts.get("ease", 1.0))
         self.journal.rewind(stage, facts["step"])
         return int(facts["step"]), dict(facts["sums"])

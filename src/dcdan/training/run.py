@@ -27,9 +27,10 @@ from dcdan.training.candidates import described as candidate_facts
 from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
 from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
 from dcdan.training.choice import pick
+from dcdan.training.distributed import Processes
 from dcdan.training.domains import Source, source_of, target_of
 from dcdan.training.facts import commit, described, versions
-from dcdan.training.folder import claim_folder, left_as_found
+from dcdan.training.folder import claim_folder, left_as_found, untouched
 from dcdan.training.inference import estimate_statistics
 from dcdan.training.journal import Journal, read_log
 from dcdan.training.judge import harm
@@ -52,34 +53,42 @@ def train_run(
     quiet: bool = False,
     command: str = "",
     source_stage_only: bool = False,
+    group: Processes | None = None,
 ) -> Path:
     """Adapt from ``source`` to ``target`` (specs) and leave a run folder at ``out``; return it.
 
     ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is
     resumed. With ``source_stage_only`` the run ends there, a start for others and no model of its own.
+    ``group`` are the processes that train together; they must all see the same files, and the leading one writes.
     Raises OutputError when ``out`` holds anything else, and DataError, PackError, ModelError or TrainingError.
     """
+    group = group or Processes()
+    group.check_batch(settings.source.batch, "source.batch")
+    group.check_batch(settings.adaptation.batch, "adaptation.batch")
     data = {"source": source, "target": target, "start": str(start) if start else ""}
     config_text = tomli_w.dumps({"data": data, **settings.whole()})
-    if claim_folder(out, config_text):
+    if group.agreed(group.leads and claim_folder(out, config_text)):
         return out
-    with left_as_found(out):
+    tidy = left_as_found if group.leads else untouched
+    with tidy(out):
         check_start(start)
         check_name(settings.network.trunk)
         pick_device(settings.device)
-        source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
-        target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
+        with group.leader_first():
+            source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
+            target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
         check_size(source_pack, settings.size)
         check_size(target_pack, settings.size)
         soft_votes = settings.method_settings().classification.soft_votes
         domain = source_of(source_pack, target_pack.classes, soft_votes)
     began = time.time()
     with ExitStack() as stack:
-        with left_as_found(out, "config.toml", "checkpoints", "log.jsonl", "tensorboard"):
-            write_text(out / "config.toml", config_text)
-            (out / "checkpoints").mkdir(exist_ok=True)
-            journal = stack.enter_context(Journal(out, quiet))
-            trainer = make_trainer(settings, domain, target_pack, out, journal, start)
+        with tidy(out, "config.toml", "checkpoints", "log.jsonl", "tensorboard"):
+            if group.leads:
+                write_text(out / "config.toml", config_text)
+                (out / "checkpoints").mkdir(exist_ok=True)
+            journal = stack.enter_context(Journal(out if group.leads else None, quiet or not group.leads))
+            trainer = make_trainer(settings, domain, target_pack, out, journal, start, group)
             source_stage_done = take_source_stage(trainer, start)
         trainer.stop = stack.enter_context(stoppable()).is_set
         settings = trainer.settings
@@ -90,6 +99,8 @@ def train_run(
         if trainer.method.sees_target:
             give_teacher(trainer)
             finish_or_stop(trainer.train("adaptation"), out)
+        if not group.leads:
+            return out
         model, thresholds, choice = settled(trainer)
         warning = harm(read_log(out / "log.jsonl"), choice.get("epoch"))
         if trainer.method.estimates_statistics:
@@ -159,7 +170,13 @@ def check_size(pack: Pack, size: int) -> None:
 
 
 def make_trainer(
-    settings: RunSettings, source: Source, target_pack: Pack, out: Path, journal: Journal, start: Path | None
+    settings: RunSettings,
+    source: Source,
+    target_pack: Pack,
+    out: Path,
+    journal: Journal,
+    start: Path | None,
+    group: Processes,
 ) -> Trainer:
     """Build network and method on the device, and choose the precision."""
     device = pick_device(settings.device)
@@ -181,9 +198,11 @@ def make_trainer(
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision
     bf16, why = choose_bf16(network, wanted, settings.size, settings.source.batch, device)
+    bf16 = group.agreed(bf16)  # measured, and so not alike in all processes
     journal.write("precision", 0, chosen=why)
     journal.say(f"{settings.network.trunk} on {device}, {why}")
-    return Trainer(settings, network, method, None, source, target_of(target_pack), device, bf16, out, journal)
+    target = target_of(target_pack)
+    return Trainer(settings, network, method, None, device, bf16, source, target, out, journal, group=group)
 
 
 def earlier_precision(out: Path) -> str:
@@ -239,7 +258,8 @@ def run_source_stage(trainer: Trainer) -> None:
     facts: dict[str, Any] = {"classes": list(trainer.source.classes)}
     if trainer.method.owns_source_stage:
         facts["method"] = trainer.method.name
-    save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
+    if trainer.group.leads:
+        save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
 
 
 def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ def learning_rate(schedule: str, progress: float, cycles: int = 1) -> float:
     """
     if cycles > 1:
         cycle = min(int(progress * cycles), cycles - 1)
-        return learning_rate(schedule, progress * cycles - cycle) / 2**cycle
+        return learning_rate(schedule, progress * cycles - cycle) * 0.5**cycle
     rise = RISE if schedule == "one-cycle" else 0.02
     if progress < rise:
         return START + (1 - START) * (1 - math.cos(math.pi * progress / rise)) / 2

@@ -97,6 +97,9 @@ class RunSettings(BaseModel):
     """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
+    on_trouble: Literal["stop", "back-off"] = "stop"
+    """What happens when a loss is no number, the model collapses or a discriminator dies: the run ends with a sentence,
+    or it goes back to its last good epoch and on at half the learning rate, three times at most."""
     sure: float = Field(0.9, gt=0, lt=1)
     """Share of right answers among held-out source faces above the probability below which an answer is unsure."""
     mirror: bool = False

@@ -1,4 +1,4 @@
-"""Label-free signals: what can be said of a model on faces without labels, and when it has collapsed."""
+"""Label-free signals: what can be said of a model on faces without labels, and when a training has gone wrong."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dcdan.errors import TrainingError
+from dcdan.models.discriminator import Discriminator
 
 COLLAPSE = 0.95
+DEAD = 1e-3
+
+
+class WentWrong(TrainingError):
+    """A model that further steps will not mend."""
 
 
 class Signals(NamedTuple):
@@ -40,19 +46,28 @@ def signals(probabilities: Tensor) -> Signals:
 
 
 def refuse_collapse(found: Signals, epoch: int) -> None:
-    """Raise TrainingError when one class takes nearly all target faces."""
+    """Raise WentWrong when one class takes nearly all target faces."""
     if found.largest_share > COLLAPSE:
-        raise TrainingError(
+        raise WentWrong(
             f"The model collapsed in epoch {epoch} of the adaptation: one class takes {found.largest_share:.0%} of the "
             "target faces; lower adaptation.lr or options.lambda_pseudo, or raise options.threshold_floor."
         )
 
 
-def refuse_non_finite(losses: dict[str, float], stage: str, step: int) -> None:
-    """Raise TrainingError when a loss is not a number or infinite, and name it."""
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+def refuse_dead(method: nn.Module, epoch: int) -> None:
+    """Raise WentWrong when a discriminator of the method says the same of every face, and so teaches nothing."""
+    for name, part in method.named_modules():
+        if isinstance(part, Discriminator) and float(part.spread) < DEAD:
+            raise WentWrong(
+                f"The discriminator '{name}' died in epoch {epoch} of the adaptation: it says the same of every face; "
+                "lower adaptation.lr or adaptation.weight_decay, or leave it out by its weight in options."
+            )
+
+
+def refuse_non_finite(values: dict[str, float], stage: str, step: int, bf16: bool = False) -> None:
+    """Raise WentWrong when a loss, or the norm of the gradient, is not a number or infinite, and name it."""
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
-        raise TrainingError(
-            f"The loss '{bad[0]}' is no longer a number at step {step} of the {stage} stage; lower {stage}.lr "
-            "or set precision=fp32."
-        )
+        what = "gradient" if bad[0] == "gradient" else f"loss '{bad[0]}'"
+        cure = f"set precision=fp32, or lower {stage}.lr" if bf16 else f"lower {stage}.lr"
+        raise WentWrong(f"The {what} is no longer a number at step {step} of the {stage} stage; {cure}.")

@@ -1,0 +1,104 @@
+"""One step: views of a batch, the passes of student and teacher, and the method's losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcdan.data.augment import source_view, strong_view, weak_view
+from dcdan.methods.base import Batch, Method
+from dcdan.models.domain_norm import sources_first
+from dcdan.models.network import Network, Outputs
+from dcdan.models.semantic import Logits
+from dcdan.models.synchronised import synchronised
+from dcdan.training.distributed import Processes
+from dcdan.training.domains import in_colour, to_float
+from dcdan.training.settings import RunSettings
+
+Stage = Literal["source", "adaptation"]
+
+
+@dataclass
+class Learner:
+    """What learns, and where."""
+
+    settings: RunSettings
+    network: Network
+    method: Method
+    teacher: Network | None
+    device: torch.device
+    bf16: bool
+    group: Processes = field(default=Processes(), kw_only=True)
+
+    def losses(
+        self,
+        stage: Stage,
+        step: int,
+        progress: float,
+        labels: Tensor,
+        read: list[np.ndarray],
+        rows: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the losses of one step; every random number in it follows from seed, stage and step.
+
+        Labels ``(B, K)``, pixels and rows are the whole batch's in every process; the network sees this one's share.
+        """
+        seed = int(np.random.SeedSequence([self.settings.seed, stage == "source", step]).generate_state(1)[0])
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        augment, group = self.settings.augment, self.group
+        labels = labels.to(self.device)
+        share = augment.source_strong if stage == "adaptation" else augment.source_stage_strong
+        whole = in_colour(source_view(to_float(read[0], self.device), augment, generator, share))
+        views = [group.share(whole)]
+        teacher = None
+        if stage == "adaptation":
+            target = to_float(read[1], self.device)
+            views.append(group.share(in_colour(strong_view(target, augment, generator))))
+            if self.method.uses_teacher:
+                teacher = self.taught(in_colour(weak_view(target, augment, generator, light=False)))
+        elif self.method.owns_source_stage and self.method.uses_teacher:
+            teacher = self.taught(whole, source=True)
+        faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
+        self.network.train()
+        n = len(views[0])
+        with (
+            sources_first(self.network, n if stage == "adaptation" else -1),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
+            with synchronised(group.several):
+                outputs = self.network(faces)
+            if stage == "source":
+                seen = joined(group, outputs)
+                return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows), progress)
+            source, target_outputs = (joined(group, part) for part in outputs.split(n))
+            return self.method.losses(Batch(labels, source, target_outputs, teacher, whole, rows), progress)
+
+    @torch.no_grad()
+    def taught(self, weak: Tensor, source: bool = False) -> Logits:
+        """Return the teacher's logits on weak views of one domain; without a moving average, the student's own."""
+        teacher = self.teacher or self.network
+        teacher.eval()
+        with (
+            sources_first(teacher, -1 if source else 0),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
+            logits = teacher(self.group.share(weak).contiguous(memory_format=torch.channels_last)).logits
+        return Logits(*self.group.joined([head.float() for head in logits]))
+
+
+def joined(group: Processes, outputs: Outputs) -> Outputs:
+    """Return what the network says of the whole batch, from what it says of this process's share."""
+    if not group.several:
+        return outputs
+    regions = () if outputs.regions is None else (outputs.regions,)
+    first = [outputs.of_global, outputs.of_local, *outputs.logits, outputs.region_weights]
+    every = group.joined([*first, *regions, *outputs.asides.values()])
+    of_global, of_local, fused, logits_g, logits_l, weights = every[:6]
+    merged = every[6] if regions else None
+    asides = dict(zip(outputs.asides, every[6 + len(regions) :], strict=True))
+    return Outputs(of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, asides)
