@@ -123,6 +123,12 @@ def videos(found: Result) -> str:
 def others(results: dict[str, Result]) -> str:
     """Return what detection and packing gave."""
     lines = []
+    if found := results.get("processes"):
+        one, two = found["step_seconds"].values()
+        lines.append(
+            f"- Two processes train {found['speed_up']} times as fast as one ({found['trunk']} at {found['size']}, "
+            f"{found['faces_per_step']} faces a step in all: {two} s a step against {one} s), by torchrun, one thread each."
+        )
     if found := results.get("detection"):
         ours = found["ours"]
         against = f", {found['times_reference']} times the reference code" if "times_reference" in found else ""
@@ -174,7 +180,7 @@ def write_page(folder: Path, page: Path) -> None:
         film = results["video"]
         parts += [f"\n## A video ({film['size']}, 25 frames a second, {film['threads']} thread)\n\n", videos(film)]
     if extra := others(results):
-        parts += ["\n## Faces and packs\n\n", extra]
+        parts += ["\n## Faces, packs and processes\n\n", extra]
     parts += [
         "\n## Machine\n\nA load above 0 means that other work ran at the same time; "
         "wall times (`dcdan predict`) are then too long.\n\n",

@@ -45,7 +45,7 @@ def jobs(given: argparse.Namespace, run: Path) -> dict[str, list[str]]:
     made |= {"afc": ["afc.py"], "onnx_latency": ["onnx_latency.py"], "data_wait": ["data_wait.py", "--out", str(run)]}
     made["cold_predict"] = ["cold_predict.py", "--model", str(given.model or run)]
     model = ["--model", str(given.model)] if given.model else []
-    made |= {"recognisers": ["recognisers.py", *model], "video": ["video.py", *model]}
+    made |= {"recognisers": ["recognisers.py", *model], "processes": ["processes.py"], "video": ["video.py", *model]}
     if given.photos:
         made["detection"] = ["detection.py", str(given.photos), "--threads", "1"]
     if given.crops:
