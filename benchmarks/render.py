@@ -127,7 +127,7 @@ def others(results: dict[str, Result]) -> str:
         one, two = found["step_seconds"].values()
         lines.append(
             f"- Two processes train {found['speed_up']} times as fast as one ({found['trunk']} at {found['size']}, "
-            f"{found['faces_per_step']} faces a step in all: {two} s a step against {one} s), by torchrun, one thread each."
+            f"{found['faces_per_step']} faces a step in all: {two} s a step against {one} s), one thread each."
         )
     if found := results.get("detection"):
         ours = found["ours"]
