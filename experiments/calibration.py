@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="source-only run")
     parser.add_argument("--target", help="labelled pack of the adapted runs' target")
     parser.add_argument("--adapted", type=Path, nargs="*", default=[], help="runs adapted to the target")
+    parser.add_argument("--halves", action="store_true", help="judge by half of the validation faces: for choosing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     network, settings, classes = network_of(arguments.run)
@@ -131,6 +132,9 @@ def main() -> None:
     labels = labels_among(classes, source)
     train, test = some(source.select("train"), COMPARED), some(source.select("test"), 10**9)
     held = source.select("validation")
+    if arguments.halves:
+        mixed = np.random.default_rng(0).permutation(held)
+        held, test = np.sort(mixed[::2]), np.sort(mixed[1::2])
     print(HEAD)
     words = []
     nought = torch.zeros(len(classes))

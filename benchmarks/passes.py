@@ -1,0 +1,120 @@
+"""The share of a benchmark's time that is not forward and backward passes, for a source stage and cells of a plan.
+
+    python benchmarks/passes.py [--faces 4000] [--methods dcdan dann]
+
+Trains as a process of ``dcdan benchmark`` does, on drawn faces with the settings of experiments/cross_domain.toml, and
+adds up the processor time within passes: networks called, backward, and the exported graph at work. The rest is
+reading, views, optimiser, label-free scores, exports and reports. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import torch
+from machine import machine
+
+from dcdan.evaluation.benchmark.cell import run_cell, run_stage
+from dcdan.evaluation.benchmark.plan import Plan, cells_of
+from dcdan.evaluation.benchmark.run import prepared_cells
+from dcdan.models.network import Network
+
+BAR = 0.05
+PLAN = Path(__file__).parent.parent / "experiments" / "cross_domain.toml"
+
+
+class Watch:
+    """Adds up the processor time of calls; a call within another counts once."""
+
+    def __init__(self) -> None:
+        self.seconds, self.depth = 0.0, 0
+
+    def over(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``call`` with its time counted."""
+
+        def counted(*given: Any, **more: Any) -> Any:
+            self.depth += 1
+            began = time.process_time()
+            try:
+                return call(*given, **more)
+            finally:
+                self.depth -= 1
+                if not self.depth:
+                    self.seconds += time.process_time() - began
+
+        return counted
+
+
+def plan_of(faces: int, methods: list[str]) -> Plan:
+    """Return the plan's settings and rows on drawn faces, one target and seed."""
+    given = tomllib.loads(PLAN.read_text(encoding="utf-8"))
+    return Plan.model_validate(
+        {
+            "title": "passes",
+            "trunks": given["trunks"],
+            "seeds": [0],
+            "settings": given["settings"],
+            "sources": [{"name": "studio", "data": f"synthetic:studio?n={faces}"}],
+            "targets": [
+                {"name": "street", "data": f"synthetic:street?n={faces}", "test": f"synthetic:street?n={faces}&seed=1"}
+            ],
+            "also": [{"name": "studio test", "data": f"synthetic:studio?n={faces}&seed=1"}],
+            "methods": [row for row in given["methods"] if row["key"] in methods],
+        }
+    )
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=int, default=4000, help="of each domain")
+    parser.add_argument("--methods", nargs="+", default=["dcdan", "dann"], help="keys of the plan's rows")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    started = time.process_time()
+    watch = Watch()
+    Network.__call__ = watch.over(Network.__call__)  # type: ignore[method-assign]
+    torch.Tensor.backward = watch.over(torch.Tensor.backward)  # type: ignore[method-assign]
+    onnxruntime.InferenceSession.run = watch.over(onnxruntime.InferenceSession.run)
+    plan = plan_of(given.faces, given.methods)
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["DCDAN_CACHE"] = str(Path(folder) / "packs")
+        _, _, classes = prepared_cells(plan, progress=False)
+        cells = list(cells_of(plan, classes))
+        jobs = [("source stage", lambda: run_stage(cells[0].stage, Path(folder), ""))]
+        jobs += [(cell.entry.key, lambda cell=cell: run_cell(cell, plan, Path(folder), "")) for cell in cells]
+        for name, job in jobs:
+            watch.seconds, began = 0.0, time.process_time()
+            job()
+            # Each stage and cell has a process of its own, forked from one that has its imports.
+            rows[name] = {"seconds": round(time.process_time() - began, 1), "in_passes": round(watch.seconds, 1)}
+    total, passes = (sum(row[key] for row in rows.values()) for key in ("seconds", "in_passes"))
+    print(
+        json.dumps(
+            {
+                "benchmark": "passes",
+                "faces": given.faces,
+                "imports_seconds": round(started, 1),
+                "rows": rows,
+                "outside": round(1 - passes / total, 4),
+                "bar": BAR,
+                "within_bar": 1 - passes / total <= BAR,
+                "machine": machine(),
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
