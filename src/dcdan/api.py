@@ -11,6 +11,7 @@ from dcdan.durable import atomic_text
 from dcdan.errors import UsageError
 from dcdan.evaluation.evaluate import evaluate
 from dcdan.evaluation.run_report import write_run_report
+from dcdan.lock import held
 from dcdan.recognition.packed import predict_pack
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.rows import csv_sink
@@ -49,14 +50,15 @@ def adapt(
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
-    train_run(str(source), str(target), folder, chosen, Path(start) if start else None, quiet, command)
-    pack = pack_for(str(target), chosen.size, chosen.align, labelled=False, progress=not quiet)
-    recogniser = load(folder)
-    with atomic_text(folder / "predictions.csv", newline="") as file:
-        sink = csv_sink(file, recogniser.classes)
-        for result in predict_pack(recogniser, pack):
-            sink(result)
-    write_run_report(folder, pack)
+    with held(folder):
+        train_run(str(source), str(target), folder, chosen, Path(start) if start else None, quiet, command)
+        pack = pack_for(str(target), chosen.size, chosen.align, labelled=False, progress=not quiet)
+        recogniser = load(folder)
+        with atomic_text(folder / "predictions.csv", newline="") as file:
+            sink = csv_sink(file, recogniser.classes)
+            for result in predict_pack(recogniser, pack):
+                sink(result)
+        write_run_report(folder, pack)
     return recogniser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ class Journal:
 
     def __init__(self, folder: Path, quiet: bool) -> None:
         self.path = folder / "log.jsonl"
+        if self.path.exists():
+            self.keep(read_log(self.path))
         self.file = self.path.open("a", encoding="utf-8")
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
@@ -57,6 +60,7 @@ class Journal:
         """Append one record; numbers go to TensorBoard too."""
         self.file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
         self.file.flush()
+        os.fsync(self.file.fileno())
         if self.board is not None:
             for name, value in values.items():
                 if isinstance(value, int | float):
@@ -66,12 +70,19 @@ class Journal:
         """Print one line above the progress bar."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print one line that must be seen, even of a quiet run."""
+        Console(stderr=True).print(f"dcdan: {text}", highlight=False, markup=False, soft_wrap=True)
+
     def rewind(self, stage: str, step: int) -> None:
-        """Drop the records of ``stage`` after ``step``, which a resumed run will write again, and half written ones."""
+        """Drop the records of ``stage`` after ``step``, which a resumed run will write again."""
         self.file.close()
-        kept = [r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)]
-        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.keep([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
         self.file = self.path.open("a", encoding="utf-8")
+
+    def keep(self, records: list[dict[str, Any]]) -> None:
+        """Write the file anew with these records alone."""
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
