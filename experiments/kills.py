@@ -143,7 +143,8 @@ def benchmarked(out: Path) -> Iterator[Path]:
     """Yield what a benchmark leaves, but for what holds times."""
     for cell in sorted(out.glob("studio-*")):
         yield from trained(cell)
-        yield from (cell / name for name in ("scores.json", "answers.npz", "epochs.json"))
+        yield from (cell / "scores.json", cell / "answers.npz")
+    yield from sorted(out.glob("studio-*/epochs.json"))
     yield from sorted(out.glob("source-*/checkpoints/source.safetensors"))
     yield from sorted((out / "results" / "tables").iterdir())
 
@@ -161,7 +162,9 @@ def fingerprint(path: Path) -> str:
 def left(job: Job, out: Path) -> dict[str, str]:
     """Return the checksums of what a job left, by name; half written files and locks count as something left."""
     found = {str(path.relative_to(out)): fingerprint(path) for path in job.files(out)}
-    return found | {str(path.relative_to(out)): "" for path in out.rglob("*") if path.suffix in (".partial", ".lock")}
+    return found | {
+        str(path.relative_to(out)): "" for path in out.rglob("*") if path.name.endswith((".partial", ".lock"))
+    }
 
 
 def lines(path: Path) -> int:
@@ -217,7 +220,7 @@ def survived(job: Job, kills: int, dice: random.Random) -> tuple[str, bool]:
         code = None
         while code is None:
             child = begun(*job.arguments(out))
-            code = ended(child, dice.uniform(0, 0.6 * took) if len(reached) < kills else PATIENCE)
+            code = ended(child, dice.uniform(0, 0.4 * took) if len(reached) < kills else PATIENCE)
             if code is None:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dcdan.data import partial
 from dcdan.data.build import build_pack
 from dcdan.data.listing import CHUNK
 from dcdan.data.pack import Pack
+from dcdan.data.pack_info import HEADER_BYTES
 from dcdan.data.reader import Reader, ReaderOptions, Sample
 from dcdan.errors import DataError, OutputError
 from dcdan.stopping import Interrupted
@@ -81,6 +83,20 @@ def test_data_that_go_away_are_not_packed_as_missing(root: Path, tmp_path: Path)
     root.mkdir()
     (root / "file").touch()
     assert build(Drawn(root), tmp_path / "out").info.counts.statuses == {"ok": COUNT}
+
+
+def test_a_full_disk_leaves_whole_chunks(root: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_BYTES + 2 * CHUNK * 16 * 16 * 3 + 1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be written \(File too large\)"):
+            build(Drawn(root), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert 1 <= chunks(tmp_path / "out") <= 2
+    build(Drawn(root), tmp_path / "out")
+    build(Drawn(root), tmp_path / "whole")
+    assert file_bytes(tmp_path / "out") == file_bytes(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("step", ["first rename", "second rename", "cleaning up"])

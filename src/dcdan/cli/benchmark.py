@@ -57,6 +57,7 @@ def benchmark(
     with nullcontext() if tables_only else held(out):
         if not tables_only:
             sweep(out)
+            sweep(place)
             failed = run_plan(plan, cells, classes, out, places, command, quiet)
         for table in write_up(plan, cells, out, place, failed, command, tsne):
             console.print(table.rich())

@@ -123,7 +123,7 @@ def newest_checkpoint(
                     say(f"{failure} The checkpoint before it, '{candidate}', is used.")
                 return found
     if failure is not None:
-        raise failure
+        raise ModelError(f"{failure} Remove it, and the stage is trained again.")
     return None
 
 
