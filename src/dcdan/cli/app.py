@@ -133,7 +133,7 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
         return MissingExtraError(f"This needs the package '{error.name}': pip install 'dcdan[train]'.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         place = f" '{error.filename}'" if error.filename else ""
-        return OutputError(f"Cannot write{place} ({error.strerror}): free some space or choose another folder.")
+        return OutputError(f"Cannot write{place}: {error.strerror}; free some space or choose another folder.")
     return None
 
 

@@ -12,14 +12,15 @@ from dcdan.errors import DataError
 def refuse_vanished(places: Iterable[Path]) -> None:
     """Raise DataError when a file or folder that held data is gone, cannot be reached, or is empty now."""
     for place in places:
-        if not _there(place):
+        if not holds_data(place):
             raise DataError(
                 f"'{place}' is no longer there: bring it back (a drive, a share?) and repeat the command, which then "
                 "goes on."
             )
 
 
-def _there(place: Path) -> bool:
+def holds_data(place: Path) -> bool:
+    """Return whether a place is a file, or a folder that can be read and is not empty."""
     try:
         if place.is_file():
             return True

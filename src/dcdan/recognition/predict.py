@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dcdan.data.partial import named_before, output_error
-from dcdan.data.vanished import refuse_vanished
+from dcdan.data.vanished import holds_data, refuse_vanished
 from dcdan.recognition.inputs import find_inputs
 from dcdan.recognition.output import Form, check_target
 from dcdan.recognition.recogniser import Recogniser
@@ -105,7 +105,7 @@ def predict_to_file(
         return Tally.from_dict(done)
     check_target(out, force=force)
     text = partial(rows_text, form, recogniser.classes)
-    folders = [Path(path) for path in given if Path(path).is_dir()]
+    folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
     try:
         with closing(UnfinishedTable(out, state)) as table, stoppable() as stop:
             todo, notes = table.rest(lambda: find_inputs(given))
