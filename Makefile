@@ -9,7 +9,11 @@ DATA ?= data
 WORK ?= runs
 WEIGHTS := ferplus-mobilenetv2-64
 
-.PHONY: demo test test-slow bench lint env clean weights
+# Folders with the oldest and the newest versions that pyproject.toml allows.
+OLDEST := .venv-oldest
+NEWEST := .venv-newest
+
+.PHONY: demo test test-slow test-oldest test-newest bench lint env clean weights
 
 env: $(STAMP)
 
@@ -28,6 +32,16 @@ test: lint
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt --editable . onnx pyarrow pytest hypothesis
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/recognition tests/faces tests/test_lock.py tests/test_durable.py
+
+test-newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[train,dev]'
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n auto --dist loadfile
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 
@@ -45,4 +59,4 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from dcdan.durable import atomic_text
 from dcdan.errors import UsageError
 from dcdan.evaluation.evaluate import evaluate
 from dcdan.evaluation.run_report import write_run_report
+from dcdan.lock import held
 from dcdan.recognition.packed import predict_pack
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.rows import csv_sink
@@ -50,7 +52,7 @@ def adapt(
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
-    with processes() as group:
+    with processes() as group, held(folder) if group.leads else nullcontext():
         start = Path(start) if start else None
         train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
         with group.leader_first():

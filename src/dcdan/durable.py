@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from dcdan.errors import OutputError
+
+_BESIDE = re.compile(r"\..+\.\d+\.partial")
 
 
 @contextmanager
@@ -63,6 +67,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file in the manner of :func:`written`."""
     with written(path) as beside:
         beside.write_bytes(content)
+
+
+def half_written(path: Path) -> bool:
+    """Return whether a path has the name of a file that :func:`written` had begun when its process was killed."""
+    return bool(_BESIDE.fullmatch(path.name))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder; only for one where nobody else is at work."""
+    for path in folder.rglob(".*.partial"):
+        if half_written(path):
+            path.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file in the manner of :func:`written`."""
+    with written(path) as beside:
+        shutil.copyfile(source, beside)
 
 
 def sync_folder(folder: Path) -> None:

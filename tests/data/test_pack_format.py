@@ -133,7 +133,7 @@ def test_no_pack_and_another_schema(tmp_path: Path, pack_folder: Path) -> None:
         Pack.open(tmp_path)
     info = json.loads((pack_folder / "pack.json").read_text())
     (pack_folder / "pack.json").write_text(json.dumps({**info, "schema": 7, "surprise": True}))
-    with pytest.raises(PackError, match="is of schema 7 and this dcdan reads 1: pack the data again"):
+    with pytest.raises(PackError, match="is of schema 7 and this dcdan reads 1: a newer version"):
         Pack.open(pack_folder)
 
 

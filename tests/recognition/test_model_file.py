@@ -37,7 +37,7 @@ def test_it_cannot_be_changed(run: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"schema": 2}, "schema 2 and this dcdan reads schema 1"),
+        ({"schema": 2}, "schema 2 and this dcdan reads 1"),
         ({"schema": None}, "has no 'schema'"),
         ({"classes": ["fear"]}, "classes"),
         ({"classes": ["fear"] * 8}, "a class is named twice"),

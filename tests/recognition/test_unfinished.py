@@ -20,6 +20,7 @@ from dcdan.recognition.output import Form
 from dcdan.recognition.predict import predict_to_file
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.steps import Step
+from dcdan.stopping import Interrupted
 from tiny_model import coloured
 
 CHUNK, COUNT = 2, 15
@@ -202,6 +203,48 @@ def test_a_file_that_came_meanwhile_is_kept_and_the_work_too(model: Recogniser, 
     assert out.read_text() == "mine"
     assert again(model, [pictures], out, force=True) == 0
     assert out.read_text().count("\n") == COUNT + 2
+
+
+def test_a_signal_ends_the_work_after_a_whole_piece(model: Recogniser, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "faces.csv"
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        predict_to_file(model, [pictures], out, each=lambda _: signal.raise_signal(signal.SIGTERM))
+    assert len(journal(out)) == 1
+    assert again(model, [pictures], out) == COUNT + 1 - CHUNK
+
+
+@pytest.mark.parametrize("form", [Form.CSV, Form.PARQUET])
+def test_one_killed_while_it_cleans_up_has_done_its_work(
+    model: Recogniser, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form
+) -> None:
+    out = tmp_path / f"faces{form.value}"
+
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dcdan.data.partial._clear", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(model, [pictures], out, form)
+    written = out.read_bytes()
+    tally = predict_to_file(model, [pictures], out, form, each=lambda _: pytest.fail("done again"))
+    assert (tally.inputs, tally.faces) == (COUNT + 1, COUNT)
+    assert out.read_bytes() == written
+    assert not out.with_name(out.name + ".partial").exists()
+    with pytest.raises(OutputError, match="exists already"):
+        predict_to_file(model, [pictures], out, form)
+
+
+def test_a_folder_that_goes_away_is_told_and_its_pictures_are_not_missing(
+    model: Recogniser, pictures: Path, tmp_path: Path
+) -> None:
+    out, away = tmp_path / "faces.csv", tmp_path / "away"
+    with pytest.raises(DataError, match="is no longer there: bring it back"):
+        predict_to_file(model, [pictures], out, each=lambda _: pictures.exists() and pictures.rename(away) and None)
+    assert not out.exists()
+    away.rename(pictures)
+    again(model, [pictures], out)
+    assert out.read_text().count(",ok,") == COUNT
 
 
 def test_nothing_readable_leaves_nothing(model: Recogniser, tmp_path: Path) -> None:

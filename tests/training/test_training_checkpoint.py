@@ -92,11 +92,17 @@ def test_the_newest_that_can_be_read_is_found(tmp_path: Path) -> None:
     found = newest_checkpoint(path)
     assert found is not None
     assert found[1]["step"] == 2
-    for damage in (content[: len(content) // 2], b"", b"\x00" * len(content)):
+    one_bit = bytearray(content)
+    one_bit[-1] ^= 1
+    for damage in (content[: len(content) // 2], b"", b"\x00" * len(content), one_bit):
         path.write_bytes(damage)
-        found = newest_checkpoint(path)
+        told: list[str] = []
+        found = newest_checkpoint(path, told.append)
         assert found is not None
         assert found[1]["step"] == 1
+        assert len(told) == 1
+        assert f"'{path}' cannot be read" in told[0]
+        assert f"'{previous(path)}', is used" in told[0]
     # Killed between the two renames of a save.
     path.unlink()
     found = newest_checkpoint(path)
@@ -120,10 +126,18 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "nix.safetensors")
 
 
-@pytest.mark.parametrize("metadata", [{"dcdan": json.dumps({"schema": 2})}, {"other": "1"}, None])
-def test_another_schema_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        ({"dcdan": json.dumps({"schema": 2})}, "is of schema 2 and this dcdan reads 1: a newer version wrote it"),
+        ({"dcdan": json.dumps({"schema": 0})}, "is of schema 0 and this dcdan reads 1: finish the run with"),
+        ({"other": "1"}, "is of schema None"),
+        (None, "is of schema None"),
+    ],
+)
+def test_another_schema_is_refused(tmp_path: Path, metadata: dict[str, str] | None, told: str) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "a", metadata)
-    with pytest.raises(ModelError, match=r"is of schema (2|None); this version reads 1"):
+    with pytest.raises(ModelError, match=told):
         read_checkpoint(tmp_path / "a")
 
 
@@ -149,6 +163,21 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(tmp_path: Path, monkey
         save_checkpoint(path, {"network": nn.Linear(1, 1)}, None, {"step": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
     assert read_checkpoint(path)[1]["step"] == 1
+
+
+def test_what_cannot_be_read_back_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.safetensors"
+    for step in (1, 2):
+        save_checkpoint(path, {"network": nn.Linear(1, 1)}, None, {"step": step})
+
+    def failing(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
+        save_file({name: value + 1 for name, value in tensors.items()}, file, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", failing)
+    with pytest.raises(OutputError, match="cannot be read back"):
+        save_checkpoint(path, {"network": nn.Linear(1, 1)}, None, {"step": 3})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.safetensors", "previous-last.safetensors"]
+    assert [read_checkpoint(p)[1]["step"] for p in (path, previous(path))] == [2, 1]
 
 
 def test_a_disk_that_is_full_in_earnest_is_told(tmp_path: Path) -> None:

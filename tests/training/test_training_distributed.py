@@ -81,7 +81,9 @@ def config(tmp_path: Path) -> Path:
     import tomli_w
 
     path = tmp_path / "config.toml"
-    path.write_text(tomli_w.dumps({**quick("options.pseudo_labels=all", "adaptation.epochs=4").whole(), "checkpoint_every": 1}))
+    path.write_text(
+        tomli_w.dumps({**quick("options.pseudo_labels=all", "adaptation.epochs=4").whole(), "checkpoint_every": 1})
+    )
     return path
 
 

@@ -17,6 +17,7 @@ import typer.core
 import typer.main
 
 from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, printable, unknown
+from dcdan.stopping import terminable
 
 # Each is the function of the same name in the module of the same name in this package, or a group of commands there.
 COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "export", "benchmark", "paper", "pack", "data", "demo")
@@ -37,6 +38,9 @@ TRAIN_PACKAGES: frozenset[str] = frozenset(
         "torchvision",
     }
 )
+
+# What goes on where it was when it is given again.
+RESUMED: tuple[str, ...] = ("adapt", "pack", "benchmark", "demo")
 
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
@@ -96,11 +100,13 @@ def root(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the program with these arguments (default: those of the process) and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        result = app(args=given, prog_name="dcdan", standalone_mode=False, obj=given)
+        with terminable():
+            result = app(args=given, prog_name="dcdan", standalone_mode=False, obj=given)
     except (KeyboardInterrupt, typer.Abort):
-        return _told("stopped.", INTERRUPTED)
+        goes_on = bool(given) and given[0] in RESUMED
+        return _told("stopped; the same command goes on from there." if goes_on else "stopped.", INTERRUPTED)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except Exception as error:
@@ -127,7 +133,7 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
         return MissingExtraError(f"This needs the package '{error.name}': pip install 'dcdan[train]'.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         place = f" '{error.filename}'" if error.filename else ""
-        return OutputError(f"Cannot write{place}: {error.strerror}.")
+        return OutputError(f"Cannot write{place}: {error.strerror}; free some space or choose another folder.")
     return None
 
 

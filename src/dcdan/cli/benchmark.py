@@ -28,21 +28,23 @@ def benchmark(
     Ends with exit code 7 when a cell failed; the tables then say which and why, and the same command tries it again.
     """
     import shlex
+    from contextlib import nullcontext
 
     from rich.console import Console
 
+    from dcdan.durable import sweep
     from dcdan.errors import TrainingError
     from dcdan.evaluation.benchmark.estimate import left_to_do
     from dcdan.evaluation.benchmark.plan import read_plan
     from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
     from dcdan.evaluation.benchmark.runner import run_plan
     from dcdan.evaluation.benchmark.write_up import PAGE, take_over, write_up
+    from dcdan.lock import held
 
     console = Console(quiet=quiet)
     plan = read_plan(file)
     cells, packs, classes = prepared_cells(plan, progress=not quiet)
     command = shlex.join(["dcdan", *(context.obj or ["benchmark", str(file), "--out", str(out)])])
-    failed: dict[str, str] = {}
     place = results or out / "results"
     if results is not None:
         take_over(cells, out, results)
@@ -51,9 +53,14 @@ def benchmark(
         console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())
         if plan_only:
             return
-        failed = run_plan(plan, cells, classes, out, places, command, quiet)
-    for table in write_up(plan, cells, out, place, failed, command, tsne):
-        console.print(table.rich())
+    failed: dict[str, str] = {}
+    with nullcontext() if tables_only else held(out):
+        if not tables_only:
+            sweep(out)
+            sweep(place)
+            failed = run_plan(plan, cells, classes, out, places, command, quiet)
+        for table in write_up(plan, cells, out, place, failed, command, tsne):
+            console.print(table.rich())
     typer.echo(place / PAGE)
     if failed:
         first, why = next(iter(failed.items()))

@@ -113,8 +113,9 @@ def predict(
     form = None if out is None else form_of(out, json=json)
     going_on = False
     if out is not None:
-        check_target(out, force=force)
         going_on = partial_folder(out).exists()
+        if not going_on:
+            check_target(out, force=force)
     recogniser = load(
         model,
         threads=threads,

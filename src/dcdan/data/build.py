@@ -15,7 +15,7 @@ from dcdan.data.cache import cache_folder, cache_key, cache_lock
 from dcdan.data.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed
 from dcdan.data.pack import Pack
 from dcdan.data.pack_info import SCHEMA, PackInfo, Shard, printable
-from dcdan.data.partial import output_error, refuse_existing
+from dcdan.data.partial import named_before, output_error, refuse_existing
 from dcdan.data.prepare import Alignment, Preparer
 from dcdan.data.progress import progress_bar
 from dcdan.data.reader import Reader, Sample
@@ -23,11 +23,15 @@ from dcdan.data.remarks import no_faces, odd
 from dcdan.data.shifted_copy import shifted_copy
 from dcdan.data.spec import is_pack, open_reader, parse_spec, view_options
 from dcdan.data.store import PartialPack
+from dcdan.data.vanished import refuse_vanished
 from dcdan.data.workers import prepared
 from dcdan.errors import DataError, PackError, UsageError
+from dcdan.faces.status import Status
+from dcdan.stopping import stoppable, stopped
 
 Align = Literal["auto", "mtcnn", "none"]
 SIZES = (16, 1024)
+_UNREAD = (Status.MISSING, Status.UNREADABLE)
 
 
 def build_pack(
@@ -49,7 +53,8 @@ def build_pack(
     `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face.
 
     A build that was killed is continued by the same call. Raises OutputError (`out` exists, no space left), UsageError
-    (size, alignment or shard) and DataError (nothing to pack, or no face in any picture; then nothing is left behind).
+    (size, alignment or shard), DataError (nothing to pack, no face in any picture, then nothing is left behind, or data
+    that went away meanwhile) and Interrupted (SIGINT or SIGTERM asked to stop; the last whole chunk is saved).
     """
     out = Path(out)
     if not SIZES[0] <= size <= SIZES[1]:
@@ -58,16 +63,18 @@ def build_pack(
         raise UsageError(f"Unknown alignment '{align}': choose auto, mtcnn or none.")
     alignment: Alignment = "none" if align == "none" else "mtcnn"
     part = None if shard is None else checked_part(shard)
-    refuse_existing(out, force)
-    listing = listed(reader, part)
-    if listing.total == 0:
-        skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items())
-        raise DataError(f"{reader.title} gave nothing to pack" + (f" (left out: {skipped})." if skipped else "."))
     spec_text = printable(spec_text or reader.name)
     state = {"schema": SCHEMA, "spec": spec_text, "reader": reader.name, "size": size, "alignment": alignment}
     state |= {"root": str(reader.root), "options": reader.options.model_dump(mode="json"), "chunk": CHUNK}
     if part is not None:
         state["shard"] = list(part)
+    if named_before(out, state) is not None:
+        return Pack.open(out)
+    refuse_existing(out, force)
+    listing = listed(reader, part)
+    if listing.total == 0:
+        skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items())
+        raise DataError(f"{reader.title} gave nothing to pack" + (f" (left out: {skipped})." if skipped else "."))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = PartialPack(out, state, (size, size) if reader.channels == 1 else (size, size, 3))
@@ -131,11 +138,22 @@ def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: i
             break
         kept, done = kept + 1, done + len(chunk)
     partial.keep(kept)
-    with progress_bar("packing", listing.count, done, shown=progress) as advance:
-        for chunk, (faces, rows) in prepared(preparer, rest, listing.count - done, CHUNK, workers):
-            partial.append(chunk_key(chunk), faces, rows)
-            done += len(chunk)
-            advance(len(chunk))
+    roots = [preparer.reader.root] if preparer.reader.needs_path and preparer.reader.root else []
+    with stoppable() as stop, progress_bar("packing", listing.count, done, shown=progress) as advance:
+        try:
+            for chunk, (faces, rows) in prepared(preparer, rest, listing.count - done, CHUNK, workers):
+                if any(row["status"] in _UNREAD for row in rows):
+                    refuse_vanished(roots)
+                partial.append(chunk_key(chunk), faces, rows)
+                done += len(chunk)
+                advance(len(chunk))
+                if stop.is_set():
+                    raise stopped(partial.out)
+        except DataError:
+            # A signal to the whole group ends the processes that prepare, too.
+            if stop.is_set():
+                raise stopped(partial.out) from None
+            raise
     if done < listing.count:
         raise DataError(
             f"The data changed while they were packed: {listing.count} samples were listed, {done} were there later; "

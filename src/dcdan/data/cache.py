@@ -13,6 +13,7 @@ from dcdan.data.pack_info import SCHEMA
 from dcdan.data.reader import Reader
 from dcdan.errors import OutputError
 from dcdan.faces.name_order import in_order
+from dcdan.lock import locked
 
 
 def cache_folder(given: Path | str | None = None) -> Path:
@@ -53,12 +54,7 @@ def cache_lock(folder: Path, key: str) -> Iterator[None]:
         reason = error.strerror or error
         raise OutputError(f"The cache '{folder}' cannot be written ({reason}): name another in DCDAN_CACHE.") from None
     with file:
-        try:
-            import fcntl
-        except ImportError:  # Not a POSIX system.
-            pass
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        locked(file, wait=True)
         yield
 
 

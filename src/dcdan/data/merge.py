@@ -10,7 +10,7 @@ from typing import Any
 
 from dcdan.data.pack import Pack
 from dcdan.data.pack_info import FACES, HEADER_BYTES, TABLE, Shard, npy_header, sha256
-from dcdan.data.partial import Partial, flush, output_error, refuse_existing
+from dcdan.data.partial import Partial, flush, named_before, output_error, refuse_existing
 from dcdan.data.progress import progress_bar
 from dcdan.data.remarks import no_faces, odd
 from dcdan.data.table import TableWriter
@@ -38,10 +38,12 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
     for folder in folders:
         if folder.resolve().is_relative_to(out.resolve()):
             raise UsageError(f"The shard '{folder}' lies in '{out}': choose another --out.")
-    refuse_existing(out, force)
     parts = _in_order([Pack.open(folder) for folder in folders])
     first = parts[0].info
     state = {"merge": [part.info.sha256 for part in parts]}
+    if named_before(out, state) is not None:
+        return Pack.open(out)
+    refuse_existing(out, force)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Partial(out, state)

@@ -19,6 +19,7 @@ from pydantic import (
 
 from dcdan.data.shifts import Shift
 from dcdan.errors import PackError
+from dcdan.schema import check_schema
 
 SCHEMA = 1
 INFO, FACES, TABLE = "pack.json", "faces.npy", "table.parquet"
@@ -103,10 +104,7 @@ def read_info(folder: Path) -> PackInfo:
         raise PackError(f"'{folder}' is no pack: it has no {INFO}.") from None
     except (ValueError, TypeError, KeyError, OSError):
         raise PackError(f"The pack '{folder}' is damaged: {INFO} cannot be read; pack the data again.") from None
-    if schema != SCHEMA:
-        raise PackError(
-            f"The pack '{folder}' is of schema {schema} and this dcdan reads {SCHEMA}: pack the data again."
-        )
+    check_schema(PackError, f"The pack '{folder}'", schema, SCHEMA, "pack the data again")
     try:
         return PackInfo.model_validate(content)
     except ValidationError as error:

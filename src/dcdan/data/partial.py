@@ -6,14 +6,16 @@ import errno
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from dcdan.data.pack_info import INFO, sync_folder
 from dcdan.errors import OutputError
+from dcdan.lock import locked
 
-STATE, JOURNAL = "state.json", "journal.jsonl"
+STATE, JOURNAL, OLD = "state.json", "journal.jsonl", "old"
 
 
 def partial_folder(out: Path) -> Path:
@@ -32,7 +34,7 @@ class Partial:
         self.out = out
         self.folder = partial_folder(out)
         self.pack = self.folder / "pack"
-        text = json.dumps(dict(state), sort_keys=True)
+        text = _text(state)
         if self.folder.exists() and not self._continues(text):
             self._discard_foreign()
         self.pack.mkdir(parents=True, exist_ok=True)
@@ -44,14 +46,22 @@ class Partial:
     def publish(self, info: str, force: bool) -> None:
         """Write pack.json, and let the finished pack appear under its name at once, in place of an older one."""
         refuse_existing(self.out, force)
-        if self.out.exists():
-            shutil.rmtree(self.out)
         _write(self.pack / INFO, info)
         sync_folder(self.pack)
+        if self.out.exists():
+            shutil.rmtree(self.folder / OLD, ignore_errors=True)
+            os.replace(self.out, self.folder / OLD)  # noqa: PTH105  (Path.replace says nothing of folders)
+        self.name(self.pack)
+
+    def name(self, whole: Path, notes: Mapping[str, Any] | None = None) -> None:
+        """Let what is whole take the name of the output, and clean up; ``notes`` are for :func:`named_before`."""
+        record = {"named": whole.stat().st_ino, "notes": dict(notes or {})}
+        self._journal.write(json.dumps(record).encode("ascii") + b"\n")
+        flush(self._journal)
         self.close()
-        os.replace(self.pack, self.out)  # noqa: PTH105  (Path.replace says nothing of folders)
+        os.replace(whole, self.out)  # noqa: PTH105
         sync_folder(self.out.parent)
-        shutil.rmtree(self.folder)
+        _clear(self.folder)
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -69,7 +79,7 @@ class Partial:
             return False
 
     def _discard_foreign(self) -> None:
-        known = {STATE, JOURNAL, "pack"}
+        known = {STATE, JOURNAL, OLD, "pack"}
         found = {child.name for child in self.folder.iterdir()} if self.folder.is_dir() else {self.folder.name}
         if found - known:
             raise OutputError(f"'{self.folder}' is in the way and no unfinished pack: move it or choose another --out.")
@@ -77,6 +87,28 @@ class Partial:
             with (self.folder / JOURNAL).open("a+b") as journal:
                 _lock(journal, self.folder)
         shutil.rmtree(self.folder)
+
+
+def named_before(out: Path, state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the notes of a process that had made ``out`` for this ``state`` and was killed while it cleaned up.
+
+    What it left is cleaned up; None when there was no such process.
+    """
+    folder = partial_folder(out)
+    try:
+        if (folder / STATE).read_text(encoding="utf-8") != _text(state):
+            return None
+        with (folder / JOURNAL).open("a+b") as journal:
+            _lock(journal, folder)
+            journal.seek(0)
+            record = json.loads(deque(journal, 1).pop())
+            if record.get("named") != out.stat().st_ino:
+                return None
+            _clear(folder)
+    except (OSError, ValueError, IndexError):
+        return None
+    notes: dict[str, Any] = record["notes"]
+    return notes
 
 
 def refuse_existing(out: Path, force: bool) -> None:
@@ -108,14 +140,19 @@ def flush(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
+def _text(state: Mapping[str, Any]) -> str:
+    return json.dumps(dict(state), sort_keys=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the folder of a finished output, last what tells that it is finished."""
+    for name in (OLD, "pack"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder)
+
+
 def _lock(file: IO[bytes], folder: Path) -> None:
-    """Hold the journal for this process; the system lets go of it when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Not a POSIX system.
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    """Hold the journal for this process."""
+    if not locked(file):
         file.close()
-        raise OutputError(f"Another process is building in '{folder}': wait for it, or choose another --out.") from None
+        raise OutputError(f"Another process is building in '{folder}': wait for it, or choose another --out.")

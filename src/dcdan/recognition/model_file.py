@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dcdan.errors import ModelError
+from dcdan.schema import check_schema
 
 SCHEMA: Literal[1] = 1
 INFO_NAME = "model.json"
@@ -108,10 +109,7 @@ def read_model_info(run: Path) -> ModelInfo:
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema is None:
         raise ModelError(f"'{path}' is not a model description of dcdan: it has no 'schema'.")
-    if schema != SCHEMA:
-        raise ModelError(
-            f"'{path}' is of schema {schema} and this dcdan reads schema {SCHEMA}: use the version that wrote it."
-        )
+    check_schema(ModelError, f"'{path}'", schema, SCHEMA, "write the model again by the command in its run.json")
     try:
         return ModelInfo.model_validate(content)
     except ValidationError as error:

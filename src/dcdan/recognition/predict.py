@@ -9,16 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dcdan.data.partial import output_error
+from dcdan.data.partial import named_before, output_error
+from dcdan.data.vanished import holds_data, refuse_vanished
 from dcdan.recognition.inputs import find_inputs
 from dcdan.recognition.output import Form, check_target
 from dcdan.recognition.recogniser import Recogniser
 from dcdan.recognition.results import FaceResult
 from dcdan.recognition.rows import header_text, rows_text, write_parquet
 from dcdan.recognition.steps import Step, steps
-from dcdan.recognition.tally import Tally
+from dcdan.recognition.tally import READ, Tally
 from dcdan.recognition.unfinished import UnfinishedTable
 from dcdan.recognition.watch import WatchOptions
+from dcdan.stopping import stoppable, stopped
 
 Sink = Callable[[FaceResult], None]
 
@@ -86,9 +88,9 @@ def predict_to_file(
 
     Raises:
         OutputError: when the file exists, cannot be written, or another process is at work on it.
-        DataError: when not one input could be read; no file is written.
+        DataError: when not one input could be read, then no file is written, or when a folder vanished meanwhile.
+        Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece of work is saved.
     """
-    check_target(out, force=force)
     given, watching = [str(path) for path in paths], watching or WatchOptions()
     state = {
         "paths": given,
@@ -99,9 +101,13 @@ def predict_to_file(
         "watching": asdict(watching),
         "settings": dict(settings or {}),
     }
+    if (done := named_before(out, state)) is not None:
+        return Tally.from_dict(done)
+    check_target(out, force=force)
     text = partial(rows_text, form, recogniser.classes)
+    folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
     try:
-        with closing(UnfinishedTable(out, state)) as table:
+        with closing(UnfinishedTable(out, state)) as table, stoppable() as stop:
             todo, notes = table.rest(lambda: find_inputs(given))
             tally = Tally.from_dict(notes)
             if begun is not None:
@@ -109,12 +115,17 @@ def predict_to_file(
             if not notes:
                 table.write(header_text(form, recogniser.classes))
             for step in steps(recogniser, todo, watching, frames):
+                if any(result.status not in READ for result in step.rows()):
+                    refuse_vanished(folders)
                 tally.add(step)
                 if each is not None:
                     each(step)
                 table.write(text(step.results))
                 if step.inputs:
                     table.commit(step.inputs, tally.to_dict())
+                if stop.is_set():
+                    raise stopped(out)
+            refuse_vanished(folders)
             if tally.nothing_read:
                 table.discard()
             tally.refuse_nothing()

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from dcdan.errors import DataError
 from dcdan.faces.status import Status
 from dcdan.recognition.inputs import Input, Kind
-from dcdan.recognition.interrupt import stopping
 from dcdan.recognition.pictures import Picture
 from dcdan.recognition.recogniser import Recogniser
 from dcdan.recognition.results import FaceResult
 from dcdan.recognition.video import open_video
 from dcdan.recognition.watch import WatchOptions
+from dcdan.stopping import stoppable
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
     except DataError as error:
         yield Step([each], [[FaceResult(each.path, None, _why_closed(each))]], str(error))
         return
-    with video, stopping(video.camera) as stopped:
+    with video, stoppable(video.camera) as stop:
         for frame, results in recogniser.watch(video, **asdict(watching), with_frames=True):
             seen = VideoFrame(each, frame.pixels, video.rate / watching.every) if frames else None
             yield Step([], [results], frame=seen)
-            if stopped():
+            if stop.is_set():
                 break
         yield Step([each], [], video.warning)
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dcdan.data.pack_info import sync_folder
 from dcdan.data.partial import Partial, flush
 from dcdan.recognition.inputs import Input
 from dcdan.recognition.output import check_target
@@ -36,6 +34,7 @@ class UnfinishedTable(Partial):
         self._rows = self._path.open("r+b")
         self._seen = hashlib.sha256()
         self._inputs = 0
+        self._notes: dict[str, Any] = {}
 
     def rest(self, inputs: Callable[[], Iterator[Input]]) -> tuple[Iterator[Input], dict[str, Any]]:
         """Return the inputs that are still to do and the notes of the last whole piece; all and {} to begin anew.
@@ -51,8 +50,8 @@ class UnfinishedTable(Partial):
             self._seen, self._inputs = hashlib.sha256(), 0
             record, journal_end, todo = _nothing_done(), 0, inputs()
         self._cut(record["bytes"], journal_end)
-        notes: dict[str, Any] = record["notes"]
-        return todo, notes
+        self._notes = record["notes"]
+        return todo, self._notes
 
     def write(self, text: str) -> None:
         """Add rows; they count once they are committed."""
@@ -61,12 +60,13 @@ class UnfinishedTable(Partial):
     def commit(self, inputs: Iterable[Input], notes: Mapping[str, Any]) -> None:
         """Make the rows so far count: they are all there is to say of these inputs and those before."""
         self._note(inputs)
+        self._notes = dict(notes)
         flush(self._rows)
         record = {
             "inputs": self._inputs,
             "seen": self._seen.hexdigest(),
             "bytes": self._rows.tell(),
-            "notes": dict(notes),
+            "notes": self._notes,
         }
         self._journal.write(json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n")
         flush(self._journal)
@@ -86,10 +86,7 @@ class UnfinishedTable(Partial):
             convert(self._path, path)
             with path.open("r+b") as file:
                 flush(file)
-        os.replace(path, self.out)  # noqa: PTH105
-        sync_folder(self.out.parent)
-        self.close()
-        shutil.rmtree(self.folder)
+        self.name(path, self._notes)
 
     def close(self) -> None:
         """Let go of the files; what is written stays for a later run to continue."""

@@ -26,6 +26,7 @@ _HEAD = 16
 # MP4 and MOV begin with one of these boxes.
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 _USUAL_RATE = 25.0
+_SILENT = 0
 
 # FFmpeg takes its log level from the environment when OpenCV first uses it; -8 is silence.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -190,8 +191,8 @@ class Video:
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing to stderr: what goes wrong is told as an error or a warning of ours."""
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has no module for it
+    level = log.setLogLevel(_SILENT)
     try:
         yield
     finally:

@@ -6,7 +6,11 @@ no place: every step draws from generators seeded by the run's seed and the step
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from torch.optim import Optimizer
 
 from dcdan.durable import written
 from dcdan.errors import ModelError
+from dcdan.schema import check_schema
 
 SCHEMA = 1
 
@@ -62,7 +67,10 @@ def save_checkpoint(
 def put_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write tensors by name, as :func:`read_checkpoint` returns them, in the manner of :func:`save_checkpoint`."""
     with written(path) as beside:
-        save_tensors(tensors, beside, {"dcdan": json.dumps({**facts, "schema": SCHEMA})})
+        # One entry, since safetensors writes several in any order.
+        header = {**facts, "schema": SCHEMA, "blake2b": digest(tensors)}
+        save_tensors(tensors, beside, {"dcdan": json.dumps(header)})
+        read_back(beside)
         if path.exists():
             path.replace(previous(path))
 
@@ -75,25 +83,52 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
         raise OSError(str(error)) from error
 
 
+def read_back(path: Path) -> None:
+    """Bring a new checkpoint to the disk and read it from there; raise OSError when it is not what was written."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        read_checkpoint(path)
+    except ModelError as error:
+        raise OSError(errno.EIO, "what was written cannot be read back, so the disk may be failing") from error
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """Return a checksum of named tensors on the processor."""
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
 def previous(path: Path) -> Path:
     """Return where the checkpoint before the one at ``path`` is kept."""
     return path.with_name(f"previous-{path.name}")
 
 
-def newest_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def newest_checkpoint(
+    path: Path, say: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return the checkpoint at ``path``, or the previous one where that is missing or damaged; None where none is.
 
-    Raises ModelError when there are some and none can be read.
+    ``say`` is told of a damaged one. Raises ModelError when there are some and none can be read.
     """
     failure: ModelError | None = None
     for candidate in (path, previous(path)):
         if candidate.exists():
             try:
-                return read_checkpoint(candidate)
+                found = read_checkpoint(candidate)
             except ModelError as error:
                 failure = failure or error
+            else:
+                if failure is not None:
+                    say(f"{failure} The checkpoint before it, '{candidate}', is used.")
+                return found
     if failure is not None:
-        raise failure
+        raise ModelError(f"{failure} Remove it, and the stage is trained again.")
     return None
 
 
@@ -105,8 +140,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise ModelError(f"The checkpoint '{path}' cannot be read: {error}.") from error
-    if facts.get("schema") != SCHEMA:
-        raise ModelError(f"The checkpoint '{path}' is of schema {facts.get('schema')}; this version reads {SCHEMA}.")
+    cure = "finish the run with the version that began it, or train again"
+    check_schema(ModelError, f"The checkpoint '{path}'", facts.get("schema"), SCHEMA, cure)
+    if facts.pop("blake2b", "") not in ("", digest(tensors)):
+        raise ModelError(f"The checkpoint '{path}' cannot be read: its checksum is another.")
     return tensors, facts
 
 

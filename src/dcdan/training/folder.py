@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from dcdan.errors import OutputError
+from dcdan.durable import half_written, sweep
+from dcdan.errors import OutputError, UsageError
+from dcdan.lock import LOCK
+from dcdan.training.settings import RunSettings, check, check_config_schema
 
 
 def claim_folder(out: Path, config_text: str) -> bool:
     """Make the run's folder, or accept one that holds the same run; return whether that one has been trained already.
 
-    Raises OutputError when the folder holds anything else, or the same run complete with its report.
+    What a killed process left half written is removed. Raises OutputError when the folder holds anything else, or the
+    same run complete with its report.
     """
     config = out / "config.toml"
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            same = config.is_file() and config.read_text(encoding="utf-8") == config_text
+        if out.exists() and (not out.is_dir() or holds_something(out)):
+            same = config.is_file() and decided(config.read_text(encoding="utf-8"), config) == decided(
+                config_text, config
+            )
             if not same or (out / "report.html").exists():
                 what = "this very run, finished" if same else "something else"
                 raise OutputError(f"'{out}' exists and holds {what}; choose another --out or remove it.")
         out.mkdir(parents=True, exist_ok=True)
+        sweep(out)
     except OSError as error:
         raise OutputError(f"The run folder '{out}' cannot be made: {error.strerror or error}.") from error
     return (out / "model.json").exists()
+
+
+def holds_something(out: Path) -> bool:
+    """Return whether a folder holds more than a lock and what a killed process left half written."""
+    return any(path.name != LOCK and not half_written(path) for path in out.iterdir())
+
+
+def decided(config_text: str, config: Path) -> dict[str, Any]:
+    """Return all that a ``config.toml`` decides, with the defaults of what it does not name: fields come with versions.
+
+    Raises UsageError when this version does not know all of it.
+    """
+    try:
+        values = tomllib.loads(config_text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"'{config}' cannot be read: {error}.") from error
+    check_config_schema(values, config)
+    data = {"source": "", "target": "", "start": "", **values.pop("data", {})}
+    return {**check(RunSettings, values).whole(), "data": data}
 
 
 @contextmanager
@@ -34,7 +62,7 @@ def left_as_found(out: Path, *made: str) -> Iterator[None]:
 
     Nothing but what the block makes, by the names ``made``, is removed from it.
     """
-    fresh = not any(out.iterdir())
+    fresh = not holds_something(out)
     try:
         yield
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ class Journal:
 
     def __init__(self, folder: Path | None, quiet: bool) -> None:
         self.path = None if folder is None else folder / "log.jsonl"
+        if self.path is not None and self.path.exists():
+            self.keep(read_log(self.path))
         self.file = self.opened()
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
@@ -63,6 +66,7 @@ class Journal:
         if self.file is not None:
             self.file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
             self.file.flush()
+            os.fsync(self.file.fileno())
         if self.board is not None:
             for name, value in values.items():
                 if isinstance(value, int | float):
@@ -72,14 +76,22 @@ class Journal:
         """Print one line above the progress bar."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print one line that must be seen, even of a quiet run."""
+        Console(stderr=True).print(f"dcdan: {text}", highlight=False, markup=False, soft_wrap=True)
+
     def rewind(self, stage: str, step: int) -> None:
-        """Drop the records of ``stage`` after ``step``, which a resumed run will write again, and half written ones."""
+        """Drop the records of ``stage`` after ``step``, which a resumed run will write again."""
         if self.path is None or self.file is None:
             return
         self.file.close()
-        kept = [r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)]
-        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.keep([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
         self.file = self.opened()
+
+    def keep(self, records: list[dict[str, Any]]) -> None:
+        """Write the file anew with these records alone."""
+        if self.path is not None:
+            write_text(self.path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

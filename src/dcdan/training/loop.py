@@ -244,7 +244,7 @@ class Trainer(Learner):
 
     def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor | float]]:
         """Load the newest checkpoint if it is of this stage; return the step to go on from and the sums not logged."""
-        found = newest_checkpoint(self.folder / "checkpoints" / NEWEST)
+        found = newest_checkpoint(self.folder / "checkpoints" / NEWEST, self.journal.warn)
         if found is None or found[1]["stage"] != stage:
             self.journal.rewind(stage, -1)
             return 0, {}

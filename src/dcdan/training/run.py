@@ -22,6 +22,7 @@ from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
 from dcdan.models.trunk import check_name, load_imagenet
+from dcdan.stopping import finish_or_stop, stoppable
 from dcdan.training.calibration import calibration_of
 from dcdan.training.candidates import described as candidate_facts
 from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
@@ -37,8 +38,7 @@ from dcdan.training.judge import harm
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
-from dcdan.training.settings import RunSettings, for_pretrained
-from dcdan.training.stopping import finish_or_stop, stoppable
+from dcdan.training.settings import SCHEMA, RunSettings, for_pretrained
 from dcdan.training.teacher import make_teacher
 
 SOURCE_STAGE = "source.safetensors"
@@ -66,8 +66,10 @@ def train_run(
     group.check_batch(settings.source.batch, "source.batch")
     group.check_batch(settings.adaptation.batch, "adaptation.batch")
     data = {"source": source, "target": target, "start": str(start) if start else ""}
-    config_text = tomli_w.dumps({"data": data, **settings.whole()})
+    config_text = tomli_w.dumps({"schema": SCHEMA, "data": data, **settings.whole()})
     if group.agreed(group.leads and claim_folder(out, config_text)):
+        if group.leads and not settings.keep_epochs:
+            drop_epochs(out)
         return out
     tidy = left_as_found if group.leads else untouched
     with tidy(out):
@@ -199,7 +201,8 @@ def make_trainer(
     wanted = earlier_precision(out) or settings.precision
     bf16, why = choose_bf16(network, wanted, settings.size, settings.source.batch, device)
     bf16 = group.agreed(bf16)  # measured, and so not alike in all processes
-    journal.write("precision", 0, chosen=why)
+    if journal.path is not None and not read_log(journal.path):
+        journal.write("precision", 0, chosen=why)
     journal.say(f"{settings.network.trunk} on {device}, {why}")
     target = target_of(target_pack)
     return Trainer(settings, network, method, None, device, bf16, source, target, out, journal, group=group)
@@ -208,9 +211,11 @@ def make_trainer(
 def earlier_precision(out: Path) -> str:
     """Return the precision that an interrupted run of this folder had, so that it goes on in the same; else ''."""
     found = newest_checkpoint(out / "checkpoints" / NEWEST)
-    if found is None:
-        return ""
-    return "bf16" if found[1]["bf16"] else "fp32"
+    if found is not None:
+        return "bf16" if found[1]["bf16"] else "fp32"
+    log = out / "log.jsonl"
+    chosen = [str(r["chosen"]) for r in read_log(log) if r["kind"] == "precision"] if log.exists() else []
+    return chosen[0][:4] if chosen else ""
 
 
 def take_source_stage(trainer: Trainer, start: Path | None) -> bool:

@@ -15,9 +15,13 @@ from dcdan.errors import UsageError, nearest
 from dcdan.methods.base import MethodSettings, find_method
 from dcdan.methods.dcdan import PRESETS
 from dcdan.models.network import Network, NetworkSettings
+from dcdan.schema import check_schema
 from dcdan.training.choice import Score
 
 Checked = TypeVar("Checked", bound=BaseModel)
+
+SCHEMA = 1
+"""Of ``config.toml`` and of a benchmark's plan. A field that comes with a default needs no other."""
 
 
 class StageSettings(BaseModel):
@@ -215,6 +219,7 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"The settings file '{file}' cannot be read: {error}.") from error
         values.pop("data", None)
+        check_config_schema(values, file)
     for key, value in given.items():
         if value is not None:
             put(values, key.split("__"), value)
@@ -222,6 +227,12 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
     settings = check(RunSettings, values)
     settings.method_settings()
     return settings
+
+
+def check_config_schema(values: dict[str, Any], file: Path) -> None:
+    """Take ``schema`` out of the values of a settings file, and raise UsageError unless this version reads it."""
+    cure = "write the file anew, as the documents describe it"
+    check_schema(UsageError, f"'{file}'", values.pop("schema", SCHEMA), SCHEMA, cure)
 
 
 def for_pretrained(settings: RunSettings) -> RunSettings:

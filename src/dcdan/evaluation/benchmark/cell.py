@@ -73,9 +73,9 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
         reports.append({**about, **report.to_dict()})
         answers[f"{test.name}/correct"] = report.correct
         answers[f"{test.name}/confidence"] = report.confidence.astype(np.float32)
-    epochs = score_epochs(folder, cell.target)
-    if epochs:
+    if not (folder / EPOCHS).exists() and (epochs := score_epochs(folder, cell.target)):
         write_text(folder / EPOCHS, json.dumps(epochs, indent=1) + "\n")
+    drop_epochs(folder)
     with written(folder / ANSWERS) as beside, beside.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **answers)
     write_text(folder / SCORES, json.dumps(reports, indent=1) + "\n")
@@ -84,7 +84,7 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
 def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
     """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
 
-    The accuracies say afterwards how good a choice would have been; no choice sees them. The epochs' files are removed.
+    The accuracies say afterwards how good a choice would have been; no choice sees them.
     """
     candidates = read_candidates(folder)
     if not candidates:
@@ -102,7 +102,6 @@ def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
         seen = look(network, pack.faces, rows, torch.device("cpu"), source=False, bf16=False)
         answers = chosen(seen, thresholds).numpy()[:, columns].argmax(1)
         found.append({**described(candidate), "accuracy": float((answers == labels).mean())})
-    drop_epochs(folder)
     return found
 
 

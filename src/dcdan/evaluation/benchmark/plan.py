@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dcdan.errors import UsageError
 from dcdan.methods.base import find_method
-from dcdan.training.settings import RunSettings, check
+from dcdan.training.settings import RunSettings, check, check_config_schema
+
+_CAUSES = {"network", "source", "augment", "size", "seed", "pretrained", "precision", "align"}
 
 
 class Checked(BaseModel):
@@ -131,6 +133,7 @@ def read_plan(file: Path) -> Plan:
         values = tomllib.loads(os.path.expandvars(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"The plan '{file}' cannot be read: {error}.") from error
+    check_config_schema(values, file)
     plan = check(Plan, values)
     for _ in cells_of(plan, {}):
         pass
@@ -165,16 +168,17 @@ def settings_of(plan: Plan, entry: Entry, trunk: str, seed: int) -> RunSettings:
 
 
 def stage_of(source: Domain, target: Domain, settings: RunSettings, classes: tuple[str, ...]) -> Stage:
-    """Return the source stage that a run starts from, under a name that all its causes decide."""
-    causes = settings.model_dump(mode="json", include={"network", "source", "augment", "size", "seed", "pretrained"})
-    causes["precision"] = settings.precision
-    causes["align"] = settings.align
+    """Return the source stage that a run starts from, under a name that all its causes decide.
+
+    Of the settings those count that differ from their defaults, so that the name stays when a field comes.
+    """
+    causes = settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True)
     causes["data"] = source.data
     causes["classes"] = list(classes)
     method = find_method(settings.method)
     own = settings.method_settings()
     if method.owns_source_stage:
-        causes["method"] = [settings.method, own.model_dump(mode="json")]
+        causes["method"] = [settings.method, own.model_dump(mode="json", exclude_defaults=True)]
     else:
         settings = settings.model_copy(
             update={
@@ -183,7 +187,7 @@ def stage_of(source: Domain, target: Domain, settings: RunSettings, classes: tup
                 "options": {"classification": own.classification.model_dump(mode="json")},
             }
         )
-        causes["classification"] = own.classification.model_dump(mode="json")
+        causes["classification"] = own.classification.model_dump(mode="json", exclude_defaults=True)
     digest = hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:10]
     name = f"source-{slug(source.name)}-{settings.seed}-{digest}"
     return Stage(name, source, target, settings)

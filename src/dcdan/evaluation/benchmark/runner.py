@@ -16,7 +16,7 @@ from typing import Any
 from dcdan.evaluation.benchmark.cell import FAILED, cell_done, stage_done
 from dcdan.evaluation.benchmark.plan import Cell, Plan
 from dcdan.evaluation.benchmark.worker import work
-from dcdan.training.stopping import Interrupted, stoppable
+from dcdan.stopping import Interrupted, stoppable
 
 _LOOK_EVERY = 1.0
 

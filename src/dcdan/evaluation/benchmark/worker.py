@@ -31,7 +31,7 @@ def work(
     from dcdan.errors import DcdanError
     from dcdan.evaluation.benchmark.cell import FAILED, run_cell, run_stage
     from dcdan.evaluation.benchmark.plan import Plan, cells_of
-    from dcdan.training.stopping import Interrupted
+    from dcdan.stopping import Interrupted
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     plan = Plan.model_validate_json(plan_text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dcdan.data.build import pack_for
-from dcdan.durable import write_bytes, write_text
+from dcdan.durable import copy_file, write_bytes, write_text
 from dcdan.evaluation.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done
 from dcdan.evaluation.benchmark.plan import Cell, Plan, slug
 from dcdan.evaluation.benchmark.scores import Scored, done_cells, reports_of
@@ -58,11 +57,10 @@ def write_up(
 def keep_cells(cells: Sequence[Cell], out: Path, results: Path) -> None:
     """Copy what the tables need of every finished cell, and its ``run.json``, to the results."""
     place = results / "cells"
-    place.mkdir(parents=True, exist_ok=True)
     for cell in cells:
         for name in KEPT:
             if cell_done(cell, out) and (out / cell.folder / name).exists():
-                shutil.copy(out / cell.folder / name, place / f"{cell.folder}.{name}")
+                copy_file(out / cell.folder / name, place / f"{cell.folder}.{name}")
 
 
 def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
@@ -71,11 +69,10 @@ def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
         kept = {name: results / "cells" / f"{cell.folder}.{name}" for name in KEPT}
         if cell_done(cell, out) or not all(kept[name].exists() for name in (SCORES, ANSWERS)):
             continue
-        (out / cell.folder).mkdir(parents=True, exist_ok=True)
         for name, path in kept.items():
             if path.exists() and name != SCORES:
-                shutil.copy(path, out / cell.folder / name)
-        shutil.copy(kept[SCORES], out / cell.folder / SCORES)
+                copy_file(path, out / cell.folder / name)
+        copy_file(kept[SCORES], out / cell.folder / SCORES)
 
 
 def markdown(plan: Plan, tables: Sequence[Table], pictures: Pictures, missing: Sequence[str], command: str) -> str:
