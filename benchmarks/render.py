@@ -145,6 +145,15 @@ def others(results: dict[str, Result]) -> str:
             + (f", largest worker {row['largest_worker_mb']} MB." if row["largest_worker_mb"] else ".")
             for row in found.get("memory", {}).get("rows", ())
         ]
+    if found := results.get("cluster"):
+        for job in ("predict", "pack"):
+            ratios = found[job]["ratios_of_rates"]
+            lines.append(
+                f"- `dcdan {job} --ray local` on {found['pictures']} photographs: {ratios['ray, one piece']} times the rate "
+                f"of one process with one piece of work at a time, {ratios['ray']} times with one for each of "
+                f"{found['cores']} cores; one process does {found[job]['pictures_per_second_and_core']} pictures for each "
+                "second of a core."
+            )
     return "\n".join(lines) + "\n" if lines else ""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcdan.data.cache import cache_folder, cache_key, cache_lock
+from dcdan.data.cluster import Cluster
 from dcdan.data.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed
 from dcdan.data.pack import Pack
 from dcdan.data.pack_info import SCHEMA, PackInfo, Shard, printable
@@ -25,6 +26,7 @@ from dcdan.data.spec import is_pack, open_reader, parse_spec, view_options
 from dcdan.data.store import PartialPack
 from dcdan.data.workers import prepared
 from dcdan.errors import DataError, PackError, UsageError
+from dcdan.faces.remote import is_url
 
 Align = Literal["auto", "mtcnn", "none"]
 SIZES = (16, 1024)
@@ -41,12 +43,14 @@ def build_pack(
     spec_text: str | None = None,
     force: bool = False,
     shard: Part | None = None,
+    cluster: Cluster | None = None,
 ) -> Pack:
     """Pack what a reader selects into the new folder `out`, and return the pack opened.
 
     size: side of the faces in pixels. align: "auto" is "mtcnn". workers: processes, None for one per core. progress:
     show a bar on stderr when that is a terminal. force: replace a pack that is there already. shard: pack the part
-    `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face.
+    `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face. cluster:
+    machines to prepare the faces on, in place of processes of this one.
 
     A build that was killed is continued by the same call. Raises OutputError (`out` exists, no space left), UsageError
     (size, alignment or shard) and DataError (nothing to pack, or no face in any picture; then nothing is left behind).
@@ -72,7 +76,7 @@ def build_pack(
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = PartialPack(out, state, (size, size) if reader.channels == 1 else (size, size, 3))
         try:
-            _fill(partial, listing, Preparer(reader, size, alignment), workers, progress)
+            _fill(partial, listing, Preparer(reader, size, alignment), workers, progress, cluster)
             _finish(partial, reader, listing, part, size, alignment, spec_text, force)
         finally:
             partial.close()
@@ -111,6 +115,8 @@ def pack_for(
         if shift := options.known_shift:
             return Pack.open(shifted_copy(folder, shift, cache, progress=progress), labelled=labelled, **view)
         return pack
+    if is_url(spec.path):
+        raise UsageError(f"'{spec_text}' is packed by hand: dcdan pack '{spec_text}' --out DIR, and give DIR here.")
     reader = open_reader(spec)
     place = cache_folder(cache)
     key = cache_key(reader, size, "none" if align == "none" else "mtcnn")
@@ -121,7 +127,14 @@ def pack_for(
     return Pack.open(out, labelled=labelled)
 
 
-def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: int | None, progress: bool) -> None:
+def _fill(
+    partial: PartialPack,
+    listing: Listing,
+    preparer: Preparer,
+    workers: int | None,
+    progress: bool,
+    cluster: Cluster | None,
+) -> None:
     """Prepare the chunks that an earlier build has not, and append them in order."""
     kept, done = 0, 0
     rest: Iterator[list[Sample]] = iter(())
@@ -131,8 +144,12 @@ def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: i
             break
         kept, done = kept + 1, done + len(chunk)
     partial.keep(kept)
+    if cluster is not None:
+        work = cluster.ordered(preparer.prepare, rest)
+    else:
+        work = prepared(preparer, rest, listing.count - done, CHUNK, workers)
     with progress_bar("packing", listing.count, done, shown=progress) as advance:
-        for chunk, (faces, rows) in prepared(preparer, rest, listing.count - done, CHUNK, workers):
+        for chunk, (faces, rows) in work:
             partial.append(chunk_key(chunk), faces, rows)
             done += len(chunk)
             advance(len(chunk))
