@@ -1,10 +1,11 @@
 """The rates of predicting and packing on Ray against those of one process, on the same pictures, and bytes, as JSON.
 
-    python benchmarks/cluster.py FOLDER --pictures 960
+    python benchmarks/cluster.py FOLDER --pictures 512
 
-One process, Ray with one piece of work at a time, and Ray with one for each core take turns; ratios of rates are medians
-over the rounds, by the wall clock, with Ray already started. The rate of a core is by the processor's own time of the
-process alone, which other work on the machine does not lengthen. Bytes are those of a face in a pack and of a row.
+One process, Ray with one piece of work at a time, and Ray with one for each core take turns; ratios of rates are
+medians over the rounds, by the wall clock, with Ray already started. The rate of a core is by the processor's own time
+of the process alone, which other work on the machine does not lengthen. Bytes are those of a face in a pack and of a
+row.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def timed(job: Job, pictures: int, scratch: Path, rounds: int) -> dict[str, Any]
     numbers = count()
     ways = {"one process": None, "ray, one piece": Cluster("local", threads=cores()), "ray": Cluster("local")}
     runs = {name: partial(lambda way: job(scratch / str(next(numbers)), way), way) for name, way in ways.items()}
-    times = interleaved(runs, rounds, threads=cores())
+    times = interleaved(runs, rounds, warm=0, threads=cores())
     began = time.process_time()
     runs["one process"]()
     worked = time.process_time() - began
@@ -80,7 +81,7 @@ def main() -> None:
     """Read the command line, time both jobs, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("photos", type=Path, help="folder of photographs")
-    parser.add_argument("--pictures", type=int, default=960)
+    parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()

@@ -147,12 +147,11 @@ def others(results: dict[str, Result]) -> str:
         ]
     if found := results.get("cluster"):
         for job in ("predict", "pack"):
-            ratios = found[job]["ratios_of_rates"]
+            one, all_ = found[job]["ratios_of_rates"].values()
             lines.append(
-                f"- `dcdan {job} --ray local` on {found['pictures']} photographs: {ratios['ray, one piece']} times the rate "
-                f"of one process with one piece of work at a time, {ratios['ray']} times with one for each of "
-                f"{found['cores']} cores; one process does {found[job]['pictures_per_second_and_core']} pictures for each "
-                "second of a core."
+                f"- `dcdan {job} --ray local` on {found['pictures']} photographs: {one} times the rate of one process "
+                f"with one piece of work at a time, {all_} times with one for each of {found['cores']} cores; one "
+                f"process does {found[job]['pictures_per_second_and_core']} pictures in a second of a core's time."
             )
     return "\n".join(lines) + "\n" if lines else ""
 

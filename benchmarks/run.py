@@ -3,8 +3,8 @@
     python benchmarks/run.py [--only afc step_time] [--photos FOLDER] [--crops SPEC] [--model RUN]
 
 Results lie in benchmarks/results, one JSON file a job, and each says what machine it ran on; jobs that are not run keep
-their last one. Every job uses one thread, but for packing and Ray (cluster). Detection and Ray need a folder of photographs, packing the
-spec of a data set of face crops; they are left out without.
+their last one. Every job uses one thread, but for packing and Ray (cluster). Detection and Ray need a folder of
+photographs, packing the spec of a data set of face crops; they are left out without.
 """
 
 from __future__ import annotations

@@ -255,3 +255,33 @@ def test_the_command_ends_as_ever_when_a_worker_is_killed_in_the_middle(command:
         rows = Counter(line.partition(",")[0] for line in spread.read_text().splitlines()[1:])
         assert len(rows) == count
         assert set(rows.values()) == {1}
+
+
+@pytest.mark.slow
+@needs_ray
+def test_a_machine_that_is_lost_loses_and_doubles_nothing(run: Path, tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster as Machines
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(1000):
+        Image.fromarray(coloured(index % 8, 400)).save(folder / f"{index:04}.png", compress_level=1)
+    plain, spread = tmp_path / "plain.csv", tmp_path / "spread.csv"
+    model = load(run, threads=1)
+    predict_to_file(model, [folder], plain)
+    machines = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    lost = machines.add_node(num_cpus=1)
+    done: list[Step] = []
+
+    def each(step: Step) -> None:
+        done.append(step)
+        if len(done) == 8:
+            machines.remove_node(lost, allow_graceful=False)
+
+    try:
+        with Cluster(machines.address, paths=[folder]) as cluster:
+            predict_to_file(model, [folder], spread, cluster=cluster, each=each)
+    finally:
+        machines.shutdown()
+    assert not lost.any_processes_alive()
+    assert spread.read_bytes() == plain.read_bytes()
