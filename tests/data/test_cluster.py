@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawn_data import file_bytes, write_classes
@@ -19,7 +20,9 @@ from PIL import Image
 
 from dcdan.cli.app import run as dcdan
 from dcdan.data import cluster as cluster_module
+from dcdan.data.build import build_pack
 from dcdan.data.cluster import Cluster
+from dcdan.data.spec import open_reader, parse_spec
 from dcdan.errors import DataError, UsageError
 from dcdan.faces.remote import Unreachable
 from dcdan.recognition.drawn import video_file
@@ -259,29 +262,26 @@ def test_the_command_ends_as_ever_when_a_worker_is_killed_in_the_middle(command:
 
 @pytest.mark.slow
 @needs_ray
-def test_a_machine_that_is_lost_loses_and_doubles_nothing(run: Path, tmp_path: Path) -> None:
+def test_a_machine_that_is_lost_loses_and_doubles_nothing(tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster as Machines
 
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for index in range(1000):
-        Image.fromarray(coloured(index % 8, 400)).save(folder / f"{index:04}.png", compress_level=1)
-    plain, spread = tmp_path / "plain.csv", tmp_path / "spread.csv"
-    model = load(run, threads=1)
-    predict_to_file(model, [folder], plain)
     machines = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     lost = machines.add_node(num_cpus=1)
-    done: list[Step] = []
 
-    def each(step: Step) -> None:
-        done.append(step)
-        if len(done) == 8:
-            machines.remove_node(lost, allow_graceful=False)
+    class Losing(Cluster):
+        def ordered(self, work: Callable[[Any], Any], pieces: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+            for number, each in enumerate(super().ordered(work, pieces)):
+                if number == 3:
+                    machines.remove_node(lost, allow_graceful=False)
+                yield each
 
+    data = write_classes(tmp_path / "data", {"happy": 1000, "sad": 1000})
+    build = partial(build_pack, open_reader(parse_spec(str(data))), size=64, align="none", progress=False)
+    build(tmp_path / "plain", workers=1)
     try:
-        with Cluster(machines.address, paths=[folder]) as cluster:
-            predict_to_file(model, [folder], spread, cluster=cluster, each=each)
+        with Losing(machines.address, paths=[data]) as cluster:
+            build(tmp_path / "spread", cluster=cluster)
     finally:
         machines.shutdown()
     assert not lost.any_processes_alive()
-    assert spread.read_bytes() == plain.read_bytes()
+    assert file_bytes(tmp_path / "spread") == file_bytes(tmp_path / "plain")

@@ -66,7 +66,7 @@ class Cluster:
 
         Raises:
             MissingExtraError: Ray is not installed.
-            UsageError: there is no cluster at the address, or Ray cannot start here.
+            UsageError: there is no cluster at the address, it does not let us in, or Ray cannot start here.
         """
         if self.address != LOCAL:
             _reach(self.address)
@@ -126,6 +126,10 @@ def _taken(piece: P, answer: Any) -> tuple[P, Any]:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, DcdanError):
             raise error.cause from None
+        if isinstance(error.cause, ModuleNotFoundError):
+            raise UsageError(
+                f"A machine of the cluster lacks a package ({_line(error.cause)}): install the same dcdan there."
+            ) from error
         raise
     except ray.exceptions.RayError as error:
         raise DataError(
@@ -178,7 +182,7 @@ def _nobody(address: str, error: Exception) -> UsageError:
         return UsageError(f"Ray does not start on this machine ({_line(error)}): leave out --ray.")
     return UsageError(
         f"There is no Ray cluster at '{address}' ({_line(error)}): "
-        "start one with `ray start --head` and give its address, or use --ray local."
+        "start one with `ray start --head`, give its address, and its RAY_AUTH_TOKEN if it has one; or use --ray local."
     )
 
 
