@@ -147,7 +147,8 @@ def others(results: dict[str, Result]) -> str:
         ]
     if found := results.get("cluster"):
         for job in ("predict", "pack"):
-            one, all_ = found[job]["ratios_of_rates"].values()
+            ratios, spread = found[job]["ratios_of_rates"], found[job]["spread"]
+            one, all_ = (f"{ratios[way]} ({spread[way][0]} to {spread[way][1]})" for way in ratios)
             lines.append(
                 f"- `dcdan {job} --ray local` on {found['pictures']} photographs: {one} times the rate of one process "
                 f"with one piece of work at a time, {all_} times with one for each of {found['cores']} cores; one "
