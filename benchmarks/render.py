@@ -151,6 +151,15 @@ def others(results: dict[str, Result]) -> str:
             + (f", largest worker {row['largest_worker_mb']} MB." if row["largest_worker_mb"] else ".")
             for row in found.get("memory", {}).get("rows", ())
         ]
+    if found := results.get("cluster"):
+        for job in ("predict", "pack"):
+            ratios, spread = found[job]["ratios_of_rates"], found[job]["spread"]
+            one, all_ = (f"{ratios[way]} ({spread[way][0]} to {spread[way][1]})" for way in ratios)
+            lines.append(
+                f"- `dcdan {job} --ray local` on {found['pictures']} photographs: {one} times the rate of one process "
+                f"with one piece of work at a time, {all_} times with one for each of {found['cores']} cores; one "
+                f"process does {found[job]['pictures_per_second_and_core']} pictures in a second of a core's time."
+            )
     return "\n".join(lines) + "\n" if lines else ""
 
 

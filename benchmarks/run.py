@@ -3,8 +3,8 @@
     python benchmarks/run.py [--only afc step_time] [--photos FOLDER] [--crops SPEC] [--model RUN]
 
 Results lie in benchmarks/results, one JSON file a job, and each says what machine it ran on; jobs that are not run keep
-their last one. Every job uses one thread, but for packing. Detection needs a folder of photographs, packing the spec of
-a data set of face crops; both are left out without.
+their last one. Every job uses one thread, but for packing and Ray (cluster). Detection and Ray need a folder of
+photographs, packing the spec of a data set of face crops; they are left out without.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def jobs(given: argparse.Namespace, run: Path) -> dict[str, list[str]]:
     made |= {"recognisers": ["recognisers.py", *model], "processes": ["processes.py"], "video": ["video.py", *model]}
     if given.photos:
         made["detection"] = ["detection.py", str(given.photos), "--threads", "1"]
+        made["cluster"] = ["cluster.py", str(given.photos)]
     if given.crops:
         made["packing"] = ["packing.py", given.crops]
     return {name: job for name, job in made.items() if not given.only or any(name.startswith(o) for o in given.only)}
@@ -67,7 +68,7 @@ def main() -> None:
     """Run what was asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="jobs whose names start so; 'none' only writes the page")
-    parser.add_argument("--photos", type=Path, help="folder of photographs, for detection")
+    parser.add_argument("--photos", type=Path, help="folder of photographs, for detection and Ray")
     parser.add_argument("--crops", help="spec of face crops, for packing")
     parser.add_argument(
         "--model",

@@ -49,7 +49,7 @@ class TrainingError(DcdanError):
 
 
 class MissingExtraError(DcdanError):
-    """A command that needs the optional packages of `dcdan[train]`."""
+    """A command that needs the optional packages of `dcdan[train]` or `dcdan[ray]`."""
 
     exit_code = 8
 

@@ -20,7 +20,7 @@ from dcdan.cli import predict_shown
 from dcdan.cli.app import run as dcdan
 from dcdan.expressions import EXPRESSIONS
 from dcdan.faces.decode import decode
-from dcdan.recognition import bundled, recogniser
+from dcdan.recognition import bundled, recogniser, steps
 from dcdan.recognition.drawn import video_file
 from dcdan.recognition.pictures import Picture
 from dcdan.recognition.results import FaceResult
@@ -139,7 +139,7 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(
 ) -> None:
     out = tmp_path / "faces.csv"
     arguments = ["predict", str(pictures), "nix.png", "--model", str(run), "--out", str(out)]
-    monkeypatch.setattr(recogniser, "CHUNK_PICTURES", 2)
+    monkeypatch.setattr(steps, "CHUNK_PICTURES", 2)
     answer, chunks = recogniser.Recogniser._answer, 0
 
     def interrupted(self: recogniser.Recogniser, chunk: Sequence[Picture]) -> list[list[FaceResult]]:

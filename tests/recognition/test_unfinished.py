@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from dcdan.errors import DataError, OutputError
-from dcdan.recognition import recogniser as recogniser_module
+from dcdan.recognition import steps as steps_module
 from dcdan.recognition.output import Form
 from dcdan.recognition.predict import predict_to_file
 from dcdan.recognition.recogniser import Recogniser, load
@@ -38,13 +38,13 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(run: Path, monkeypatch: pytest.MonkeyPatch) -> Recogniser:
-    monkeypatch.setattr(recogniser_module, "CHUNK_PICTURES", CHUNK)
+    monkeypatch.setattr(steps_module, "CHUNK_PICTURES", CHUNK)
     return load(run, threads=1)
 
 
 def slowly(run: str, folder: str, out: str, form: str) -> None:
     """What the process that is killed does."""
-    recogniser_module.CHUNK_PICTURES = CHUNK
+    steps_module.CHUNK_PICTURES = CHUNK
     predict_to_file(load(run, threads=1), [folder], Path(out), Form(form), each=lambda _: time.sleep(0.02))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -47,18 +48,27 @@ def pack(
         str | None, typer.Option("--shard", metavar="I/N", help="Pack the I-th of N parts, 1/N to N/N, for --merge.")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join finished shards into one pack.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="local | ADDRESS",
+            help="Pack on a Ray cluster (auto, HOST:PORT), or on Ray of this machine's own (local).",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a pack that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print pack.json instead of a summary.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Pack the faces of a data set into a folder that training reads."""
     from dcdan.data.build import build_pack
+    from dcdan.data.cluster import Cluster
     from dcdan.data.listing import parse_part
     from dcdan.data.merge import merge_packs
     from dcdan.data.spec import open_reader, parse_spec
     from dcdan.data.summary import found, summary
 
-    given = {"--size": size, "--align": align, "--workers": workers, "--shard": shard}
+    given = {"--size": size, "--align": align, "--workers": workers, "--shard": shard, "--ray": ray}
     _check_combination(data or [], out, merge, [name for name, value in given.items() if value is not None])
     assert data
     assert out is not None
@@ -71,17 +81,19 @@ def pack(
         reader = open_reader(parsed)
         if parsed.reader is None and reader.layout and not quiet:
             typer.echo(f"'{spec}' is {found(reader)}.", err=True)
-        built = build_pack(
-            reader,
-            out,
-            size=_SIZE if size is None else size,
-            align=align.value if align else "auto",
-            workers=workers,
-            progress=not quiet,
-            spec_text=spec,
-            force=force,
-            shard=part,
-        )
+        with nullcontext() if ray is None else Cluster(ray, workers=workers, paths=[str(reader.root)]) as cluster:
+            built = build_pack(
+                reader,
+                out,
+                size=_SIZE if size is None else size,
+                align=align.value if align else "auto",
+                workers=workers,
+                progress=not quiet,
+                spec_text=spec,
+                force=force,
+                shard=part,
+                cluster=cluster,
+            )
     if as_json:
         typer.echo(built.info.text(), nl=False)
     elif not quiet:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcdan.errors import printable
+from dcdan.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from dcdan.faces.extract import Alignment
@@ -85,6 +85,14 @@ def predict(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, metavar="N", help="Threads (default: all).")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="local | ADDRESS",
+            help="Work on a Ray cluster (auto, HOST:PORT), or on Ray of this machine's own (local).",
+        ),
+    ] = None,
     draw: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Draw the faces in, into this new folder."),
@@ -100,6 +108,7 @@ def predict(
     With --out, a run that was stopped goes on where it was when the same command is given again.
     """
     from dcdan.cli.predict_shown import FirstRows, progress, standard_output
+    from dcdan.data.cluster import Cluster
     from dcdan.data.partial import partial_folder
     from dcdan.recognition.drawn import window
     from dcdan.recognition.drawn_folder import DrawnFolder, annotated
@@ -110,6 +119,9 @@ def predict(
     from dcdan.recognition.rows import json_sink
     from dcdan.recognition.watch import WatchOptions
 
+    _check_combination(paths, ray, "--draw" if draw is not None else "--show" if show else "")
+    # A piece takes one core of a cluster; the number of threads can change the last digits.
+    threads = threads or (None if ray is None else 1)
     form = None if out is None else form_of(out, json=json)
     going_on = False
     if out is not None:
@@ -130,6 +142,7 @@ def predict(
     rows = FirstRows()
     with ExitStack() as stack:
         stack.enter_context(_interruptible(out))
+        cluster = None if ray is None else stack.enter_context(Cluster(ray, threads=threads or 1, paths=paths))
         drawn = None if draw is None else stack.enter_context(DrawnFolder(draw, paths, force=force or going_on))
         shown = stack.enter_context(window()) if show else None
         advance, begun = stack.enter_context(progress(paths, every, shown=not quiet and not (json and out is None)))
@@ -154,7 +167,13 @@ def predict(
         if out is None or form is None:
             file = stack.enter_context(standard_output())
             tally = run(
-                recogniser, paths, json_sink(file) if json else None, watching=watching, frames=frames, each=each
+                recogniser,
+                paths,
+                json_sink(file) if json else None,
+                watching=watching,
+                frames=frames,
+                cluster=cluster,
+                each=each,
             )
         else:
             asked = {
@@ -173,6 +192,7 @@ def predict(
                 settings=asked,
                 watching=watching,
                 frames=frames,
+                cluster=cluster,
                 force=force,
                 each=each,
                 begun=begun,
@@ -183,6 +203,17 @@ def predict(
     if not quiet:
         written = f"; written to {out}" if out is not None else ""
         typer.echo(printable(tally.sentence() + written), err=True)
+
+
+def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None:
+    """Raise UsageError for what must happen on this machine, where it cannot."""
+    from dcdan.faces.remote import is_url
+    from dcdan.recognition.video import is_camera
+
+    if ray is not None and (camera := next(filter(is_camera, paths), None)):
+        raise UsageError(f"{camera} belongs to this machine: leave out --ray.")
+    if pictures and (ray is not None or any(map(is_url, paths))):
+        raise UsageError(f"{pictures} needs pictures on this machine and goes with no --ray and no URL: leave it out.")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcdan.data.cache import cache_folder, cache_key, cache_lock
+from dcdan.data.cluster import Cluster
 from dcdan.data.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed
 from dcdan.data.pack import Pack
 from dcdan.data.pack_info import SCHEMA, PackInfo, Shard, printable
@@ -26,6 +27,7 @@ from dcdan.data.store import PartialPack
 from dcdan.data.vanished import refuse_vanished
 from dcdan.data.workers import prepared
 from dcdan.errors import DataError, PackError, UsageError
+from dcdan.faces.remote import is_url
 from dcdan.faces.status import Status
 from dcdan.stopping import stoppable, stopped
 
@@ -45,12 +47,14 @@ def build_pack(
     spec_text: str | None = None,
     force: bool = False,
     shard: Part | None = None,
+    cluster: Cluster | None = None,
 ) -> Pack:
     """Pack what a reader selects into the new folder `out`, and return the pack opened.
 
     size: side of the faces in pixels. align: "auto" is "mtcnn". workers: processes, None for one per core. progress:
     show a bar on stderr when that is a terminal. force: replace a pack that is there already. shard: pack the part
-    `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face.
+    `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face. cluster:
+    machines to prepare the faces on, in place of processes of this one.
 
     A build that was killed is continued by the same call. Raises OutputError (`out` exists, no space left), UsageError
     (size, alignment or shard), DataError (nothing to pack, no face in any picture, then nothing is left behind, or data
@@ -79,7 +83,7 @@ def build_pack(
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = PartialPack(out, state, (size, size) if reader.channels == 1 else (size, size, 3))
         try:
-            _fill(partial, listing, Preparer(reader, size, alignment), workers, progress)
+            _fill(partial, listing, Preparer(reader, size, alignment), workers, progress, cluster)
             _finish(partial, reader, listing, part, size, alignment, spec_text, force)
         finally:
             partial.close()
@@ -118,6 +122,8 @@ def pack_for(
         if shift := options.known_shift:
             return Pack.open(shifted_copy(folder, shift, cache, progress=progress), labelled=labelled, **view)
         return pack
+    if is_url(spec.path):
+        raise UsageError(f"'{spec_text}' is packed by hand: dcdan pack '{spec_text}' --out DIR, and give DIR here.")
     reader = open_reader(spec)
     place = cache_folder(cache)
     key = cache_key(reader, size, "none" if align == "none" else "mtcnn")
@@ -128,7 +134,14 @@ def pack_for(
     return Pack.open(out, labelled=labelled)
 
 
-def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: int | None, progress: bool) -> None:
+def _fill(
+    partial: PartialPack,
+    listing: Listing,
+    preparer: Preparer,
+    workers: int | None,
+    progress: bool,
+    cluster: Cluster | None,
+) -> None:
     """Prepare the chunks that an earlier build has not, and append them in order."""
     kept, done = 0, 0
     rest: Iterator[list[Sample]] = iter(())
@@ -139,9 +152,13 @@ def _fill(partial: PartialPack, listing: Listing, preparer: Preparer, workers: i
         kept, done = kept + 1, done + len(chunk)
     partial.keep(kept)
     roots = [preparer.reader.root] if preparer.reader.needs_path and preparer.reader.root else []
+    if cluster is not None:
+        work = cluster.ordered(preparer.prepare, rest)
+    else:
+        work = prepared(preparer, rest, listing.count - done, CHUNK, workers)
     with stoppable() as stop, progress_bar("packing", listing.count, done, shown=progress) as advance:
         try:
-            for chunk, (faces, rows) in prepared(preparer, rest, listing.count - done, CHUNK, workers):
+            for chunk, (faces, rows) in work:
                 if any(row["status"] in _UNREAD for row in rows):
                     refuse_vanished(roots)
                 partial.append(chunk_key(chunk), faces, rows)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from dcdan.data.reader import Reader, ReaderOptions, Sample, register
 from dcdan.errors import DataError
 
@@ -34,6 +36,11 @@ class Folder(Reader):
         if not self.folder.is_dir():
             raise DataError(f"'{self.folder}' is a file: give the folder that holds the pictures.")
 
+    @classmethod
+    def at_url(cls, url: str, options: ReaderOptions) -> Folder:
+        """Return the reader of a folder at a URL that fsspec knows."""
+        return _RemoteFolder(url, options)
+
     def samples(self) -> Iterator[Sample]:
         from dcdan.faces.find import find_pictures
 
@@ -43,6 +50,31 @@ class Folder(Reader):
             yield Sample(path.relative_to(self.folder).as_posix())
         if empty:
             raise no_pictures(self.folder)
+
+
+class _RemoteFolder(Folder):
+    """The same pictures in the same order; `root` is for the eye alone."""
+
+    def __init__(self, url: str, options: ReaderOptions) -> None:
+        Reader.__init__(self, Path(url), options)
+        self.url = url.rstrip("/")
+        self.cropped = self.options.faces == "crops"
+
+    def samples(self) -> Iterator[Sample]:
+        from dcdan.faces.remote import find_remote
+
+        empty = True
+        for way, _ in find_remote(self.url, self.skip):
+            empty = False
+            yield Sample(way)
+        if empty:
+            raise DataError(f"There are no pictures at '{self.url}': give one with JPEG, PNG, WebP, BMP or TIFF files.")
+
+    def load(self, sample: Sample) -> np.ndarray:
+        from dcdan.faces.decode import decode
+        from dcdan.faces.remote import read_remote
+
+        return decode(read_remote(f"{self.url}/{sample.path}"))
 
 
 def no_pictures(folder: Path) -> DataError:

@@ -7,9 +7,12 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dcdan.data.reader import Reader, Sample
 from dcdan.errors import UsageError
+
+T = TypeVar("T")
 
 CHUNK = 128
 _KEPT_SAMPLES = 4096
@@ -88,7 +91,7 @@ def _range(chunks: int, part: Part) -> tuple[int, int]:
     return (number - 1) * chunks // count, number * chunks // count
 
 
-def chunks(samples: Iterator[Sample], length: int) -> Iterator[list[Sample]]:
-    """Yield the samples in lists of one length, the last one shorter."""
+def chunks(samples: Iterator[T], length: int) -> Iterator[list[T]]:
+    """Yield the samples, or whatever they are, in lists of one length, the last one shorter."""
     while chunk := list(itertools.islice(samples, length)):
         yield chunk

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dcdan.data.shifts import KINDS, Kind, Shift
-from dcdan.errors import DataError
+from dcdan.errors import DataError, UsageError
 
 _NOTES = 100
 _T = TypeVar("_T")
@@ -112,6 +112,13 @@ class Reader(ABC):
         No two readers recognise the same folder.
         """
         return None
+
+    @classmethod
+    def at_url(cls, url: str, options: ReaderOptions) -> Reader:  # noqa: ARG003
+        """Return the reader of the data at a URL; raise UsageError when it reads local files only."""
+        raise UsageError(
+            f"The reader '{cls.name}' reads local files and not '{url}': copy the data, or read it as a folder:URL."
+        )
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
         """Return the published numbers of images for the options given: split -> class -> images.

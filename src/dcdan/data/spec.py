@@ -1,6 +1,7 @@
 """Specs: how a data set is named on the command line and in a configuration.
 
 ferplus:/data/FERPlus?split=train&votes=majority     a reader, where the data is, and options
+s3://bucket/faces?faces=crops                        pictures at a URL that fsspec knows, the same as folder:s3://...
 synthetic:street?n=2000                              a domain in place of a path
 ./my_photos                                          a bare folder, pack or manifest: the reader is found by looking
 """
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from dcdan.data.class_folders import holds_classes
 from dcdan.data.reader import Reader, ReaderOptions, readers
 from dcdan.errors import DataError, UsageError, nearest, unknown
+from dcdan.faces.remote import is_url
 
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
 _MANIFESTS = (".csv", ".parquet")
@@ -57,7 +59,7 @@ def parse_spec(text: str) -> Spec:
         if unquote(key) in options:
             raise UsageError(f"The option '{unquote(key)}' stands twice in '{text}': keep one of them.")
         options[unquote(key)] = unquote(value)
-    match = _PREFIX.fullmatch(head)
+    match = None if is_url(head) else _PREFIX.fullmatch(head)
     reader, path = (match[1], match[2]) if match else (None, head)
     if not path and reader is None:
         raise UsageError(f"The spec '{text}' names no data: write reader:path, or a folder.")
@@ -76,13 +78,16 @@ def open_reader(spec: Spec) -> Reader:
     the folder is laid out otherwise).
     """
     known = readers()
-    name = spec.reader if spec.reader is not None else _reader_for(spec.path, known)
+    remote = is_url(spec.path)
+    name = spec.reader or ("folder" if remote else _reader_for(spec.path, known))
     if name not in known:
         if Path(f"{spec.reader}:{spec.path}").exists():
             return open_reader(Spec(None, f"./{spec.reader}:{spec.path}", spec.options))
         raise unknown("reader", name, known)
     kind = known[name]
     options = _options(kind, spec.options)
+    if remote:
+        return kind.at_url(spec.path, options)
     if not kind.needs_path:
         return kind(Path(spec.path) if spec.path else None, options)
     if not spec.path:

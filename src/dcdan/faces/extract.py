@@ -78,9 +78,14 @@ class Extractor:
         self.align: Alignment = align
         self.cropped = cropped
         self.max_faces = max_faces
+        self._made_of = (size, align, cropped, max_faces, threads, detector)
         self._detector = detector
         if detector is None and align != "none":
             self._detector = create_detector(align, threads=threads, framing="crop" if cropped else "photo")
+
+    def __reduce__(self) -> tuple[type[Extractor], tuple[object, ...]]:
+        # The nets of the detector cannot be pickled: another process loads its own.
+        return Extractor, self._made_of
 
     def at_least(self, side: float) -> Extractor:
         """Return one that need not find faces of photographs whose box is below ``side`` pixels, to save time."""

@@ -25,6 +25,11 @@ def is_picture_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122
 
 
+def is_foreign_folder(name: str) -> bool:
+    """Return whether a folder is hidden, or holds what a system and not a person put there."""
+    return name.startswith(".") or name in _FOREIGN_FOLDERS
+
+
 def find_pictures(
     folder: Path,
     left_out: Callable[[str], None] | None = None,
@@ -74,7 +79,7 @@ def _files(
     """Yield the names of the wanted files among a folder's entries, and collect its sub-folders."""
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            if not entry.name.startswith(".") and entry.name not in _FOREIGN_FOLDERS:
+            if not is_foreign_folder(entry.name):
                 folders.append(entry.name)
         elif wanted(entry.name):
             yield entry.name

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dcdan.errors import DataError
 from dcdan.faces.decode import UndecodableImage, decode
+from dcdan.faces.remote import is_url, read_remote
 from dcdan.faces.status import Status
 
 Source = NDArray[np.uint8] | Path | str
@@ -25,10 +26,11 @@ class Picture:
 
 
 def read_picture(source: Source) -> Picture:
-    """Decode a file, or check an array: (H, W, 3) uint8 RGB or (H, W) uint8 grey.
+    """Decode a file or what is at a URL, or check an array: (H, W, 3) uint8 RGB or (H, W) uint8 grey.
 
     Raises:
-        DataError: when an array is of another type or shape; a file that cannot be read gives a status instead.
+        DataError: when an array is of another type or shape, or a URL cannot be reached; a file that cannot be read
+            gives a status instead.
     """
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] != 3):
@@ -39,6 +41,7 @@ def read_picture(source: Source) -> Picture:
             return Picture("", None, Status.EMPTY)
         return Picture("", source if source.ndim == 3 else np.repeat(source[..., None], 3, axis=2))
     try:
-        return Picture(str(source), decode(Path(source)))
+        remote = isinstance(source, str) and is_url(source)
+        return Picture(str(source), decode(read_remote(str(source)) if remote else Path(source)))
     except UndecodableImage as error:
         return Picture(str(source), None, error.status)

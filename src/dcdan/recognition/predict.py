@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dcdan.data.cluster import Cluster
 from dcdan.data.partial import named_before, output_error
 from dcdan.data.vanished import holds_data, refuse_vanished
 from dcdan.recognition.inputs import find_inputs
@@ -32,19 +33,22 @@ def predict(
     *,
     watching: WatchOptions | None = None,
     frames: bool = False,
+    cluster: Cluster | None = None,
     each: Callable[[Step], None] | None = None,
 ) -> Tally:
     """Recognise every picture, video and camera that the paths lead to and hand each result to ``sink`` at once.
 
     Folders are walked through; a path that does not exist or is no picture gives one result with its status, and the
     others are still done. Memory does not grow with the number of pictures or frames. ``each`` is called after each
-    piece of work, before its results go to the sink; with ``frames``, those of a video come with their frame.
+    piece of work, before its results go to the sink; with ``frames``, those of a video come with their frame. The work
+    is done on the ``cluster`` where one is given; the results are the same, in the same order, but without frames.
 
     Raises:
         DataError: after the last result, when not one input could be read.
     """
     tally = Tally()
-    for step in steps(recogniser, find_inputs([str(path) for path in paths]), watching or WatchOptions(), frames):
+    inputs = find_inputs([str(path) for path in paths])
+    for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
         tally.add(step)
         if each is not None:
             each(step)
@@ -64,6 +68,7 @@ def predict_to_file(
     settings: Mapping[str, Any] | None = None,
     watching: WatchOptions | None = None,
     frames: bool = False,
+    cluster: Cluster | None = None,
     force: bool = False,
     each: Callable[[Step], None] | None = None,
     begun: Callable[[int], None] | None = None,
@@ -82,6 +87,7 @@ def predict_to_file(
         settings: JSON values that the results depend on, beside the paths, the model and ``watching``.
         watching: how videos are looked at.
         frames: whether the work on a video comes with its frames.
+        cluster: where the work is done, without frames then; a run begun without it may go on with it.
         force: replace a file of that name.
         each: called after each piece of work, before it counts.
         begun: called once with the number of inputs that an earlier run has done.
@@ -114,7 +120,7 @@ def predict_to_file(
                 begun(tally.inputs)
             if not notes:
                 table.write(header_text(form, recogniser.classes))
-            for step in steps(recogniser, todo, watching, frames):
+            for step in steps(recogniser, todo, watching, frames, cluster):
                 if any(result.status not in READ for result in step.rows()):
                     refuse_vanished(folders)
                 tally.add(step)

@@ -31,7 +31,7 @@ CHUNK_PIXELS = 32_000_000
 class Recogniser:
     """A model that is ready to work; made by :func:`load`.
 
-    Several threads may use one recogniser at once: it keeps nothing between two calls.
+    Several threads may use one recogniser at once: it keeps nothing between two calls. It can be pickled.
 
     Attributes:
         info: the contents of ``model.json``.
@@ -77,15 +77,10 @@ class Recogniser:
         return next(self.stream([image]))
 
     def stream(self, sources: Iterable[Source | Picture]) -> Iterator[list[FaceResult]]:
-        """Yield the results of each picture in order; sources are drawn, decoded and forgotten chunk by chunk."""
-        for chunk in self.chunks(sources):
-            yield from chunk
+        """Yield the results of each picture in order; sources are drawn, decoded and forgotten chunk by chunk.
 
-    def chunks(self, sources: Iterable[Source | Picture]) -> Iterator[list[list[FaceResult]]]:
-        """Yield the results of each picture, chunk by chunk; no source is drawn before its chunk is due.
-
-        Which other faces a face is recognised with can change the last digits of its probabilities. Work that goes on
-        at the end of a chunk makes the chunks that it would have made without a pause, and so the same digits.
+        Which other faces a face is recognised with can change the last digits of its probabilities: the same sources
+        give the same digits.
         """
         chunk: list[Picture] = []
         pixels = 0
@@ -94,10 +89,10 @@ class Recogniser:
             chunk.append(picture)
             pixels += 0 if picture.pixels is None else picture.pixels.shape[0] * picture.pixels.shape[1]
             if len(chunk) >= CHUNK_PICTURES or pixels >= CHUNK_PIXELS:
-                yield self._answer(chunk)
+                yield from self._answer(chunk)
                 chunk, pixels = [], 0
         if chunk:
-            yield self._answer(chunk)
+            yield from self._answer(chunk)
 
     @overload
     def watch(

@@ -44,7 +44,7 @@ class Session:
     """A network that is loaded and ready.
 
     Args:
-        graph: path of ``model.onnx``.
+        graph: path of ``model.onnx``, or its bytes.
         info: the description that belongs to it.
         threads: threads inside one operator; None leaves the choice to ONNX Runtime (all cores).
 
@@ -52,19 +52,26 @@ class Session:
         ModelError: when the graph cannot be loaded or does not fit its description.
     """
 
-    def __init__(self, graph: Path, info: ModelInfo, threads: int | None = None) -> None:
+    def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None) -> None:
+        self._made_of = (graph, info, threads)
+        name = graph if isinstance(graph, Path) else "model.onnx"
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own per kind of damage
             reason = (str(error).splitlines() or ["unknown"])[0]
-            raise ModelError(f"'{graph}' cannot be loaded by ONNX Runtime: {reason}") from error
+            raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {reason}") from error
         self.size = info.face.size
         self.classes = len(info.classes)
-        self._check(graph)
+        self._check(name)
+
+    def __reduce__(self) -> tuple[type[Session], tuple[object, ...]]:
+        # With its graph, so that another machine need not have the file.
+        graph, *rest = self._made_of
+        return Session, (graph.read_bytes() if isinstance(graph, Path) else graph, *rest)
 
     def run(self, faces: NDArray[np.uint8]) -> Outputs:
         """Recognise aligned faces.
@@ -100,7 +107,7 @@ class Session:
         results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(faces)})
         return results
 
-    def _check(self, graph: Path) -> None:
+    def _check(self, graph: Path | str) -> None:
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
         missing = [name for name in ("faces",) if name not in inputs] + [n for n in OUTPUTS if n not in outputs]

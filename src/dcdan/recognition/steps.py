@@ -1,20 +1,22 @@
-"""The work on inputs, piece by piece: pictures in chunks, videos and cameras frame by frame."""
+"""The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcdan.data.cluster import Cluster
+from dcdan.data.listing import chunks
 from dcdan.errors import DataError
 from dcdan.faces.status import Status
 from dcdan.recognition.inputs import Input, Kind
-from dcdan.recognition.pictures import Picture
-from dcdan.recognition.recogniser import Recogniser
+from dcdan.recognition.recogniser import CHUNK_PICTURES, Recogniser
 from dcdan.recognition.results import FaceResult
 from dcdan.recognition.video import open_video
 from dcdan.recognition.watch import WatchOptions
@@ -52,28 +54,42 @@ class Step:
 
 
 def steps(
-    recogniser: Recogniser, inputs: Iterable[Input], watching: WatchOptions, frames: bool = False
+    recogniser: Recogniser,
+    inputs: Iterable[Input],
+    watching: WatchOptions,
+    frames: bool = False,
+    cluster: Cluster | None = None,
 ) -> Iterator[Step]:
-    """Yield the work on inputs piece by piece: pictures in chunks, videos and cameras frame by frame."""
+    """Yield the work on inputs piece by piece: pictures in blocks, videos and cameras frame by frame.
+
+    A block depends on nothing but its inputs, so that its results have the same digits wherever it is done. Of a
+    cluster, the steps of a video come at once, when it has ended.
+    """
+    if cluster is not None:
+        for _, done in cluster.ordered(partial(_done, recogniser, watching), _pieces(inputs)):
+            yield from done
+        return
+    for piece in _pieces(inputs):
+        yield from _steps(recogniser, watching, piece, frames)
+
+
+def _pieces(inputs: Iterable[Input]) -> Iterator[list[Input]]:
+    """Yield blocks of pictures, and each video or camera alone."""
     for of_pictures, group in groupby(inputs, key=lambda each: each.kind is Kind.PICTURE):
-        if of_pictures:
-            yield from _pictures(recogniser, group)
-        else:
-            for each in group:
-                yield from _video(recogniser, each, watching, frames)
+        yield from chunks(group, CHUNK_PICTURES if of_pictures else 1)
 
 
-def _pictures(recogniser: Recogniser, inputs: Iterator[Input]) -> Iterator[Step]:
-    drawn: list[Input] = []
+def _done(recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input]) -> list[Step]:
+    return list(_steps(recogniser, watching, piece))
 
-    def sources() -> Iterator[Path | Picture]:
-        for each in inputs:
-            drawn.append(each)
-            yield each.source
 
-    for results in recogniser.chunks(sources()):
-        yield Step(tuple(drawn), results)
-        drawn.clear()
+def _steps(
+    recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input], frames: bool = False
+) -> Iterator[Step]:
+    if piece[0].kind is Kind.PICTURE:
+        yield Step(piece, list(recogniser.stream(each.source for each in piece)))
+    else:
+        yield from _video(recogniser, piece[0], watching, frames)
 
 
 def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: bool) -> Iterator[Step]:
