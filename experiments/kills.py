@@ -49,7 +49,6 @@ settings.adaptation = { batch = 16, epochs = 2, lr = 0.005 }
 sources = [{ name = "Studio", data = "studio" }]
 targets = [{ name = "Street", data = "street" }]
 methods = [
-  { key = "adabn", name = "AdaBN", settings = { method = "adabn" } },
   { key = "dcdan", name = "DCD-DAN" },
 ]
 """
@@ -82,7 +81,7 @@ def prepare() -> list[Job]:
             "pack",
             lambda out: [
                 "pack",
-                "synthetic:street?n=1500&size=48",
+                "folder:pictures",
                 *ALIGN,
                 *quiet,
                 "--workers",
@@ -134,7 +133,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 def trained(run: Path) -> Iterator[Path]:
     """Yield what a training leaves, but for what holds times."""
-    names = ("model.safetensors", "model.onnx", "model.json", "predictions.csv", "log.jsonl", "config.toml")
+    names = ("model.safetensors", "model.onnx", "model.json", "predictions.csv", "log.jsonl")
     yield from (run / name for name in names if (run / name).exists() or name in names[:2])
     yield from sorted((run / "checkpoints").glob("[!p]*"))
 
@@ -220,7 +219,7 @@ def survived(job: Job, kills: int, dice: random.Random) -> tuple[str, bool]:
         code = None
         while code is None:
             child = begun(*job.arguments(out))
-            code = ended(child, dice.uniform(0, 0.4 * took) if len(reached) < kills else PATIENCE)
+            code = ended(child, dice.uniform(0, took) if len(reached) < kills else PATIENCE)
             if code is None:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)

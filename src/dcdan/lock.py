@@ -46,7 +46,9 @@ def held(folder: Path) -> Iterator[None]:
         file = _taken(folder / LOCK)
     except OSError as error:
         reason = error.strerror or error
-        raise OutputError(f"The folder '{folder}' cannot be written ({reason}): choose another --out.") from error
+        raise OutputError(
+            f"The folder '{folder}' cannot be made or written ({reason}): choose another --out."
+        ) from error
     if file is None:
         raise OutputError(f"Another process is at work in '{folder}': wait for it, or choose another --out.")
     try:

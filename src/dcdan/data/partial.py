@@ -145,7 +145,7 @@ def _text(state: Mapping[str, Any]) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Remove the folder of a finished output, last what tells that it is finished."""
+    """Remove the folder of a finished output, large things first: until then it tells that nothing is left to do."""
     for name in (OLD, "pack"):
         shutil.rmtree(folder / name, ignore_errors=True)
     shutil.rmtree(folder)
