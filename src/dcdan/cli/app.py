@@ -17,6 +17,7 @@ import typer.core
 import typer.main
 
 from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, printable, unknown
+from dcdan.offline import go_offline, is_offline
 
 # Each is the function of the same name in the module of the same name in this package, or a group of commands there.
 COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "export", "benchmark", "paper", "pack", "data", "demo")
@@ -82,8 +83,11 @@ app = typer.Typer(
 def root(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+    offline: bool = typer.Option(False, "--offline", help="Never use the network (also DCDAN_OFFLINE=1)."),
 ) -> None:
     """Facial expression recognition that adapts to your own, unlabelled faces."""
+    if offline or is_offline():
+        go_offline()
     if version:
         from importlib.metadata import version as installed
 
@@ -128,6 +132,10 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         place = f" '{error.filename}'" if error.filename else ""
         return OutputError(f"Cannot write{place}: {error.strerror}.")
+    if isinstance(error, MemoryError):
+        return DcdanError(
+            "There is not enough memory for this: give smaller pictures, fewer at a time, or more memory."
+        )
     return None
 
 

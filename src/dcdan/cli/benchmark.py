@@ -29,14 +29,13 @@ def benchmark(
     """
     import shlex
 
-    from rich.console import Console
-
-    from dcdan.errors import TrainingError
+    from dcdan.errors import TrainingError, printable
     from dcdan.evaluation.benchmark.estimate import left_to_do
     from dcdan.evaluation.benchmark.plan import read_plan
     from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
     from dcdan.evaluation.benchmark.runner import run_plan
     from dcdan.evaluation.benchmark.write_up import PAGE, take_over, write_up
+    from dcdan.terminal import Console
 
     console = Console(quiet=quiet)
     plan = read_plan(file)
@@ -54,7 +53,7 @@ def benchmark(
         failed = run_plan(plan, cells, classes, out, places, command, quiet)
     for table in write_up(plan, cells, out, place, failed, command, tsne):
         console.print(table.rich())
-    typer.echo(place / PAGE)
+    typer.echo(printable(str(place / PAGE)))
     if failed:
         first, why = next(iter(failed.items()))
         raise TrainingError(f"{len(failed)} of {len(cells)} cells failed, {first} first: {why}")
