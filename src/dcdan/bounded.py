@@ -71,7 +71,7 @@ def _shallow(content: Any) -> Any:
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a table of any length, with their ends; what is no UTF-8 is replaced, NUL is left out.
+    """Yield the lines of a table of any length, with their ends; what is no UTF-8 is replaced.
 
     Raises OSError, and ValueError at a line that is longer than LONGEST_LINE letters.
     """
@@ -79,7 +79,7 @@ def text_lines(path: Path) -> Iterator[str]:
         while line := file.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
                 raise ValueError(f"a line is longer than {LONGEST_LINE} letters")
-            yield line.replace("\0", "")
+            yield line
 
 
 def within(folder: Path, path: Path) -> bool:

@@ -109,7 +109,7 @@ class Manifest(Reader):
         return self._csv_rows() if self.table.suffix.lower() == ".csv" else self._parquet_rows()
 
     def _csv_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        rows = csv.DictReader(lines_of(self.table))
+        rows = csv.DictReader(line.replace("\0", "") for line in lines_of(self.table))
         self._require_path(rows.fieldnames or ())
         for row in readable(rows, self.table):
             cells: dict[Any, Any] = dict(row)

@@ -30,6 +30,8 @@ from dcdan.faces.status import Status
 __all__ = ["PICTURE_SUFFIXES", "UndecodableImage", "decode"]
 
 MAX_PIXELS = 200_000_000
+MAX_WEBP_PIXELS = 50_000_000
+"""Pillow holds a WebP four times over, and a few bytes of one unpack to any size."""
 MAX_BYTES = 1 << 30
 """Of a file: WebP is read into the memory before its header says how large it is."""
 
@@ -69,7 +71,7 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
 
     Raises:
         UndecodableImage: MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (another format, or a folder),
-            TOO_LARGE (more pixels in the header than ``max_pixels``, of WebP a quarter, or more than MAX_BYTES),
+            TOO_LARGE (more pixels in the header than ``max_pixels``, of WebP MAX_WEBP_PIXELS, or more than MAX_BYTES),
             UNREADABLE (damaged, truncated, no permission).
     """
     if isinstance(source, bytes):
@@ -100,8 +102,7 @@ def _decode(file: IO[bytes], max_pixels: int) -> npt.NDArray[np.uint8]:
     try:
         with _QUIET, plugin(file) as image:
             width, height = image.size
-            # Pillow holds a WebP four times over.
-            most = max_pixels // 4 if plugin is WebPImagePlugin.WebPImageFile else max_pixels
+            most = min(max_pixels, MAX_WEBP_PIXELS) if plugin is WebPImagePlugin.WebPImageFile else max_pixels
             if width * height > most:
                 raise UndecodableImage(Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {most}")
             if width * height == 0:
