@@ -660,6 +660,11 @@ def plan_of_a_thousand_million_cells(good: Good, here: Path) -> list[str]:
     return benchmark(here, text.replace("PACK", str(good.pack)))
 
 
+@hostile("plan", 2, "at most 60 characters")
+def plan_whose_key_is_too_long_for_a_folder(good: Good, here: Path) -> list[str]:
+    return benchmark(here, PLAN.replace('"source-only"', f'"{"a" * 5000}"').replace("PACK", str(good.pack)))
+
+
 @hostile("plan", 0, "source stages")
 def plan_whose_title_drives_the_terminal(good: Good, here: Path) -> list[str]:
     title = NASTY.replace("\x1b", "\\u001b").replace("\x07", "\\u0007") + "[bold]"

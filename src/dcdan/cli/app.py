@@ -39,6 +39,8 @@ TRAIN_PACKAGES: frozenset[str] = frozenset(
     }
 )
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
+
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
 
@@ -129,7 +131,7 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
         return UsageError(error.format_message())
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAIN_PACKAGES:
         return MissingExtraError(f"This needs the package '{error.name}': pip install 'dcdan[train]'.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         place = f" '{error.filename}'" if error.filename else ""
         return OutputError(f"Cannot write{place}: {error.strerror}.")
     if isinstance(error, MemoryError):

@@ -78,7 +78,8 @@ def _in_sparse(sparse: memoryview) -> Iterator[str]:
 
 
 def _in_tensor(tensor: memoryview) -> Iterator[str]:
-    if any(number in (_EXTERNAL_DATA, _DATA_LOCATION) for number, _ in _fields(tensor)):
+    # A location that is said and zero is this file.
+    if any(number == _EXTERNAL_DATA or (number == _DATA_LOCATION and any(value)) for number, value in _fields(tensor)):
         yield "it keeps weights in another file"
 
 

@@ -20,6 +20,8 @@ from dcdan.methods.base import find_method
 from dcdan.training.settings import RunSettings, check
 
 MOST_CELLS = 10_000
+# Of a name that becomes a part of a folder's.
+_LONGEST = 60
 
 
 class Checked(BaseModel):
@@ -31,7 +33,7 @@ class Checked(BaseModel):
 class Domain(Checked):
     """A source, or a target with what it is scored on."""
 
-    name: str
+    name: str = Field(max_length=_LONGEST)
     data: str
     """The spec that training sees; of a target, its training split without labels."""
     test: str = ""
@@ -48,7 +50,7 @@ class Domain(Checked):
 class Entry(Checked):
     """A row of the tables."""
 
-    key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=_LONGEST)
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the run, above the plan's own."""
