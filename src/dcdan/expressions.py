@@ -18,6 +18,9 @@ EXPRESSIONS: tuple[str, ...] = (
     "contempt",
 )
 
+CLASS_NAME = r"^[a-z][a-z0-9_ -]*$"
+"""What the name of a class may look like in a pack or a model: nothing that a table or a terminal would run."""
+
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "surprise": ("surprised", "suprise", "suprised", "sur", "su"),
     "fear": ("fearful", "afraid", "scared", "fea", "fe"),

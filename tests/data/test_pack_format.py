@@ -14,6 +14,7 @@ from drawn_data import picture, write_classes, write_picture
 from dcdan.data.build import build_pack
 from dcdan.data.pack import HiddenLabelsError, Pack
 from dcdan.data.pack_info import HEADER_BYTES, npy_header
+from dcdan.data.parquet import small_batches
 from dcdan.data.spec import open_reader, parse_spec
 from dcdan.errors import PackError
 
@@ -73,13 +74,12 @@ def test_select_and_views(built: Path) -> None:
 
 def test_a_target_has_no_labels(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    read_table = parquet.read_table
 
-    def watched(path: Path, columns: list[str]) -> object:
+    def watched(file: object, columns: list[str]) -> object:
         asked.extend(columns)
-        return read_table(path, columns=columns)
+        return small_batches(file, columns)
 
-    monkeypatch.setattr(parquet, "read_table", watched)
+    monkeypatch.setattr("dcdan.data.pack.small_batches", watched)
     target = Pack.open(built, labelled=False)
     assert not target.labelled
     assert target.info.counts.classes == {}
@@ -93,6 +93,8 @@ def test_a_target_has_no_labels(built: Path, monkeypatch: pytest.MonkeyPatch) ->
             value = getattr(target, name)
             if callable(value) and name in ("failures", "select", "verify"):
                 value()
+    with pytest.raises(HiddenLabelsError):
+        target.table(["path", "label"])
     assert asked
     assert not {"label", "votes", "values"} & set(asked)
 

@@ -311,3 +311,10 @@ def test_the_error_survives_a_process_border() -> None:
     # Copying goes the way that sending to another process goes.
     error = copy.copy(UndecodableImage(Status.EMPTY, "why"))
     assert (error.status, error.reason, str(error)) == (Status.EMPTY, "why", "why")
+
+
+def test_a_webp_of_a_few_bytes_that_unpacks_to_gigabytes_is_too_large() -> None:
+    content = bytes.fromhex("524946461c000000574542505650384c0f0000002ffeffb70b0710fd8ffe0722a2ff0100")
+    with pytest.raises(UndecodableImage, match="16383 x 12000 pixels, more than 50000000") as caught:
+        decode(content)
+    assert caught.value.status is Status.TOO_LARGE

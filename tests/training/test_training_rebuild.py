@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dcdan.data.pack import Pack
 from dcdan.errors import ModelError
@@ -31,10 +33,25 @@ def test_it_answers_as_the_exported_graph(adapted: dict[str, Path], domains: tup
 
 
 def test_what_is_no_run_is_refused(adapted: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no finished run"):
+    with pytest.raises(ModelError, match=r"run\.json' cannot be read"):
         network_of(tmp_path)
     broken = tmp_path / "broken"
     shutil.copytree(adapted["source_only"], broken)
+    weights = load_file(broken / "model.safetensors")
     (broken / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ModelError, match="its checksum differs"):
+        network_of(broken)
+    info = json.loads((broken / "model.json").read_text())
+
+    def sealed() -> None:
+        info["files"]["model.safetensors"] = hashlib.sha256((broken / "model.safetensors").read_bytes()).hexdigest()
+        (broken / "model.json").write_text(json.dumps(info))
+
+    sealed()
     with pytest.raises(ModelError, match="no finished run"):
+        network_of(broken)
+    first = next(iter(weights))
+    save_file(weights | {first: torch.full_like(weights[first], torch.nan)}, broken / "model.safetensors")
+    sealed()
+    with pytest.raises(ModelError, match="no finite number"):
         network_of(broken)

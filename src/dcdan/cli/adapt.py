@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from dcdan.errors import printable
+
 
 def adapt(
     context: typer.Context,
@@ -61,5 +63,5 @@ def adapt(
     command = shlex.join(["dcdan", *context.obj])
     run(source, target, out, settings=chosen, start=start, quiet=quiet, command=command)
     if not quiet and os.environ.get("RANK", "0") == "0":
-        typer.echo(f"Done: {out / 'report.html'}", err=True)
-        typer.echo(f"Next: dcdan predict PATH... --model {out}", err=True)
+        typer.echo(printable(f"Done: {out / 'report.html'}"), err=True)
+        typer.echo(printable(f"Next: dcdan predict PATH... --model {out}"), err=True)

@@ -17,6 +17,7 @@ import typer.core
 import typer.main
 
 from dcdan.errors import DcdanError, MissingExtraError, OutputError, UsageError, printable, unknown
+from dcdan.offline import go_offline, is_offline
 from dcdan.stopping import terminable
 
 # Each is the function of the same name in the module of the same name in this package, or a group of commands there.
@@ -41,6 +42,7 @@ TRAIN_PACKAGES: frozenset[str] = frozenset(
 
 # What goes on where it was when it is given again.
 RESUMED: tuple[str, ...] = ("adapt", "pack", "benchmark", "demo")
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
@@ -86,8 +88,11 @@ app = typer.Typer(
 def root(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+    offline: bool = typer.Option(False, "--offline", help="Never use the network (also DCDAN_OFFLINE=1)."),
 ) -> None:
     """Facial expression recognition that adapts to your own, unlabelled faces."""
+    if offline or is_offline():
+        go_offline()
     if version:
         from importlib.metadata import version as installed
 
@@ -131,9 +136,13 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
         return UsageError(error.format_message())
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAIN_PACKAGES:
         return MissingExtraError(f"This needs the package '{error.name}': pip install 'dcdan[train]'.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         place = f" '{error.filename}'" if error.filename else ""
         return OutputError(f"Cannot write{place}: {error.strerror}; free some space or choose another folder.")
+    if isinstance(error, MemoryError):
+        return DcdanError(
+            "There is not enough memory for this: give smaller pictures, fewer at a time, or more memory."
+        )
     return None
 
 

@@ -30,16 +30,15 @@ def benchmark(
     import shlex
     from contextlib import nullcontext
 
-    from rich.console import Console
-
     from dcdan.durable import sweep
-    from dcdan.errors import TrainingError
+    from dcdan.errors import TrainingError, printable
     from dcdan.evaluation.benchmark.estimate import left_to_do
     from dcdan.evaluation.benchmark.plan import read_plan
     from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
     from dcdan.evaluation.benchmark.runner import run_plan
     from dcdan.evaluation.benchmark.write_up import PAGE, take_over, write_up
     from dcdan.lock import held
+    from dcdan.terminal import Console
 
     console = Console(quiet=quiet)
     plan = read_plan(file)
@@ -61,7 +60,7 @@ def benchmark(
             failed = run_plan(plan, cells, classes, out, places, command, quiet)
         for table in write_up(plan, cells, out, place, failed, command, tsne):
             console.print(table.rich())
-    typer.echo(place / PAGE)
+    typer.echo(printable(str(place / PAGE)))
     if failed:
         first, why = next(iter(failed.items()))
         raise TrainingError(f"{len(failed)} of {len(cells)} cells failed, {first} first: {why}")

@@ -36,7 +36,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
         typer.echo(dumps([entry.to_dict() for entry in entries], indent=2))
         return
-    from rich.console import Console
+    from dcdan.terminal import Console
 
     console = Console()
     console.print(catalogue_table(entries, console.width))
@@ -82,7 +82,7 @@ def check(
 
         typer.echo(dumps(report.to_dict(), indent=2))
     else:
-        from rich.console import Console
+        from dcdan.terminal import Console
 
         Console().print(check_table(report))
     if strict and report.faults():
@@ -99,8 +99,9 @@ def show(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the paths.")] = False,
 ) -> None:
     """Draw contact sheets, class distributions and, of several data sets, their shares side by side."""
+    from dcdan.errors import printable
     from dcdan.evaluation.show import show as run
 
     for path in run(specs, out, per_class=per_class, seed=seed, force=force):
         if not quiet:
-            typer.echo(path)
+            typer.echo(printable(str(path)))

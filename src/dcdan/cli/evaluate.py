@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dcdan.errors import printable
+
 REPORT_NAME = "evaluation.json"
 PICTURE_NAME = "confusion.png"
 RELIABILITY_NAME = "reliability.png"
@@ -47,11 +49,11 @@ def evaluate(
     if json:
         typer.echo(content, nl=False)
     else:
-        from rich.console import Console
+        from dcdan.terminal import Console
 
         Console().print(report.table())
     if not quiet:
-        typer.echo(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}", err=True)
+        typer.echo(printable(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}"), err=True)
 
 
 def folder_name(data: str, split: str) -> str:

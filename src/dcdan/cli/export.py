@@ -52,6 +52,6 @@ def export(
     if json:
         typer.echo(dumps(found.to_dict(), indent=2))
     elif not quiet:
-        from rich.console import Console
+        from dcdan.terminal import Console
 
         Console().print(found.table())

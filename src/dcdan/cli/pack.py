@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dcdan.errors import UsageError
+from dcdan.errors import UsageError, inert, printable
 
 _SIZE = 112
 
@@ -80,7 +80,7 @@ def pack(
         parsed = parse_spec(spec)
         reader = open_reader(parsed)
         if parsed.reader is None and reader.layout and not quiet:
-            typer.echo(f"'{spec}' is {found(reader)}.", err=True)
+            typer.echo(printable(f"'{spec}' is {found(reader)}."), err=True)
         with nullcontext() if ray is None else Cluster(ray, workers=workers, paths=[str(reader.root)]) as cluster:
             built = build_pack(
                 reader,
@@ -95,9 +95,9 @@ def pack(
                 cluster=cluster,
             )
     if as_json:
-        typer.echo(built.info.text(), nl=False)
+        typer.echo(inert(built.info.text()), nl=False)
     elif not quiet:
-        typer.echo(summary(built))
+        typer.echo(inert(summary(built)))
 
 
 def _check_combination(data: list[str], out: Path | None, merge: bool, given: list[str]) -> None:

@@ -42,7 +42,7 @@ def paper(
 
         typer.echo(markdown_page(TITLE, f"Made by `{command(results or [], table)}`.", sections(found)), nl=False)
         return
-    from rich.console import Console
+    from dcdan.terminal import Console
 
     console = Console()
     console.width = max(console.width, NARROWEST)  # where the tables fit; a narrower terminal breaks the lines itself

@@ -226,5 +226,7 @@ def _interruptible(out: Path | None) -> Iterator[None]:
             raise
         from dcdan.cli.app import INTERRUPTED
 
-        typer.echo(f"dcdan: stopped before '{out}' was complete: the same command goes on from here.", err=True)
+        typer.echo(
+            printable(f"dcdan: stopped before '{out}' was complete: the same command goes on from here."), err=True
+        )
         raise typer.Exit(INTERRUPTED) from None

@@ -116,9 +116,10 @@ def _end_of(path: str, width: int) -> str:
 
 def _print_table(rows: list[FaceResult], hidden: int) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from dcdan.terminal import Console
 
     console = Console()
     timed = any(row.time is not None for row in rows)

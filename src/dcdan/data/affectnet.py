@@ -23,7 +23,7 @@ from dcdan.data.affectnet_annotation import (
 )
 from dcdan.data.expression_folders import labelled_pictures
 from dcdan.data.layout import below, names_in, wrong_layout
-from dcdan.data.reader import Reader, ReaderOptions, Sample, register
+from dcdan.data.reader import Reader, ReaderOptions, Sample, lines_of, register
 from dcdan.errors import DataError
 from dcdan.expressions import EXPRESSIONS
 from dcdan.faces.find import is_picture_name
@@ -123,23 +123,22 @@ class AffectNet(Reader):
         prefix = pictures.relative_to(self.folder).as_posix()
         columns = {name: place for place, name in enumerate(COLUMNS)}
         count = len(COLUMNS)
-        with table.open(encoding="utf-8-sig", errors="replace") as file:
-            for line, text in enumerate(file, 1):
-                cells = [cell.strip().strip('"') for cell in text.split(",")]
-                header = columns_in(cells) if line == 1 else None
-                if header is not None:
-                    columns, count = header, len(cells)
-                    if "expression" not in columns:
-                        raise DataError(f"'{table}' should have a column expression; it has {', '.join(cells)}.")
-                elif text.strip():
-                    try:
-                        if len(cells) != count:
-                            raise ValueError(f"{len(cells)} columns instead of {count}")
-                        row = from_row(cells, columns)
-                    except ValueError as reason:
-                        self.damaged(table, line, reason)
-                        continue
-                    yield row._replace(path=f"{prefix}/{row.path}")
+        for line, text in enumerate(lines_of(table), 1):
+            cells = [cell.strip().strip('"') for cell in text.split(",")]
+            header = columns_in(cells) if line == 1 else None
+            if header is not None:
+                columns, count = header, len(cells)
+                if "expression" not in columns:
+                    raise DataError(f"'{table}' should have a column expression; it has {', '.join(cells)}.")
+            elif text.strip():
+                try:
+                    if len(cells) != count:
+                        raise ValueError(f"{len(cells)} columns instead of {count}")
+                    row = from_row(cells, columns)
+                except ValueError as reason:
+                    self.damaged(table, line, reason)
+                    continue
+                yield row._replace(path=f"{prefix}/{row.path}")
 
     def _from_files(self, place: Path) -> Iterator[Annotation]:
         """Yield what the files of `train_set` or `val_set` say, in the order of the pictures' numbers."""

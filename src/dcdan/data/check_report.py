@@ -11,6 +11,7 @@ from typing import Any
 from dcdan.data.counts import TOTAL, CountLine, ordered_splits
 from dcdan.data.doubles import Kind
 from dcdan.durable import atomic_text
+from dcdan.errors import no_formula
 
 AGAINST = "against"
 
@@ -142,7 +143,7 @@ class CheckReport:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for pair in (*self.doubles, *self.leaks):
-            yield {key: "" if value is None else value for key, value in _row(pair).items()}
+            yield {key: "" if value is None else no_formula(value) for key, value in _row(pair).items()}
 
 
 def _row(pair: Double) -> dict[str, Any]:

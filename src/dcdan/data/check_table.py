@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dcdan.data.check_report import CheckReport, Double
 from dcdan.data.counts import TOTAL, ordered_splits
 from dcdan.data.doubles import KINDS
+from dcdan.errors import inert
 from dcdan.faces.status import Status
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _line(name: str, text: str, style: str = "") -> RenderableType:
     line = Table.grid(padding=(0, 1))
     line.add_column(width=9, no_wrap=True)
     line.add_column(overflow="fold")
-    line.add_row(Text(name, style="dim"), Text(text.encode(errors="backslashreplace").decode(), style=style))
+    line.add_row(Text(name, style="dim"), Text(inert(text), style=style))
     return line
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dcdan.bounded import read_text
 from dcdan.data.layout import folders_in, names_in
 from dcdan.data.reader import Reader
 
@@ -43,9 +44,9 @@ def code(text: str) -> str:
 def _read(file: Path, reader: Reader) -> set[str]:
     labels: set[str] = set()
     try:
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError as error:
-        reader.damaged(file, None, error.strerror or error)
+        lines = read_text(file).removeprefix("\ufeff").splitlines()
+    except (OSError, ValueError) as error:
+        reader.damaged(file, None, error)
         return labels
     rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     for number, line in rows:

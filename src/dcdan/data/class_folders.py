@@ -38,6 +38,7 @@ class ClassFolders(Reader):
     name = "class_folders"
     title = "A folder of expressions"
     licence = "your own"
+    follows_links = True
     Options = ClassFoldersOptions
     split_rule = "the folders train, validation and test, where they are there"
     options: ClassFoldersOptions

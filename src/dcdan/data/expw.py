@@ -16,7 +16,7 @@ from pydantic import Field
 
 from dcdan.data.folds import hashed_percent
 from dcdan.data.layout import below, inside, names_in, wrong_layout
-from dcdan.data.reader import Reader, ReaderOptions, Sample, register
+from dcdan.data.reader import Reader, ReaderOptions, Sample, lines_of, register
 from dcdan.errors import DataError
 from dcdan.expressions import EXPRESSIONS
 
@@ -137,16 +137,15 @@ class ExpW(Reader):
 
     def _faces(self) -> Iterator[ExpWFace]:
         """Yield the faces of the good rows; damaged rows are counted by line."""
-        with self.table.open(encoding="utf-8-sig", errors="replace") as file:
-            for line, text in enumerate(file, 1):
-                if not text.strip():
-                    continue
-                try:
-                    face = read_face(text)
-                except ValueError as reason:
-                    self.damaged(self.table, line, reason)
-                    continue
-                yield face
+        for line, text in enumerate(lines_of(self.table), 1):
+            if not text.strip():
+                continue
+            try:
+                face = read_face(text)
+            except ValueError as reason:
+                self.damaged(self.table, line, reason)
+                continue
+            yield face
 
     def _no_scenes(self) -> DataError:
         for way in _VOLUMES:

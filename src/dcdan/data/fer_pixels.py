@@ -18,6 +18,7 @@ SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"
 _HEADER = ("emotion", "pixels", "Usage")
 _FILE = "fer2013.csv"
 _LONGEST_HEADER = 200
+_LONGEST_ROW = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class PixelTable:
                 found = header.decode(errors="replace").strip()
                 raise DataError(f"'{self.file}' should begin with {','.join(_HEADER)}; it begins with '{found}'.")
             begin = file.tell()
-            for line, text in enumerate(file, start=2):
+            for line, text in enumerate(iter(lambda: file.readline(_LONGEST_ROW), b""), start=2):
+                if len(text) == _LONGEST_ROW:
+                    raise DataError(f"'{self.file}' is no table of faces: line {line} has more than {len(text)} bytes.")
                 if text.strip():
                     first, _, last = _fields(text)
                     yield PixelRow(len(offsets), line, first, last)
@@ -72,7 +75,7 @@ class PixelTable:
             raise UndecodableImage(Status.MISSING, f"{self.file.name} has no row {index}")
         with self.file.open("rb") as file:
             file.seek(int(self._offsets[index]))
-            _, pixels, _ = _fields(file.readline())
+            _, pixels, _ = _fields(file.readline(_LONGEST_ROW))
         return _face(pixels)
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from dcdan.data.fer_pixels import SPLITS
-from dcdan.data.reader import readable
+from dcdan.data.reader import lines_of, readable
 from dcdan.errors import DataError
 
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
@@ -52,23 +52,22 @@ def read_votes(table: Path, damaged: Callable[[Path, int, object], None]) -> Vot
     rows: list[int] = []
     at: list[int] = []
     length = 0
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        if tuple(cell.strip() for cell in header) != _HEADER:
-            raise DataError(f"'{table}' should begin with the columns {', '.join(_HEADER)}; it has {header}.")
-        for cells in filter(None, readable(lines, table)):
-            try:
-                usage, name, counts = _parsed(cells)
-            except ValueError as reason:
-                damaged(table, lines.line_num, reason)
-            else:
-                usages.append(usage)
-                names.append(name)
-                votes.append(counts)
-                rows.append(length)
-                at.append(lines.line_num)
-            length += 1
+    lines = csv.reader(lines_of(table))
+    header = next(lines, [])
+    if tuple(cell.strip() for cell in header) != _HEADER:
+        raise DataError(f"'{table}' should begin with the columns {', '.join(_HEADER)}; it has {header}.")
+    for cells in filter(None, readable(lines, table)):
+        try:
+            usage, name, counts = _parsed(cells)
+        except ValueError as reason:
+            damaged(table, lines.line_num, reason)
+        else:
+            usages.append(usage)
+            names.append(name)
+            votes.append(counts)
+            rows.append(length)
+            at.append(lines.line_num)
+        length += 1
     return VoteTable(usages, names, np.array(votes, np.int64).reshape(-1, len(VOTE_COLUMNS)), rows, at, length)
 
 

@@ -25,6 +25,7 @@ class Folder(Reader):
     name = "folder"
     title = "A folder of pictures"
     licence = "your own"
+    follows_links = True
     Options = FolderOptions
     max_faces = None
     split_rule = "none"

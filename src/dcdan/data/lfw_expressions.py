@@ -15,7 +15,7 @@ from typing import Literal
 
 from dcdan.data.folds import hashed_percent
 from dcdan.data.layout import root_with, wrong_layout
-from dcdan.data.reader import Reader, ReaderOptions, Sample, readable, register
+from dcdan.data.reader import Reader, ReaderOptions, Sample, lines_of, readable, register
 from dcdan.errors import DataError
 from dcdan.expressions import EXPRESSIONS, canonical
 from dcdan.faces.find import find_pictures
@@ -95,17 +95,16 @@ class LFWExpressions(Reader):
         """Return image name -> the different expressions that its rows give; damaged rows are counted by line."""
         labels: dict[str, set[str]] = {}
         table = self.folder / "data" / "legend.csv"
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            rows = csv.DictReader(file)
-            if not set(_COLUMNS) <= set(rows.fieldnames or ()):
-                raise DataError(f"'{table}' should have the columns image and emotion; it has {rows.fieldnames}.")
-            for row in readable(rows, table):
-                name, word = (row[column] or "" for column in _COLUMNS)
-                label = canonical(word)
-                if label is None or not name or name != Path(name).name:
-                    self.damaged(table, rows.line_num, f"image '{name}', emotion '{word}'")
-                elif label in labels.setdefault(name, set()):
-                    self.skip("repeated row")
-                else:
-                    labels[name].add(label)
+        rows = csv.DictReader(lines_of(table))
+        if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+            raise DataError(f"'{table}' should have the columns image and emotion; it has {rows.fieldnames}.")
+        for row in readable(rows, table):
+            name, word = (row[column] or "" for column in _COLUMNS)
+            label = canonical(word)
+            if label is None or not name or name != Path(name).name:
+                self.damaged(table, rows.line_num, f"image '{name}', emotion '{word}'")
+            elif label in labels.setdefault(name, set()):
+                self.skip("repeated row")
+            else:
+                labels[name].add(label)
         return labels

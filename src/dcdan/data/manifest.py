@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from dcdan.bounded import within
 from dcdan.data.class_folders import SPLIT_NAMES
-from dcdan.data.reader import Reader, ReaderOptions, Sample, readable, register
+from dcdan.data.parquet import open_table, small_batches
+from dcdan.data.reader import Reader, ReaderOptions, Sample, lines_of, readable, register
 from dcdan.errors import DataError
 from dcdan.expressions import canonical, ordered
 
@@ -95,10 +97,10 @@ class Manifest(Reader):
         if path.is_absolute() or Path(text).is_absolute() or ".." in path.parts:
             raise ValueError(f"'{text}' leads out of the manifest's folder")
         try:
-            target = (self._inside / path).resolve()
+            inside = within(self._inside, self._inside / path)
         except OSError:
             raise ValueError(f"'{text}' cannot be followed") from None
-        if not target.is_relative_to(self._inside):
+        if not inside:
             raise ValueError(f"'{text}' leads out of the manifest's folder")
         return path.as_posix()
 
@@ -107,34 +109,36 @@ class Manifest(Reader):
         return self._csv_rows() if self.table.suffix.lower() == ".csv" else self._parquet_rows()
 
     def _csv_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        with self.table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            rows = csv.DictReader(line.replace("\0", "") for line in file)
-            self._require_path(rows.fieldnames or ())
-            for row in readable(rows, self.table):
-                cells: dict[Any, Any] = dict(row)
-                # Surplus cells come under the key None.
-                cells.pop(None, None)
-                yield rows.line_num, cells
+        rows = csv.DictReader(line.replace("\0", "") for line in lines_of(self.table))
+        self._require_path(rows.fieldnames or ())
+        for row in readable(rows, self.table):
+            cells: dict[Any, Any] = dict(row)
+            # Surplus cells come under the key None.
+            cells.pop(None, None)
+            yield rows.line_num, cells
 
     def _parquet_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         import pyarrow as arrow
-        import pyarrow.parquet as parquet
 
         try:
-            with parquet.ParquetFile(self.table) as file:
+            with open_table(self.table) as file:
                 self._require_path(file.schema_arrow.names)
                 number = 2
-                for batch in file.iter_batches(8192):
+                for batch in small_batches(file, list(filter(_is_read, file.schema_arrow.names))):
                     for row in batch.to_pylist():
                         yield number, row
                         number += 1
-        except arrow.ArrowException as error:
+        except (arrow.ArrowException, OSError, ValueError) as error:
             raise DataError(f"The manifest '{self.table}' is no readable Parquet file ({error}).") from None
 
     def _require_path(self, columns: Any) -> None:
         if "path" not in columns:
             found = ", ".join(map(str, columns)) or "none"
             raise DataError(f"The manifest '{self.table}' looked for a column path; its columns are: {found}.")
+
+
+def _is_read(column: str) -> bool:
+    return column in ("path", "label", "split", "subject", *BOX, *LANDMARKS) or column.startswith(_GROUP)
 
 
 def _is_group(key: str, value: Any) -> bool:

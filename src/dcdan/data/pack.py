@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dcdan.data.pack_info import FACES, HEADER_BYTES, TABLE, PackInfo, npy_header, read_info, sha256
+from dcdan.bounded import within
+from dcdan.data.pack_info import FACES, HEADER_BYTES, INFO, TABLE, PackInfo, npy_header, read_info, sha256
+from dcdan.data.parquet import open_table, small_batches
 from dcdan.data.reader import draw
 from dcdan.errors import PackError
+from dcdan.faces.status import Status
+
+LABEL_COLUMNS = frozenset({"label", "votes", "values"})
 
 
 class HiddenLabelsError(PackError, AttributeError):
@@ -90,7 +96,10 @@ class Pack:
         self._refuse_hidden("labels")
         if not self.info.classes:
             return np.full(len(self), -1, np.int64)
-        return np.asarray(self._column("label"), np.int64)
+        labels = self._array("label", np.int64)
+        if len(labels) and not -1 <= labels.min() <= labels.max() < len(self.classes):
+            raise _damaged(self.folder, TABLE, "a label is none of the classes")
+        return labels
 
     @cached_property
     def votes(self) -> np.ndarray | None:
@@ -109,7 +118,7 @@ class Pack:
         votes = np.full((len(self), count), 1 / count, np.float32)
         votes[labels >= 0] = np.eye(count, dtype=np.float32)[labels[labels >= 0]]
         known = [index for index, row in enumerate(rows) if row is not None]
-        votes[known] = np.array([rows[index] for index in known], np.float32)
+        votes[known] = _numbers(self.folder, "votes", [rows[index] for index in known], np.float32, count)
         return votes
 
     @cached_property
@@ -135,7 +144,7 @@ class Pack:
     @cached_property
     def face_numbers(self) -> np.ndarray:
         """(N,) int64: which face of its picture."""
-        return np.asarray(self._column("face"), np.int64)
+        return self._array("face", np.int64)
 
     @cached_property
     def subjects(self) -> np.ndarray:
@@ -145,17 +154,17 @@ class Pack:
     @cached_property
     def statuses(self) -> np.ndarray:
         """(N,) str: ok or not_aligned."""
-        return np.array(self._column("status"), dtype=str)
+        return np.array(list(map(self._status, self._column("status"))), dtype=str)
 
     @cached_property
     def landmarks(self) -> np.ndarray:
         """(N, 5, 2) float32, x and y in units of the face side."""
-        return np.array(self._column("landmarks"), np.float32).reshape(len(self), 5, 2)
+        return self._array("landmarks", np.float32, 5, 2)
 
     @cached_property
     def boxes(self) -> np.ndarray:
         """(N, 4) float32: x0, y0, x1, y1 in pixels of the picture."""
-        return np.array(self._column("box"), np.float32).reshape(len(self), 4)
+        return self._array("box", np.float32, 4)
 
     @cached_property
     def groups(self) -> dict[str, np.ndarray]:
@@ -166,9 +175,9 @@ class Pack:
 
     def failures(self) -> list[tuple[str, str]]:
         """Return path and status of every picture that gave no face."""
-        table = self._table(["path", "status", "row"]).to_pydict()
+        table = self.table(["path", "status", "row"])
         return [
-            (path, status)
+            (path, self._status(status))
             for path, status, row in zip(table["path"], table["status"], table["row"], strict=True)
             if row < 0
         ]
@@ -191,31 +200,64 @@ class Pack:
 
     def _column(self, name: str) -> list[Any]:
         """Return one column for the rows that have a face; no other column is read from the file."""
-        table = self._table([name, "row"]).to_pydict()
-        return [value for value, row in zip(table[name], table["row"], strict=True) if row >= 0]
+        table = self.table([name, "row"])
+        found = [value for value, row in zip(table[name], table["row"], strict=True) if row is not None and row >= 0]
+        if len(found) != len(self):
+            raise _damaged(self.folder, TABLE, f"it has {len(found)} faces and {INFO} {len(self)}")
+        return found
+
+    def _array(self, name: str, kind: type[np.generic], *shape: int) -> np.ndarray:
+        """Return a column of numbers, one of this shape for each face."""
+        return _numbers(self.folder, name, self._column(name), kind, *shape)
+
+    def _status(self, text: str) -> Status:
+        try:
+            return Status(text)
+        except ValueError:
+            raise _damaged(self.folder, TABLE, "a status is unknown") from None
 
     def _columns(self) -> list[str]:
         import pyarrow.parquet as parquet
 
         return list(parquet.read_schema(self.folder / TABLE).names)
 
-    def _table(self, columns: list[str]) -> Any:
-        import pyarrow.parquet as parquet
-
+    def table(self, columns: list[str]) -> dict[str, list[Any]]:
+        """Return columns of the table, of all rows, those without a face too; raise PackError for a damaged one."""
+        for name in LABEL_COLUMNS.intersection(columns):
+            self._refuse_hidden(name)
+        found: dict[str, list[Any]] = {name: [] for name in columns}
         try:
-            return parquet.read_table(self.folder / TABLE, columns=columns)
-        except Exception as error:
-            raise _damaged(self.folder, TABLE, f"{type(error).__name__} while reading it") from None
+            with open_table(self.folder / TABLE, columns) as file:
+                if file.metadata.num_rows != self.info.counts.rows:
+                    raise ValueError(f"it has {file.metadata.num_rows} rows and {INFO} {self.info.counts.rows}")
+                for batch in small_batches(file, columns):
+                    for name in columns:
+                        found[name] += batch.column(name).to_pylist()
+        except Exception as error:  # Arrow has many.
+            raise _damaged(self.folder, TABLE, f"{type(error).__name__} while reading it: {error}") from None
+        return found
+
+
+def _numbers(folder: Path, name: str, rows: list[Any], kind: type[np.generic], *shape: int) -> np.ndarray:
+    try:
+        numbers = np.array(rows, kind).reshape(len(rows), *shape)
+    except (ValueError, TypeError, OverflowError):
+        raise _damaged(folder, TABLE, f"the column {name} is of another shape") from None
+    if not np.isfinite(numbers).all():
+        raise _damaged(folder, TABLE, f"the column {name} is not all numbers")
+    return numbers
 
 
 def _check_files(folder: Path, info: PackInfo) -> None:
     for name in (TABLE, FACES):
         if not (folder / name).is_file():
             raise _damaged(folder, name, "it is missing")
+        if not within(folder, folder / name):
+            raise PackError(f"'{folder / name}' is a link that leads out of the pack: put the file itself there.")
     if sha256(folder / TABLE) != info.sha256.get(TABLE):
         raise _damaged(folder, TABLE, "its checksum is another")
     faces = folder / FACES
-    expected = HEADER_BYTES + int(np.prod(info.shape(), dtype=np.int64))
+    expected = HEADER_BYTES + math.prod(info.shape())
     with faces.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if faces.stat().st_size != expected:

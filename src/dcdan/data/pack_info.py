@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,8 +16,10 @@ from pydantic import (
     model_serializer,
 )
 
+from dcdan.bounded import read_json
 from dcdan.data.shifts import Shift
 from dcdan.errors import PackError
+from dcdan.expressions import CLASS_NAME
 from dcdan.schema import check_schema
 
 SCHEMA = 1
@@ -27,17 +28,20 @@ INFO, FACES, TABLE = "pack.json", "faces.npy", "table.parquet"
 # One fixed length, so that the header can be written again once the number of faces is known.
 HEADER_BYTES = 128
 
+Count = Annotated[int, Field(ge=0, lt=1 << 40)]
+ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
+
 
 class Counts(BaseModel):
     """How many rows and faces a pack has: rows without a face carry the status that says why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: int
-    faces: int
-    splits: dict[str, int] = Field(description="faces of each split; '' where the data set has none")
-    classes: dict[str, int] = Field(description="labelled faces of each class; empty when opened without labels")
-    statuses: dict[str, int] = Field(description="rows of each status")
+    rows: Count
+    faces: Count
+    splits: dict[str, Count] = Field(description="faces of each split; '' where the data set has none")
+    classes: dict[str, Count] = Field(description="labelled faces of each class; empty when opened without labels")
+    statuses: dict[str, Count] = Field(description="rows of each status")
 
 
 class Shard(BaseModel):
@@ -66,9 +70,9 @@ class PackInfo(BaseModel):
     layout: str | None = Field(None, description="which of the forms in which a data set is about was read")
     spec: str
     licence: str
-    classes: tuple[str, ...]
-    size: int = Field(description="side of the faces in pixels")
-    channels: int = Field(description="1 grey (N, S, S), 3 RGB (N, S, S, 3)")
+    classes: tuple[ClassName, ...]
+    size: int = Field(ge=1, le=4096, description="side of the faces in pixels")
+    channels: Literal[1, 3] = Field(description="1 grey (N, S, S), 3 RGB (N, S, S, 3)")
     alignment: str
     split_rule: str
     shift: Shift | None = Field(None, description="the known shift that the faces are under")
@@ -98,12 +102,13 @@ def read_info(folder: Path) -> PackInfo:
     """
     path = folder / INFO
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         schema = content["schema"]
     except FileNotFoundError:
         raise PackError(f"'{folder}' is no pack: it has no {INFO}.") from None
-    except (ValueError, TypeError, KeyError, OSError):
-        raise PackError(f"The pack '{folder}' is damaged: {INFO} cannot be read; pack the data again.") from None
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = f"{INFO} cannot be read ({error})"
+        raise PackError(f"The pack '{folder}' is damaged: {reason}; pack the data again.") from None
     check_schema(PackError, f"The pack '{folder}'", schema, SCHEMA, "pack the data again")
     try:
         return PackInfo.model_validate(content)

@@ -21,7 +21,6 @@ def progress_bar(what: str, total: int | None, done: int = 0, *, shown: bool = T
     if not (shown and watched()):
         yield lambda _: None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -30,6 +29,8 @@ def progress_bar(what: str, total: int | None, done: int = 0, *, shown: bool = T
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+
+    from dcdan.terminal import Console
 
     columns = (
         TextColumn("{task.description}"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from dcdan.bounded import read_text
 from dcdan.data.layout import below
 
 Point = tuple[float, float]
@@ -92,7 +93,7 @@ class Annotations:
         if folder is None:
             return None
         try:
-            return reading((folder / name).read_text(encoding="utf-8-sig", errors="replace"))
+            return reading(read_text(folder / name).removeprefix("\ufeff"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError):

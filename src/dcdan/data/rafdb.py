@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from dcdan.data.layout import below, folders_in, names_in, some_names, wrong_layout
 from dcdan.data.raf_annotation import Annotations
-from dcdan.data.reader import Reader, ReaderOptions, Sample, readable, register
+from dcdan.data.reader import Reader, ReaderOptions, Sample, lines_of, readable, register
 from dcdan.errors import DataError
 from dcdan.expressions import EXPRESSIONS
 from dcdan.faces.find import is_picture_name
@@ -148,16 +148,15 @@ class RAFDB(Reader):
     def _listed(self, table: Path) -> Iterator[_Row]:
         """Yield the good rows of the label file; damaged rows are counted by line."""
         codes = len(BASIC) if self.options.subset == "basic" else len(COMPOUND)
-        with table.open(encoding="utf-8-sig", errors="replace") as file:
-            for line, text in enumerate(file, 1):
-                if not text.strip():
-                    continue
-                try:
-                    row = read_row(text.split(), codes)
-                except ValueError as reason:
-                    self.damaged(table, line, reason)
-                    continue
-                yield row
+        for line, text in enumerate(lines_of(table), 1):
+            if not text.strip():
+                continue
+            try:
+                row = read_row(text.split(), codes)
+            except ValueError as reason:
+                self.damaged(table, line, reason)
+                continue
+            yield row
 
     def _meaning(self, code: int) -> tuple[int, tuple[float, ...] | None, dict[str, str]]:
         """Return the label, the votes and the groups that a code stands for."""
@@ -207,21 +206,20 @@ class RAFDB(Reader):
     def _stated(self, table: Path) -> dict[str, int]:
         """Return name -> code of the table `image,label`; damaged rows are counted by line."""
         codes: dict[str, int] = {}
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            lines = csv.reader(file)
-            rows = readable(lines, table)
-            header = [cell.strip().lower() for cell in next(rows, [])]
-            if header != ["image", "label"]:
-                raise DataError(f"'{table}' should have the columns image and label; it has {', '.join(header)}.")
-            for cells in rows:
-                if not cells:
-                    continue
-                try:
-                    row = read_row(cells, len(BASIC))
-                except ValueError as reason:
-                    self.damaged(table, lines.line_num, reason)
-                    continue
-                codes[row.name] = row.code
+        lines = csv.reader(lines_of(table))
+        rows = readable(lines, table)
+        header = [cell.strip().lower() for cell in next(rows, [])]
+        if header != ["image", "label"]:
+            raise DataError(f"'{table}' should have the columns image and label; it has {', '.join(header)}.")
+        for cells in rows:
+            if not cells:
+                continue
+            try:
+                row = read_row(cells, len(BASIC))
+            except ValueError as reason:
+                self.damaged(table, lines.line_num, reason)
+                continue
+            codes[row.name] = row.code
         return codes
 
 

@@ -19,6 +19,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.bounded import text_lines, within
 from dcdan.data.shifts import KINDS, Kind, Shift
 from dcdan.errors import DataError, UsageError
 
@@ -90,6 +91,7 @@ class Reader(ABC):
     obtain: ClassVar[str] = ""  # how to get it, in one sentence
     Options: ClassVar[type[ReaderOptions]] = ReaderOptions
     needs_path: ClassVar[bool] = True
+    follows_links: ClassVar[bool] = False  # whether a picture may be a link to one outside the folder
 
     cropped: bool = False  # the pictures are face crops already
     channels: int = 3  # 1 when every picture is grey: faces are stored (N, S, S)
@@ -133,9 +135,13 @@ class Reader(ABC):
 
     def load(self, sample: Sample) -> np.ndarray:
         """Return the picture (H, W, 3) uint8 RGB; raise UndecodableImage when it cannot be read."""
-        from dcdan.faces.decode import decode
+        from dcdan.faces.decode import UndecodableImage, decode
+        from dcdan.faces.status import Status
 
-        return decode(self.folder / sample.path)
+        path = self.folder / sample.path
+        if not self.follows_links and not within(self.folder, path):
+            raise UndecodableImage(Status.OUTSIDE, "it is a link that leads out of the folder of the data set")
+        return decode(path)
 
     @property
     def folder(self) -> Path:
@@ -176,11 +182,16 @@ class Reader(ABC):
 
 
 def readable(rows: Iterable[_T], table: Path) -> Iterator[_T]:
-    """Yield the rows of a CSV reader; raise DataError where the text is no CSV any more."""
+    """Yield the lines of a table or the rows of a CSV reader; raise DataError where the text is no table any more."""
     try:
         yield from rows
-    except csv.Error as error:
+    except (csv.Error, ValueError) as error:
         raise DataError(f"'{table}' is no readable CSV table ({error}): get the file again.") from None
+
+
+def lines_of(table: Path) -> Iterator[str]:
+    """Yield the lines of a label file; raise DataError where it is no text any more."""
+    return readable(text_lines(table), table)
 
 
 def take(samples: Iterator[Sample], limit: int, seed: int) -> Iterator[Sample]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -27,8 +26,9 @@ _STYLES = ("-", "--", ":", "-.")
 
 def read_log(path: Path) -> list[Record]:
     """Return the records of a log; a last line that a killed run left unfinished is dropped."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    from dcdan.training.journal import read_log as read
+
+    return read(path)
 
 
 def series(records: Sequence[Record], kind: str, name: str) -> tuple[list[float], list[float]]:

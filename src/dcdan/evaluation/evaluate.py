@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.data.pack_info import FACES, TABLE
+from dcdan.data.pack_info import FACES
 from dcdan.errors import DataError, PackError, nearest
 from dcdan.evaluation.metrics import confusion_matrix
 from dcdan.evaluation.report import Report
@@ -132,9 +132,7 @@ def rows_to_score(pack: Pack, split: str | None, data: str) -> tuple[str, NDArra
 
 def lost_images(pack: Pack, split: str) -> dict[str, int]:
     """Count by status the images of a split (``all`` for every one) that gave no face and so have no score."""
-    import pyarrow.parquet as parquet
-
-    table = parquet.read_table(pack.folder / TABLE, columns=["status", "split", "row"]).to_pydict()
+    table = pack.table(["status", "split", "row"])
     rows = zip(table["status"], table["split"], table["row"], strict=True)
     return dict(Counter(status for status, own, row in rows if row < 0 and split in (ALL, own)).most_common())
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcdan.bounded import read_json
 from dcdan.durable import write_bytes, write_text, written
 from dcdan.errors import DcdanError, UsageError, unknown
 from dcdan.evaluation.exported import Exported
 from dcdan.models.quantise import ACTIVATIONS, Activations, Parts, quantise
+from dcdan.recognition.graph_file import read_graph
 from dcdan.recognition.model_file import (
     GRAPH_NAME,
     INFO_NAME,
@@ -26,6 +27,7 @@ from dcdan.recognition.model_file import (
 )
 from dcdan.recognition.output import check_target
 from dcdan.recognition.session import Session
+from dcdan.training.run_files import data_of
 
 if TYPE_CHECKING:
     from dcdan.data.pack import Pack
@@ -75,11 +77,12 @@ def export(
         raise unknown("kind of activations", activations, ACTIVATIONS)
     info = read_model_info(run)
     graph = verified(run, info)
+    read_graph(graph)
     folder = run if out is None else out
     copied = folder.resolve() != run.resolve()
     for name in [REPORT_NAME, *([INT8_NAME] if int8 else []), *([GRAPH_NAME, INFO_NAME] if copied else [])]:
         check_target(folder / name, force=force)
-    data = _data_of(run)
+    data = data_of(run)
     target = _target(run, info, faces or data.get("target"), progress) if int8 else None
     if copied:
         write_bytes(folder / GRAPH_NAME, graph.read_bytes())
@@ -94,13 +97,6 @@ def export(
     found = _measured(run, folder, info, sessions, data, (target, rest) if target is not None else None, progress)
     write_text(folder / REPORT_NAME, json.dumps(found.to_dict(), indent=1) + "\n")
     return found
-
-
-def _data_of(run: Path) -> dict[str, str]:
-    config = run / "config.toml"
-    if not config.is_file():
-        return {}
-    return dict(tomllib.loads(config.read_text(encoding="utf-8")).get("data", {}))
 
 
 def _target(run: Path, info: ModelInfo, spec: str | None, progress: bool) -> Pack:
@@ -135,7 +131,7 @@ def _in_rgb(faces: np.ndarray) -> np.ndarray:
 
 def _describe(run: Path, folder: Path, copied: bool, int8: bool) -> None:
     """Write ``model.json`` with the checksums of the graphs that lie beside it."""
-    content = json.loads((run / INFO_NAME).read_text(encoding="utf-8"))
+    content = read_json(run / INFO_NAME)
     files = {name: value for name, value in content["files"].items() if not copied or name == GRAPH_NAME}
     if int8:
         files[INT8_NAME] = sha256(folder / INT8_NAME)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from dcdan.errors import inert
+
 RESPONSIBLE_USE: tuple[str, ...] = (
     "The model names apparent expressions: what a face looks like. It does not know what a person feels.",
     "In the European Union, inferring emotions at work and in education is forbidden except for medical or safety "
@@ -31,6 +33,11 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def _shown(value: Any) -> Any:
+    # Names of files and data sets; macros and filters that made HTML have escaped their text already.
+    return inert(value) if type(value) is str else value
+
+
 def render(template: str, **values: Any) -> str:
     """Fill in one of the package's templates; all text in ``values`` is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -39,6 +46,7 @@ def render(template: str, **values: Any) -> str:
         loader=PackageLoader("dcdan.evaluation"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -6,7 +6,6 @@ It is for someone whose faces have no labels, so nothing here reads a label of t
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.rows import csv_sink
 from dcdan.recognition.session import DECIDERS, REGIONS
 from dcdan.training.calibrate import tempered
+from dcdan.training.run_files import read_facts
 
 if TYPE_CHECKING:
     from dcdan.data.pack import Pack
@@ -111,7 +111,7 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
             f"'{run / PREDICTIONS}' has {len(after.classes)} faces and the target {len(target_pack)}:"
             " remove it and run the same command again."
         )
-    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts = read_facts(run)
     sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
     faces = np.asarray(target_pack.faces[sample])
     method = find_method(facts["settings"]["method"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +14,12 @@ def source_stage_of(run: Path) -> Path | None:
     own = run / CHECKPOINT
     if own.is_file():
         return own
-    config = run / "config.toml"
-    data = tomllib.loads(config.read_text(encoding="utf-8")).get("data", {}) if config.is_file() else {}
-    if not data.get("start"):
+    from dcdan.training.run_files import data_of
+
+    named = data_of(run).get("start")
+    if not named:
         return None
-    start = Path(data["start"])
+    start = Path(named)
     given = start / CHECKPOINT if start.is_dir() else start
     return given if given.is_file() else None
 
@@ -38,10 +37,10 @@ def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
 
     from dcdan.training.checkpoint import load_module, read_checkpoint
     from dcdan.training.inference import chosen, look
-    from dcdan.training.settings import RunSettings
+    from dcdan.training.run_files import read_run_settings
 
     tensors, facts = read_checkpoint(checkpoint)
-    settings = RunSettings.model_validate(json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"])
+    settings = read_run_settings(run)
     classes = len(facts["classes"])
     network = settings.build(classes)
     load_module(network, tensors, "network")

@@ -16,7 +16,7 @@ from dcdan.data.prepare import inside_box
 from dcdan.data.reader import Reader, Sample, draw
 from dcdan.data.spec import open_reader, parse_spec
 from dcdan.durable import atomic_text, write_bytes
-from dcdan.errors import DataError, OutputError
+from dcdan.errors import DataError, OutputError, no_formula
 from dcdan.evaluation.class_distribution import counts_png, shares_png
 from dcdan.evaluation.sheet import PAPER, Cell, Mark, Row, sheet_png
 from dcdan.expressions import ordered
@@ -159,4 +159,4 @@ def _write_counts(path: Path, shown: Sequence[_Shown]) -> None:
         table.writerow(("set", "split", "class", "images"))
         for one in shown:
             for split, images in one.counts.items():
-                table.writerows((one.name, split, name, number) for name, number in images.items())
+                table.writerows((no_formula(one.name), split, name, number) for name, number in images.items())

@@ -30,8 +30,13 @@ from dcdan.faces.status import Status
 __all__ = ["PICTURE_SUFFIXES", "UndecodableImage", "decode"]
 
 MAX_PIXELS = 200_000_000
+MAX_WEBP_PIXELS = 50_000_000
+"""Pillow holds a WebP four times over, and a few bytes of one unpack to any size."""
+MAX_BYTES = 1 << 30
+"""Of a file: WebP is read into the memory before its header says how large it is."""
 
 _HEAD = 16
+_BAND = 4_000_000
 
 # Plugins are called directly: Image.open() refuses pictures by a limit that is global to the process.
 _PLUGINS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
@@ -66,14 +71,18 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
 
     Raises:
         UndecodableImage: MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (another format, or a folder),
-            TOO_LARGE (more pixels in the header than ``max_pixels``), UNREADABLE (damaged, truncated, no permission).
+            TOO_LARGE (more pixels in the header than ``max_pixels``, of WebP MAX_WEBP_PIXELS, or more than MAX_BYTES),
+            UNREADABLE (damaged, truncated, no permission).
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), max_pixels)
     try:
         # Opening a pipe would wait for ever.
-        if not stat.S_ISREG(source.stat().st_mode):
+        found = source.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise UndecodableImage(Status.NOT_AN_IMAGE, "it is a folder or a device, not a file")
+        if found.st_size > MAX_BYTES:
+            raise UndecodableImage(Status.TOO_LARGE, f"it has {found.st_size} bytes, more than {MAX_BYTES}")
         with source.open("rb") as file:
             return _decode(file, max_pixels)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -93,10 +102,9 @@ def _decode(file: IO[bytes], max_pixels: int) -> npt.NDArray[np.uint8]:
     try:
         with _QUIET, plugin(file) as image:
             width, height = image.size
-            if width * height > max_pixels:
-                raise UndecodableImage(
-                    Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {max_pixels}"
-                )
+            most = min(max_pixels, MAX_WEBP_PIXELS) if plugin is WebPImagePlugin.WebPImageFile else max_pixels
+            if width * height > most:
+                raise UndecodableImage(Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {most}")
             if width * height == 0:
                 raise UndecodableImage(Status.UNREADABLE, "damaged: its header says no pixels")
             image.load()
@@ -118,31 +126,41 @@ def _plugin(head: bytes) -> type[ImageFile.ImageFile] | None:
 def _upright(image: Image.Image) -> Image.Image:
     # A damaged EXIF block leaves a good picture as it lies.
     with suppress(Exception):
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
 def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    if image.mode.startswith("I;16"):
-        return _grey((np.asarray(image).astype(np.uint32) + 128) // 257)
-    if image.mode in ("I", "F"):
-        return _grey(_stretch(np.asarray(image)))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
-    return np.array(image.convert("RGB"))
+    """Return the picture in RGB; in bands, since what lies between takes many times its bytes."""
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    bands = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    low, high = _range(image, bands) if image.mode in ("I", "F") else (0.0, 0.0)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for band in bands:
+        part = image if len(bands) == 1 else image.crop(band)
+        out = pixels[band[1] : band[3]]
+        if image.mode.startswith("I;16"):
+            out[:] = ((np.asarray(part).astype(np.uint32) + 128) // 257)[:, :, None]
+        elif image.mode in ("I", "F"):
+            out[:] = np.rint((_finite(part) - low) * (255.0 / max(high - low, 1e-12)))[:, :, None]
+        else:
+            out[:] = np.asarray(_over_white(part) if image.has_transparency_data else part.convert("RGB"))
+    return pixels
 
 
-def _stretch(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    stretched: npt.NDArray[np.float64] = np.rint((finite - low) * (255.0 / max(high - low, 1e-12)))
-    return stretched
+def _over_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
-def _grey(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
+def _finite(image: Image.Image) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _range(image: Image.Image, bands: list[tuple[int, int, int, int]]) -> tuple[float, float]:
+    ends = [(float(values.min()), float(values.max())) for values in map(_finite, map(image.crop, bands))]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 class _Quiet(AbstractContextManager[None]):

@@ -15,6 +15,7 @@ class Status(StrEnum):
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"
     MISSING = "missing"
+    OUTSIDE = "outside"
     NOT_ALIGNED = "not_aligned"
 
     @property

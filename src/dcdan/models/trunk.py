@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dcdan.errors import UsageError, nearest
 from dcdan.models.depthwise import with_fast_gradients
 from dcdan.models.domain_norm import norms, with_domains
+from dcdan.offline import FORBIDDEN, is_offline
 
 log = logging.getLogger("dcdan")
 
@@ -75,12 +76,15 @@ def check_name(name: str) -> None:
 def offline_when_unreachable() -> Iterator[None]:
     """Within the context the hub's client looks in its cache alone when the hub's name cannot be resolved.
 
-    It would otherwise retry for minutes where there is no network.
+    It would otherwise retry for minutes where there is no network. Where the network is forbidden no name is asked for.
     """
     before = hub.HF_HUB_OFFLINE
     try:
-        socket.getaddrinfo(urlsplit(hub.ENDPOINT).hostname, 443)
+        if not is_offline():
+            socket.getaddrinfo(urlsplit(hub.ENDPOINT).hostname, 443)
     except OSError:
+        hub.HF_HUB_OFFLINE = True
+    if is_offline():
         hub.HF_HUB_OFFLINE = True
     try:
         yield
@@ -88,16 +92,30 @@ def offline_when_unreachable() -> Iterator[None]:
         hub.HF_HUB_OFFLINE = before
 
 
-def load_imagenet(trunk: Trunk) -> bool:
-    """Load timm's ImageNet weights into the trunk when they can be had; return whether they could."""
+def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
+    """Load timm's ImageNet weights into the trunk when they can be had; return whether they could.
+
+    Raises UsageError when they are ``required`` and cannot be had.
+    """
+    # Weights that are not on the hub have no cache that would be looked at without the network.
+    overlay = {"url": ""} if is_offline() else None
     try:
         with offline_when_unreachable():
-            body = timm.create_model(trunk.name, features_only=True, output_stride=16, pretrained=True)
+            body = timm.create_model(
+                trunk.name, features_only=True, output_stride=16, pretrained=True, pretrained_cfg_overlay=overlay
+            )
     except Exception as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        if is_offline():
+            reason = f"they are not in the cache, and {FORBIDDEN}"
+        if required:
+            raise UsageError(
+                f"ImageNet weights for {trunk.name} cannot be had here ({reason}): --set pretrained=no does without."
+            ) from error
         log.warning(
             "ImageNet weights for %s cannot be had here (%s): the trunk starts at random, which needs longer training.",
             trunk.name,
-            str(error).splitlines()[0][:120] if str(error) else type(error).__name__,
+            reason,
         )
         return False
     take_weights(trunk, body)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dcdan.bounded import read_json, within
 from dcdan.errors import ModelError
+from dcdan.expressions import CLASS_NAME
 from dcdan.schema import check_schema
 
 SCHEMA: Literal[1] = 1
@@ -20,7 +21,8 @@ INT8_NAME = "model-int8.onnx"
 Precision = Literal["fp32", "int8"]
 GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
 
-ClassName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_ -]*$")]
+ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class FaceInput(BaseModel):
@@ -63,14 +65,14 @@ class ModelInfo(BaseModel):
     ``thresholds`` holds one confidence per class, 0..1; ``files`` the SHA-256 of each file that belongs to the model.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
     # The key in the file is `schema`, a name that pydantic keeps for itself.
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     name: str
     method: str
     architecture: dict[str, Any]
-    classes: tuple[ClassName, ...] = Field(min_length=2)
+    classes: tuple[ClassName, ...] = Field(min_length=2, max_length=1000)
     face: FaceInput
     thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...]
     temperature: float = Field(default=1.0, gt=0.0)
@@ -78,7 +80,7 @@ class ModelInfo(BaseModel):
     calibration: Calibration = Calibration()
     training: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""
-    files: dict[str, str]
+    files: dict[FileName, str]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -103,7 +105,7 @@ def read_model_info(run: Path) -> ModelInfo:
             f"'{run}' has no {INFO_NAME}: give a run folder of a training that has ended (`dcdan adapt --out`)."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise ModelError(f"'{path}' cannot be read ({_first_line(error)}): copy the run folder again.") from error
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -127,6 +129,8 @@ def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
     path = run / name
     if not path.is_file():
         raise ModelError(f"'{run}' has no {name}: run the last step of the training again, or copy the folder whole.")
+    if not within(run, path):
+        raise ModelError(f"'{path}' is a link that leads out of the run folder: put the file itself there.")
     expected = info.files.get(name)
     if expected is None:
         raise ModelError(f"{INFO_NAME} in '{run}' does not list {name}, so it cannot be trusted: save the model again.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dcdan.errors import no_formula
 from dcdan.faces.status import Status
 
 FIXED_COLUMNS: tuple[str, ...] = ("path", "face", "status", "expression", "probability", "unsure", "decided_by")
@@ -107,7 +108,7 @@ class FaceResult:
         box = self.box or (None,) * len(BOX_COLUMNS)
         quality = [None if self.quality is None else getattr(self.quality, name) for name in QUALITY_COLUMNS]
         return [
-            _safe(self.path),
+            no_formula(self.path),
             "" if self.face is None else str(self.face),
             str(self.status),
             self.expression or "",
@@ -128,11 +129,6 @@ def columns(classes: Sequence[str]) -> list[str]:
     """Return the names of a table's columns for a model with these classes."""
     of_classes = [f"p_{name}" for name in classes]
     return [*FIXED_COLUMNS, *of_classes, *BOX_COLUMNS, "candidates", *QUALITY_COLUMNS, *VIDEO_COLUMNS]
-
-
-def _safe(text: str) -> str:
-    """Mark text that a spreadsheet would run as a formula (OWASP, CSV injection)."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dcdan.errors import ModelError
+from dcdan.recognition.graph_file import read_graph
 from dcdan.recognition.model_file import ModelInfo
 
 DECIDERS: tuple[str, ...] = ("fused", "global", "sum")
@@ -53,25 +54,31 @@ class Session:
     """
 
     def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None) -> None:
-        self._made_of = (graph, info, threads)
         name = graph if isinstance(graph, Path) else "model.onnx"
+        content = read_graph(graph) if isinstance(graph, Path) else graph
+        self._made_of = (content, info, threads)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own per kind of damage
             reason = (str(error).splitlines() or ["unknown"])[0]
             raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {reason}") from error
         self.size = info.face.size
         self.classes = len(info.classes)
         self._check(name)
+        # Two unlike faces: a graph that answers them in numbers has no weight that is none.
+        try:
+            self.run(np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)]))
+        except Exception as error:
+            reason = (str(error).splitlines() or ["unknown"])[0]
+            raise ModelError(f"'{name}' does not answer a face as a model of dcdan does: {reason}") from error
 
     def __reduce__(self) -> tuple[type[Session], tuple[object, ...]]:
         # With its graph, so that another machine need not have the file.
-        graph, *rest = self._made_of
-        return Session, (graph.read_bytes() if isinstance(graph, Path) else graph, *rest)
+        return Session, self._made_of
 
     def run(self, faces: NDArray[np.uint8]) -> Outputs:
         """Recognise aligned faces.
@@ -81,7 +88,7 @@ class Session:
                 a time, so a memory-mapped array stays on the disk.
 
         Raises:
-            ModelError: when the faces are of another size or type than the network reads.
+            ModelError: when the faces are of another size or type than the network reads, or an answer is none.
         """
         if faces.dtype != np.uint8 or faces.ndim not in (3, 4) or (faces.ndim == 4 and faces.shape[3] != 3):
             raise ModelError(f"Faces must be uint8 (N, S, S, 3) or (N, S, S), not {faces.dtype} {faces.shape}.")
@@ -105,7 +112,19 @@ class Session:
         if faces.ndim == 3:
             faces = np.repeat(faces[..., None], 3, axis=3)
         results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(faces)})
+        self._check_answers(Outputs(*results), len(faces))  # type: ignore[arg-type]
         return results
+
+    def _check_answers(self, found: Outputs, count: int) -> None:
+        shapes = [np.shape(found.probabilities), np.shape(found.region_weights), np.shape(found.expression)]
+        shapes += [np.shape(found.confidence), np.shape(found.decided_by)]
+        if shapes != [(count, self.classes), (count, len(REGIONS)), (count,), (count,), (count,)]:
+            raise ModelError(f"The model's answers to {count} faces have the shapes {shapes}: use another model.")
+        if not all(np.isfinite(part).all() for part in (found.probabilities, found.confidence, found.region_weights)):
+            raise ModelError("The model's answers are no finite numbers: use another model.")
+        for indices, names in ((found.expression, self.classes), (found.decided_by, len(DECIDERS))):
+            if count and not 0 <= int(indices.min()) <= int(indices.max()) < names:
+                raise ModelError("The model chooses a class or a head that there is not: use another model.")
 
     def _check(self, graph: Path | str) -> None:
         inputs = {node.name: node for node in self._session.get_inputs()}

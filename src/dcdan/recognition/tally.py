@@ -18,7 +18,7 @@ _REASONS: dict[Status, str] = {
     Status.MISSING: "does not exist",
     Status.EMPTY: "is empty or holds no picture",
     Status.NOT_AN_IMAGE: "is no JPEG, PNG, WebP, BMP or TIFF",
-    Status.TOO_LARGE: "has too many pixels",
+    Status.TOO_LARGE: "has too many pixels or bytes",
     Status.UNREADABLE: "is damaged or cannot be read",
 }
 

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dcdan.bounded import parse_json
 from dcdan.durable import written
 from dcdan.errors import ModelError
 from dcdan.schema import check_schema
@@ -136,9 +137,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and facts of a checkpoint; raise ModelError when it is damaged or of another schema."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("dcdan", "{}"))
+            facts = parse_json((file.metadata() or {}).get("dcdan", "{}"))
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are none")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"The checkpoint '{path}' cannot be read: {error}.") from error
     cure = "finish the run with the version that began it, or train again"
     check_schema(ModelError, f"The checkpoint '{path}'", facts.get("schema"), SCHEMA, cure)
@@ -150,6 +153,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
     """Load the tensors named ``prefix.*`` into a module; raise ModelError when they do not fit."""
     own = {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+    weights = [name for name, _ in module.named_parameters() if name in own]
+    broken = next((name for name in weights if not bool(torch.isfinite(own[name]).all())), None)
+    if broken is not None:
+        raise ModelError(f"The checkpoint is damaged: {prefix}.{broken} is not all finite numbers.")
     try:
         module.load_state_dict(own)
     except RuntimeError as error:

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dcdan.bounded import parse_json
 from dcdan.durable import write_text
+from dcdan.terminal import Console
 
 
 class Journal:
@@ -97,9 +98,11 @@ class Journal:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the records of a log; a line that a killed run left half written is passed over."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = parse_json(line)
+        except ValueError:
             continue
+        if isinstance(record, dict) and {"kind", "step"} <= record.keys():
+            records.append(record)
     return records

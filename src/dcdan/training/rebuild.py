@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from dcdan.bounded import read_json
 from dcdan.errors import ModelError
 from dcdan.models.network import Network
+from dcdan.training.run_files import read_run_settings
 from dcdan.training.settings import RunSettings
+
+WEIGHTS = "model.safetensors"
+_MOST_CLASSES = 1000
 
 
 def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
-    """Return the network in evaluation mode, the run's settings and its class names; raise ModelError without a run."""
+    """Return the network in evaluation mode, the run's settings and its class names.
+
+    Raises ModelError without a finished run, and for weights that were changed, do not fit, or are no finite numbers.
+    """
+    settings = read_run_settings(run)
     try:
-        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        classes = tuple(json.loads((run / "model.json").read_text(encoding="utf-8"))["classes"])
-        settings = RunSettings.model_validate(facts["settings"])
+        description = read_json(run / "model.json")
+        classes = tuple(map(str, description["classes"]))
+        if len(classes) > _MOST_CLASSES:
+            raise ValueError(f"it has more than {_MOST_CLASSES} classes")
+        with (run / WEIGHTS).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != description["files"][WEIGHTS]:
+                raise ValueError(f"{WEIGHTS} was changed since it was saved (its checksum differs)")
         network = settings.build(len(classes))
-        network.load_state_dict(load_file(run / "model.safetensors"))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"'{run}' is no finished run whose network can be built again: {error}.") from error
+        tensors = load_file(run / WEIGHTS)
+        network.load_state_dict(tensors)
+        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+            raise ValueError(f"a weight in {WEIGHTS} is no finite number")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"'{run}' is no finished run whose network can be built again: {reason}.") from error
     return network.eval(), settings, classes

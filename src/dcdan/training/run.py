@@ -187,7 +187,8 @@ def make_trainer(
         network = settings.build(len(source.classes))
     except ValueError as error:
         raise UsageError(f"There is no network of these settings: {error}") from error
-    if settings.pretrained == "auto" and start is None and load_imagenet(network.trunk):
+    from_imagenet = settings.pretrained != "no" and start is None
+    if from_imagenet and load_imagenet(network.trunk, required=settings.pretrained == "yes"):
         settings = for_pretrained(settings)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if settings.fuse_activation:

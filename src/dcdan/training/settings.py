@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dcdan.bounded import read_toml
 from dcdan.data.augment import AugmentSettings
 from dcdan.errors import UsageError, nearest
 from dcdan.methods.base import MethodSettings, find_method
@@ -19,6 +20,7 @@ from dcdan.schema import check_schema
 from dcdan.training.choice import Score
 
 Checked = TypeVar("Checked", bound=BaseModel)
+_SHOWN = 80
 
 SCHEMA = 1
 """Of ``config.toml`` and of a benchmark's plan. A field that comes with a default needs no other."""
@@ -80,8 +82,9 @@ class RunSettings(BaseModel):
     size: int = Field(112, ge=32, le=448, multiple_of=16)
     """Face side in pixels."""
     seed: int = Field(0, ge=0)
-    pretrained: Literal["auto", "no"] = "auto"
-    """``auto`` takes timm's ImageNet weights when they can be had, and starts at random with a warning when not."""
+    pretrained: Literal["auto", "yes", "no"] = "auto"
+    """``auto`` takes timm's ImageNet weights when they can be had, and starts at random with a warning when not;
+    ``yes`` ends there instead."""
     align: Literal["auto", "mtcnn", "none"] = "auto"
     """How packs made for this run align faces."""
     device: str = "auto"
@@ -166,7 +169,13 @@ def check(kind: type[Checked], values: Mapping[str, Any], prefix: str = "") -> C
         given = first.get("input")
         choices = re.findall("'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
         near = nearest(given, choices) if isinstance(given, str) else ""
-        raise UsageError(f"The setting '{name}' cannot be {given!r}: {first['msg']}.{near}") from error
+        raise UsageError(f"The setting '{name}' cannot be {shortened(given)}: {first['msg']}.{near}") from error
+
+
+def shortened(value: Any) -> str:
+    """Return a value as it is written in Python, its middle left out where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
 
 
 def fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:
@@ -183,7 +192,7 @@ def parse_value(text: str) -> Any:
     """Read the value of ``--set key=value`` as TOML; what is no TOML is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -215,8 +224,8 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = read_toml(file)
+        except (OSError, ValueError) as error:
             raise UsageError(f"The settings file '{file}' cannot be read: {error}.") from error
         values.pop("data", None)
         check_config_schema(values, file)

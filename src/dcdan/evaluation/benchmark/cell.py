@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dcdan.bounded import read_json
 from dcdan.data.build import pack_for
 from dcdan.durable import write_text, written
 from dcdan.evaluation.benchmark.plan import Cell, Domain, Plan, Stage
@@ -108,13 +109,13 @@ def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
 def read_epochs(cell: Cell, out: Path) -> list[dict[str, Any]]:
     """Return what :func:`score_epochs` said of a cell; [] when it kept no epochs."""
     path = out / cell.folder / EPOCHS
-    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
     return found
 
 
 def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
     """Return the reports of a cell that is done."""
-    found: list[dict[str, Any]] = json.loads((out / cell.folder / SCORES).read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = read_json(out / cell.folder / SCORES)
     return found
 
 

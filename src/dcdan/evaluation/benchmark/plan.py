@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.bounded import read_toml
 from dcdan.errors import UsageError
 from dcdan.methods.base import find_method
 from dcdan.training.settings import RunSettings, check, check_config_schema
 
 _CAUSES = {"network", "source", "augment", "size", "seed", "pretrained", "precision", "align"}
+
+MOST_CELLS = 10_000
+# Of a name that becomes a part of a folder's.
+_LONGEST = 60
 
 
 class Checked(BaseModel):
@@ -30,7 +35,7 @@ class Checked(BaseModel):
 class Domain(Checked):
     """A source, or a target with what it is scored on."""
 
-    name: str
+    name: str = Field(max_length=_LONGEST)
     data: str
     """The spec that training sees; of a target, its training split without labels."""
     test: str = ""
@@ -47,7 +52,7 @@ class Domain(Checked):
 class Entry(Checked):
     """A row of the tables."""
 
-    key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=_LONGEST)
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the run, above the plan's own."""
@@ -79,8 +84,11 @@ class Plan(Checked):
     def _sound(self) -> Plan:
         keys = [entry.key for entry in (*self.methods, *self.ablations)]
         names = [domain.name for domain in self.sources], [domain.name for domain in (*self.targets, *self.also)]
+        cells = len(keys) * math.prod(map(len, (self.sources, self.targets, self.trunks, self.seeds)))
+        if cells > MOST_CELLS:
+            raise ValueError(f"the plan has up to {cells} cells, and at most {MOST_CELLS} are trained")
         for what, found in (("key", keys), ("source", names[0]), ("target or test", names[1])):
-            twice = {name for name in found if found.count(name) > 1}
+            twice = {name for name, count in Counter(found).items() if count > 1}
             if twice:
                 raise ValueError(f"the {what} '{min(twice)}' stands twice")
         for entry in (*self.methods, *self.ablations):
@@ -130,8 +138,8 @@ class Cell:
 def read_plan(file: Path) -> Plan:
     """Read a plan; ``$NAME`` in it stands for a variable of the environment. Raises UsageError."""
     try:
-        values = tomllib.loads(os.path.expandvars(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(file, expand=True)
+    except (OSError, ValueError) as error:
         raise UsageError(f"The plan '{file}' cannot be read: {error}.") from error
     check_config_schema(values, file)
     plan = check(Plan, values)

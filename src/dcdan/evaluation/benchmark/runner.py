@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from dcdan.bounded import read_json
 from dcdan.evaluation.benchmark.cell import FAILED, cell_done, stage_done
 from dcdan.evaluation.benchmark.plan import Cell, Plan
 from dcdan.evaluation.benchmark.worker import work
@@ -114,8 +115,8 @@ def prepared_context() -> ForkServerContext | SpawnContext:
 def reason(folder: Path, code: int | None) -> str:
     """Return why a process failed: its own sentence, or how it ended."""
     try:
-        return str(json.loads((folder / FAILED).read_text(encoding="utf-8"))["error"])
-    except (OSError, ValueError, KeyError):
+        return str(read_json(folder / FAILED)["error"])
+    except (OSError, ValueError, KeyError, TypeError):
         return f"its process ended with code {code} (out of memory?)"
 
 
@@ -131,8 +132,9 @@ class Board:
         """Start the display, where a person is watching."""
         import sys
 
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from dcdan.terminal import Console
 
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         hidden = self.quiet or not sys.stderr.isatty()

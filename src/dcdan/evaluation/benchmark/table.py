@@ -7,6 +7,8 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dcdan.errors import inert, no_formula, printable
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -31,16 +33,16 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table with its title as a heading of the third level, and the note below it."""
-        lines = [f"### {self.title}", "", _piped(self.header), "|---" * len(self.header) + "|"]
+        lines = [f"### {printable(self.title)}", "", _piped(self.header), "|---" * len(self.header) + "|"]
         lines += [_piped(row) for row in self.rows]
-        return "\n".join([*lines, "", *([self.note, ""] if self.note else [])])
+        return "\n".join([*lines, "", *([inert(self.note), ""] if self.note else [])])
 
     def csv(self) -> str:
         """Return the table as CSV; a cell that a spreadsheet would take for a formula is quoted by an apostrophe."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.header)
-        writer.writerows([_inert(cell) for cell in row] for row in self.rows)
+        writer.writerows(map(no_formula, row) for row in self.rows)
         return text.getvalue()
 
     def latex(self) -> str:
@@ -80,12 +82,7 @@ class Table:
 
 
 def _piped(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _inert(cell: str) -> str:
-    number = cell.lstrip("+-").replace(".", "", 1).isdigit()
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not number else cell
+    return "| " + " | ".join(printable(cell).replace("|", r"\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
 def _escaped(text: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dcdan.data.build import pack_for
 from dcdan.durable import copy_file, write_bytes, write_text
+from dcdan.errors import inert, printable
 from dcdan.evaluation.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done
 from dcdan.evaluation.benchmark.plan import Cell, Plan, slug
 from dcdan.evaluation.benchmark.scores import Scored, done_cells, reports_of
@@ -77,11 +78,21 @@ def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
 
 def markdown(plan: Plan, tables: Sequence[Table], pictures: Pictures, missing: Sequence[str], command: str) -> str:
     """Return the whole as one Markdown text."""
-    parts = [f"# {plan.title}", "", plan.caption.strip(), "", "```sh", *plan.commands, command, "```", ""]
+    parts = [
+        f"# {printable(plan.title)}",
+        "",
+        inert(plan.caption.strip()),
+        "",
+        "```sh",
+        *plan.commands,
+        command,
+        "```",
+        "",
+    ]
     if missing:
-        parts += ["Not in these tables:", "", *(f"- {line}" for line in missing), ""]
+        parts += ["Not in these tables:", "", *(f"- {printable(line).replace('<', '&lt;')}" for line in missing), ""]
     parts += [table.markdown() for table in tables]
-    parts += [f"![{caption}]({name})\n\n{caption}\n" for name, caption, _ in pictures]
+    parts += [f"![{text}]({name})\n\n{text}\n" for name, text in ((name, printable(c)) for name, c, _ in pictures)]
     return "\n".join(parts)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcdan.bounded import read_json
 from dcdan.errors import DataError
 from dcdan.evaluation.intervals import Interval, wilson
 
@@ -134,7 +135,7 @@ def _score_files(folder: Path) -> list[Path]:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         raise DataError(f"'{path}' cannot be read as JSON: run its benchmark again, or remove it.") from None
 
