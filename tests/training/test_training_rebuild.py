@@ -37,7 +37,7 @@ def test_what_is_no_run_is_refused(adapted: dict[str, Path], tmp_path: Path) -> 
         network_of(tmp_path)
     broken = tmp_path / "broken"
     shutil.copytree(adapted["source_only"], broken)
-    weights = load_file(broken / "model.safetensors")
+    weights = load_file(adapted["source_only"] / "model.safetensors")
     (broken / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="its checksum differs"):
         network_of(broken)
