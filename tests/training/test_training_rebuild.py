@@ -37,7 +37,7 @@ def test_what_is_no_run_is_refused(adapted: dict[str, Path], tmp_path: Path) -> 
         network_of(tmp_path)
     broken = tmp_path / "broken"
     shutil.copytree(adapted["source_only"], broken)
-    weights = load_file(broken / "model.safetensors")
+    weights = load_file(adapted["source_only"] / "model.safetensors")
     (broken / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="its checksum differs"):
         network_of(broken)
@@ -50,7 +50,7 @@ def test_what_is_no_run_is_refused(adapted: dict[str, Path], tmp_path: Path) -> 
     sealed()
     with pytest.raises(ModelError, match="no finished run"):
         network_of(broken)
-    first = next(iter(weights))
+    first = next(name for name, value in weights.items() if value.is_floating_point())
     save_file(weights | {first: torch.full_like(weights[first], torch.nan)}, broken / "model.safetensors")
     sealed()
     with pytest.raises(ModelError, match="no finite number"):
