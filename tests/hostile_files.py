@@ -217,7 +217,7 @@ def playlist_named_mp4(good: Good, here: Path) -> list[str]:
     return predict(good, here / "a.mp4")
 
 
-@hostile("video", 3, "does not exist")
+@hostile("video", 2, "copy it to this machine")
 def address_of_a_video(good: Good, here: Path) -> list[str]:
     return ["predict", "http://192.0.2.1/a.mp4", "--model", str(good.run)]
 

@@ -1,6 +1,6 @@
 """Whether the network may be used: ``dcdan --offline`` or ``DCDAN_OFFLINE=1`` forbids it, to child processes too.
 
-Only the ImageNet weights of a trunk are ever fetched (``dcdan.models.trunk``); everything else works on files.
+Only the ImageNet weights of a trunk (``dcdan.models.trunk``) and pictures at URLs (``dcdan.faces.remote``) are fetched.
 """
 
 from __future__ import annotations

@@ -115,3 +115,11 @@ def test_without_fsspec_a_sentence_names_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'dcdan\[ray\]'"):
         remote_state(URL)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/faces", "https://host/a.png", "zip://a.png::https://host/a.zip"])
+def test_offline_no_url_leaves_the_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCDAN_OFFLINE", "1")
+    with pytest.raises(UsageError, match="the network is forbidden"):
+        remote_state(url)
+    assert remote_state("memory://nothing/there") == "missing"

@@ -10,7 +10,9 @@ from dcdan.errors import DataError, MissingExtraError, UsageError
 from dcdan.faces.decode import UndecodableImage
 from dcdan.faces.find import is_foreign_folder, is_picture_name
 from dcdan.faces.status import Status
+from dcdan.offline import FORBIDDEN, is_offline
 
+_HERE = ("file", "local", "memory")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # What the file systems call the version of a file, whichever of them they know.
 _VERSION = ("size", "ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
@@ -65,7 +67,7 @@ def remote_state(url: str) -> str | None:
 
     Raises:
         DataError: the place cannot be reached.
-        UsageError: a kind of URL that is unknown.
+        UsageError: a kind of URL that is unknown, or the network is forbidden.
         MissingExtraError: fsspec, or the package that it needs for this kind of URL, is not installed.
     """
     system, path = _opened(url)
@@ -103,6 +105,8 @@ def read_remote(url: str) -> bytes:
 
 
 def _opened(url: str) -> tuple[Any, str]:
+    if is_offline() and ("::" in url or url.partition("://")[0].lower() not in _HERE):
+        raise UsageError(f"'{url}' may need the network, and {FORBIDDEN}.")
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
