@@ -111,7 +111,7 @@ def test_what_to_do_next_is_said(
 def test_options_reach_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def noting(*arguments: Any) -> None:
+    def noting(*arguments: Any, group: object) -> None:
         seen.extend(arguments)
         raise ModelError("far enough")
 
