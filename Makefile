@@ -34,12 +34,12 @@ test-slow: $(STAMP)
 
 test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt --editable . onnx pyarrow pytest hypothesis
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt --editable . fsspec onnx pyarrow pytest hypothesis
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/recognition tests/faces tests/test_lock.py tests/test_durable.py
 
 test-newest:
 	$(PYTHON) -m venv $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[train,dev]'
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[train,ray,dev]'
 	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n auto --dist loadfile
 
 bench: $(STAMP)
