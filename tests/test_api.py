@@ -78,7 +78,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *given: Any, **values: Any) -> tuple[
     """Return what ``adapt`` asks of the training."""
     seen: list[tuple[Any, ...]] = []
 
-    def noting(*arguments: Any) -> None:
+    def noting(*arguments: Any, group: object) -> None:
         seen.append(arguments)
         raise ModelError("far enough")
 

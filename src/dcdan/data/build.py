@@ -151,7 +151,8 @@ def _fill(
             break
         kept, done = kept + 1, done + len(chunk)
     partial.keep(kept)
-    roots = [preparer.reader.root] if preparer.reader.needs_path and preparer.reader.root else []
+    root = preparer.reader.root if preparer.reader.needs_path else None
+    roots = [root] if root is not None and root.exists() else []  # at a URL there is no such path
     if cluster is not None:
         work = cluster.ordered(preparer.prepare, rest)
     else:
