@@ -1,6 +1,6 @@
 """How much faster two processes train than one, by torchrun, the whole batch the same; one thread each.
 
-    python benchmarks/processes.py [--trunk mobilenetv2_100] [--size 64] [--batch 64] [--rounds 2]
+    python benchmarks/processes.py [--trunk mobilenetv2_100] [--size 64] [--batch 64] [--rounds 1]
 
 Runs of the same few steps on drawn faces take turns; what counts is the median time between the records that the loop
 logs after its first 20 steps, so that starting is left out. Prints one JSON object.
@@ -40,9 +40,9 @@ def main() -> None:
     parser.add_argument(
         "--batch", type=int, default=64, help="faces of each domain in a step, of all processes together"
     )
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
-    faces = 80 * given.batch
+    faces = 60 * given.batch
     values = {
         "pretrained": "no", "precision": "fp32", "source.epochs": 0.1, "adaptation.epochs": 1,
         "source.batch": given.batch, "adaptation.batch": given.batch, "checkpoint_every": 1000,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from dcdan.models.synchronised import synchronising
+from dcdan.models.synchronised import SyncNorm, synchronising
 
 Domain = Literal["source", "target"]
 
@@ -96,11 +96,14 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
             return self.part(x, self.running_mean, self.running_var)
         if n < 0 or n >= x.shape[0]:
             return self.part(x, self.source_mean, self.source_var)
-        if self.training and torch.is_grad_enabled() and not synchronising():
-            out: Tensor = SplitNorm.apply(
-                x, self.weight, self.bias, (self.source_mean, self.source_var), (self.running_mean, self.running_var),
-                n, self.momentum or 0.0, self.eps,
-            )  # fmt: skip
+        if self.training and torch.is_grad_enabled():
+            source, target = (self.source_mean, self.source_var), (self.running_mean, self.running_var)
+            momentum = self.momentum or 0.0
+            out: Tensor = (
+                SyncNorm.apply(x, self.weight, self.bias, (source, target), (n, len(x)), momentum, self.eps)
+                if synchronising()
+                else SplitNorm.apply(x, self.weight, self.bias, source, target, n, momentum, self.eps)
+            )
             return out
         of_source = self.part(x[:n], self.source_mean, self.source_var)
         return torch.cat([of_source, self.part(x[n:], self.running_mean, self.running_var)])

@@ -11,47 +11,94 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-PLACES = (0, 2, 3)
 _on = False
 
 
 class SyncNorm(torch.autograd.Function):
-    """Batch norm by the mean and variance of all processes' maps; PyTorch's own SyncBatchNorm needs CUDA."""
+    """Batch norm by the mean and variance of all processes' maps; PyTorch's own SyncBatchNorm needs CUDA.
+
+    The batch may have several parts, each with statistics of its own: they are exchanged at once, and what comes of them
+    is written where it belongs in one result.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, momentum: float, eps: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        running: Sequence[tuple[Tensor, Tensor]],
+        ends: Sequence[int],
+        momentum: float,
+        eps: float,
     ) -> Tensor:
-        """Normalise this process's ``(B, C, H, W)``; update the running ``mean`` and ``var`` ``(C,)`` in place."""
-        own_var, own_mean = torch.var_mean(x.float(), PLACES, correction=0)
-        count = own_mean.new_tensor([x.numel() // x.shape[1]])
-        own = torch.cat([own_mean, own_var, count])
-        every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-        dist.all_gather(every, own)
-        means, variances, counts = torch.split(torch.stack(every), [len(own_mean), len(own_mean), 1], 1)  # type: ignore[no-untyped-call]
-        total = counts.sum()
-        shares = counts / total
-        of_all = (means * shares).sum(0)
-        spread = ((variances + (means - of_all) ** 2) * shares).sum(0)
-        mean.lerp_(of_all.to(mean.dtype), momentum)
-        var.lerp_((spread * total / (total - 1)).to(var.dtype), momentum)
-        invstd = (spread + eps).rsqrt()
-        ctx.save_for_backward(x, weight, of_all, invstd, total)
-        scale = weight * invstd
-        return torch.addcmul(_wide(bias - of_all * scale), x, _wide(scale)).to(x.dtype)
+        """Normalise this process's ``(B, C, H, W)``, whose parts end at ``ends``.
+
+        The ``running`` mean and variance ``(C,)`` of each part are updated in place.
+        """
+        x = _dense(x)
+        c, parts = x.shape[1], _parts(ends)
+        own = []
+        for part in parts:
+            own += [*torch.batch_norm_update_stats(x[part], None, None, 0.0), weight.new_tensor([x[part].numel() // c])]
+        flat = torch.cat([each.float() for each in own])
+        every = [torch.empty_like(flat) for _ in range(dist.get_world_size())]
+        dist.all_gather(every, flat)
+        out = torch.empty_like(x)
+        saved = []
+        for part, table, (mean, var) in zip(parts, torch.stack(every).chunk(len(parts), 1), running, strict=True):
+            means, variances, counts = table[:, :c], table[:, c : 2 * c], table[:, 2 * c :]
+            total = counts.sum()
+            of_all = (means * counts).sum(0) / total
+            spread = ((variances + (means - of_all) ** 2) * counts).sum(0) / total
+            mean.lerp_(of_all.to(mean.dtype), momentum)
+            var.lerp_((spread * total / (total - 1)).to(var.dtype), momentum)
+            scale = weight * (spread + eps).rsqrt()
+            shift = bias - of_all * scale
+            if x.dtype == scale.dtype:
+                torch.addcmul(_wide(shift), x[part], _wide(scale), out=out[part])
+            else:
+                out[part] = torch.addcmul(_wide(shift), x[part].to(scale.dtype), _wide(scale))
+            saved += [of_all, spread, total]
+        ctx.save_for_backward(x, weight, *saved)
+        ctx.parts, ctx.eps = parts, eps
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients for ``x``, and this process's share of those for ``weight`` and ``bias``."""
-        x, weight, mean, invstd, total = ctx.saved_tensors
-        grad = grads[0].float()
-        normal = (x - _wide(mean)) * _wide(invstd)
-        of_bias, of_weight = grad.sum(PLACES), (grad * normal).sum(PLACES)
-        sums = torch.cat([of_bias, of_weight])
-        dist.all_reduce(sums)
-        by_mean, by_spread = (sums / total).chunk(2)
-        grad_x = (grad - _wide(by_mean) - normal * _wide(by_spread)) * _wide(weight * invstd)
-        return grad_x.to(x.dtype), of_weight, of_bias, None, None, None, None
+        """Return the gradients for ``x``, and this process's share of those for ``weight`` and ``bias``.
+
+        The kernel for fixed statistics gives the sums and all of the gradient but what goes through mean and variance,
+        which is linear in ``x`` for each channel.
+        """
+        x, weight, *saved = ctx.saved_tensors
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        grad = grads[0].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        grad_x = torch.empty_like(x)
+        own = torch.empty(len(ctx.parts), 2, len(weight), dtype=weight.dtype, device=weight.device)
+        statistics = [saved[start : start + 3] for start in range(0, len(saved), 3)]
+        for part, of_part, (mean, spread, _) in zip(ctx.parts, own, statistics, strict=True):
+            torch.ops.aten.native_batch_norm_backward.out(
+                grad[part], x[part], weight, mean, spread, None, None, False, ctx.eps, [True, True, True],
+                out0=grad_x[part], out1=of_part[0], out2=of_part[1],
+            )  # fmt: skip
+        whole = own.clone()
+        dist.all_reduce(whole)
+        for part, (of_weight, of_bias), (mean, spread, total) in zip(ctx.parts, whole, statistics, strict=True):
+            invstd = (spread + ctx.eps).rsqrt()
+            slope = weight * invstd**2 * of_weight / total
+            shift = weight * invstd * of_bias / total - slope * mean
+            grad_x[part].sub_(_wide(shift).to(x.dtype)).addcmul_(x[part], _wide(-slope).to(x.dtype))
+        return grad_x, own[:, 0].sum(0), own[:, 1].sum(0), None, None, None, None
+
+
+def _parts(ends: Sequence[int]) -> list[slice]:
+    return [slice(start, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)]
+
+
+def _dense(x: Tensor) -> Tensor:
+    whole = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+    return x if whole else x.contiguous()
 
 
 def _wide(vector: Tensor) -> Tensor:
@@ -83,7 +130,7 @@ def _batch_norm(
 ) -> Tensor:
     if not training:
         return nn.functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    out: Tensor = SyncNorm.apply(x, weight, bias, running_mean, running_var, momentum, eps)
+    out: Tensor = SyncNorm.apply(x, weight, bias, [(running_mean, running_var)], [len(x)], momentum, eps)
     return out
 
 
