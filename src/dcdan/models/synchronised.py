@@ -17,8 +17,8 @@ _on = False
 class SyncNorm(torch.autograd.Function):
     """Batch norm by the mean and variance of all processes' maps; PyTorch's own SyncBatchNorm needs CUDA.
 
-    The batch may have several parts, each with statistics of its own: they are exchanged at once, and what comes of them
-    is written where it belongs in one result.
+    The batch may have several parts, each with statistics of its own: they are exchanged at once, and each part is
+    written where it belongs in one result.
     """
 
     @staticmethod
