@@ -16,6 +16,7 @@ from dcdan.models.network import Network
 from dcdan.models.selection import select
 
 OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
+STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 
 class Deployed(nn.Module):
@@ -58,4 +59,6 @@ def export_onnx(deployed: Deployed, size: int, path: Path) -> None:
             dynamic_shapes={"faces": {0: torch.export.Dim("batch", min=1, max=65536)}},
         )
         assert program is not None
+        for node in program.model.graph:
+            node.metadata_props.pop(STACK_TRACE, None)  # which names folders of this machine
         program.save(str(path), external_data=False)
