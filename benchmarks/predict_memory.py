@@ -1,0 +1,61 @@
+"""Peak memory of ``dcdan predict`` for few and for many pictures: it should not grow.
+
+    python benchmarks/predict_memory.py FOLDER [--counts 100 10000]
+
+Each count is predicted by a process of its own, over links to that many pictures of the folder. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from machine import machine
+
+from dcdan.faces.find import find_pictures
+
+BAR = 1.1
+CHILD = (
+    "import resource, sys; from dcdan.cli.app import run; code = run(sys.argv[1:]); "
+    "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+)
+
+
+def measure(pictures: list[Path], folder: Path) -> dict[str, object]:
+    """Predict the pictures and return peak memory and rate."""
+    folder.mkdir()
+    for number, picture in enumerate(pictures):
+        (folder / f"{number}{picture.suffix}").symlink_to(picture.resolve())
+    arguments = ["predict", str(folder), "--out", str(folder.with_suffix(".csv")), "--quiet", "--threads", "1"]
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=True)
+    code, kilobytes = done.stderr.split()[-2:]
+    assert code == "0", done.stderr
+    seconds = time.perf_counter() - began
+    return {"pictures": len(pictures), "peak_mb": round(int(kilobytes) / 1024, 1), "seconds": round(seconds, 1)}
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--counts", type=int, nargs=2, default=[100, 10000])
+    given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    found = [given.folder / each for each in find_pictures(given.folder)]
+    with tempfile.TemporaryDirectory() as place:
+        rows = [measure(found[:count], Path(place) / str(count)) for count in given.counts]
+    ratio = float(str(rows[1]["peak_mb"])) / float(str(rows[0]["peak_mb"]))
+    within = ratio <= BAR
+    result = {"benchmark": "predict_memory", "rows": rows, "ratio": round(ratio, 3), "bar": BAR, "within_bar": within}
+    print(json.dumps({**result, "machine": machine()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
