@@ -70,6 +70,14 @@ def summary(results: dict[str, Result]) -> Iterable[tuple[object, ...]]:
             counts = [row["pictures"] for row in found["rows"] if row["workers"] == int(workers)]
             what = f"peak memory of packing {max(counts)} pictures over that of {min(counts)}, {workers} at work"
             yield what, ratio, f"<= {found['bar']}", "yes" if ratio <= found["bar"] else "**no**"
+    if found := results.get("predict_memory"):
+        few, many = (f"{row['pictures']} ({row['peak_mb']} MB)" for row in found["rows"])
+        yield (
+            f"peak memory of predicting {many} pictures over that of {few}",
+            found["ratio"],
+            f"<= {found['bar']}",
+            mark(found),
+        )
     if found := results.get("cold_predict"):
         what = "`dcdan predict` of one picture, cold" + ("" if found["torch_imported"] else " (torch not imported)")
         measured = f"{found['median_seconds']} s ({found['processor_seconds']} s of processor time)"

@@ -47,6 +47,7 @@ def jobs(given: argparse.Namespace, run: Path) -> dict[str, list[str]]:
     model = ["--model", str(given.model)] if given.model else []
     made |= {"recognisers": ["recognisers.py", *model], "processes": ["processes.py"], "video": ["video.py", *model]}
     if given.photos:
+        made["predict_memory"] = ["predict_memory.py", str(given.photos)]
         made["detection"] = ["detection.py", str(given.photos), "--threads", "1"]
         made["cluster"] = ["cluster.py", str(given.photos)]
     if given.crops:
