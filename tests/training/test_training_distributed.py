@@ -21,6 +21,7 @@ from dcdan.training.distributed import Processes
 from dcdan.training.journal import read_log
 from tiny_training import both, quick
 
+GENTLE = ("options.pseudo_labels=all", "adaptation.epochs=4", "source.lr=0.001", "adaptation.lr=0.0005")
 HERE = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]
 
@@ -77,13 +78,11 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Write the settings of a run of a few seconds that saves at each step."""
+    """Write the settings of a run of a few seconds that saves at each step, at rates that do not magnify rounding."""
     import tomli_w
 
     path = tmp_path / "config.toml"
-    path.write_text(
-        tomli_w.dumps({**quick("options.pseudo_labels=all", "adaptation.epochs=4").whole(), "checkpoint_every": 1})
-    )
+    path.write_text(tomli_w.dumps({**quick(*GENTLE).whole(), "checkpoint_every": 1}))
     return path
 
 
@@ -119,7 +118,7 @@ def test_a_training_of_two_that_loses_one_is_ended_by_one_alone(
     ours, theirs = weights(one), weights(two)
     assert ours.keys() == theirs.keys()
     flat, other = (torch.cat([run[name].double().flatten() for name in ours]) for run in (ours, theirs))
-    assert float((flat - other).norm() / flat.norm()) < 1e-3
+    assert float((flat - other).norm() / flat.norm()) < 1e-5
 
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
