@@ -259,8 +259,12 @@ def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Pat
     for how in ("target-as-source", "source-as-target"):
         made = trainer(folder, tiny(f"options.sampling={how}", method="dann"), journal)
         assert made.weights("source") == (None, None)
-        seen = look(made.network, made.target.faces, made.target.train, CPU, True, False).logits.fused.softmax(1)
+        asked = copy.deepcopy(made.network)
+        estimate_statistics(asked, made.target.faces, made.target.train, CPU)
+        seen = look(asked, made.target.faces, made.target.train, CPU, False, False).logits.fused.softmax(1)
+        before = {name: value.clone() for name, value in made.network.state_dict().items()}
         source, target = made.weights("adaptation")
+        assert all(value.equal(before[name]) for name, value in made.network.state_dict().items())
         if how == "target-as-source":
             assert source is None
             np.testing.assert_allclose(target, aligned_weights(seen.double().numpy(), np.array([6.0, 6.0, 6.0])))

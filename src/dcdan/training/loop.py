@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -163,8 +164,16 @@ class Trainer(Learner):
         estimate_statistics(self.model, self.target.faces, rows, self.device, weights)
 
     def seen_in_target(self) -> np.ndarray:
-        """Return the class probabilities ``(N, K)`` of the target's training faces, normalised as source faces."""
-        seen = look(self.network, self.target.faces, self.target.train, self.device, True, self.bf16)
+        """Return the class probabilities ``(N, K)`` of the target's training faces by the source stage's model.
+
+        They are normalised by the target's own statistics, where domains have their own: by the source's, under another
+        light, nearly all can fall to one class.
+        """
+        asked, own = self.network, next(norms(self.network), None) is not None
+        if own:
+            asked = copy.deepcopy(self.network)
+            estimate_statistics(asked, self.target.faces, some(self.target.train, COUNTED), self.device)
+        seen = look(asked, self.target.faces, self.target.train, self.device, not own, self.bf16)
         return seen.logits.fused.softmax(1).double().numpy()
 
     @property
