@@ -17,36 +17,44 @@ import time
 from pathlib import Path
 
 from machine import machine
+from pack_memory import peak_megabytes
 
+from dcdan.cli.app import run
 from dcdan.faces.find import find_pictures
 
 BAR = 1.1
-CHILD = (
-    "import resource, sys; from dcdan.cli.app import run; code = run(sys.argv[1:]); "
-    "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-)
+
+
+def predict_here(folder: Path) -> float:
+    """Predict a folder in this process and return its peak memory in MB."""
+    arguments = ["predict", str(folder), "--out", str(folder.with_suffix(".csv")), "--quiet", "--threads", "1"]
+    if run(arguments):
+        sys.exit("dcdan predict failed")
+    return peak_megabytes()
 
 
 def measure(pictures: list[Path], folder: Path) -> dict[str, object]:
-    """Predict the pictures and return peak memory and rate."""
+    """Predict the pictures in a fresh process, and return peak memory and time."""
     folder.mkdir()
     for number, picture in enumerate(pictures):
         (folder / f"{number}{picture.suffix}").symlink_to(picture.resolve())
-    arguments = ["predict", str(folder), "--out", str(folder.with_suffix(".csv")), "--quiet", "--threads", "1"]
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=True)
-    code, kilobytes = done.stderr.split()[-2:]
-    assert code == "0", done.stderr
+    command = [sys.executable, __file__, "--here", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     seconds = time.perf_counter() - began
-    return {"pictures": len(pictures), "peak_mb": round(int(kilobytes) / 1024, 1), "seconds": round(seconds, 1)}
+    return {"pictures": len(pictures), "peak_mb": round(float(done.stdout), 1), "seconds": round(seconds, 1)}
 
 
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", help="of photographs")
     parser.add_argument("--counts", type=int, nargs=2, default=[100, 10000])
+    parser.add_argument("--here", type=Path, help="predict this folder in this process and print its peak")
     given = parser.parse_args()
+    if given.here:
+        print(predict_here(given.here))
+        return
     os.environ["OMP_NUM_THREADS"] = "1"
     found = [given.folder / each for each in find_pictures(given.folder)]
     with tempfile.TemporaryDirectory() as place:
