@@ -69,6 +69,15 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of a library says, or its kind where it says nothing.
+
+    >>> first_line(ValueError("a\\nb")), first_line(KeyError())
+    ('a', 'KeyError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def inert(text: str) -> str:
     """Return text whose characters that drive a terminal or turn the direction of writing are shown as escapes.
 

@@ -11,9 +11,10 @@ import pytest
 
 import dcdan.evaluation.export as module
 from dcdan.data.pack import Pack
+from dcdan.durable import sha256
 from dcdan.errors import OutputError, UsageError
 from dcdan.evaluation.export import export, timed
-from dcdan.recognition.model_file import INT8_NAME, read_model_info, sha256, verified
+from dcdan.recognition.model_file import INT8_NAME, read_model_info, verified
 from dcdan.recognition.recogniser import load
 from dcdan.recognition.session import Session
 from tiny_model import write_run

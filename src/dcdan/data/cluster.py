@@ -20,7 +20,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from dcdan import __version__
 from dcdan.data.workers import cores
-from dcdan.errors import DataError, DcdanError, MissingExtraError, UsageError
+from dcdan.errors import DataError, DcdanError, MissingExtraError, UsageError, first_line
 from dcdan.faces.remote import Unreachable
 
 LOCAL = "local"
@@ -187,7 +187,7 @@ def _nobody(address: str, error: Exception) -> UsageError:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return first_line(error).rstrip(".")
 
 
 def _imported() -> Any:

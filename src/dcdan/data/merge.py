@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dcdan.data.pack import Pack
-from dcdan.data.pack_info import FACES, HEADER_BYTES, TABLE, Shard, npy_header, sha256
+from dcdan.data.pack_info import FACES, HEADER_BYTES, TABLE, Shard, npy_header
 from dcdan.data.partial import Partial, flush, named_before, output_error, refuse_existing
 from dcdan.data.progress import progress_bar
 from dcdan.data.remarks import no_faces, odd
 from dcdan.data.table import TableWriter
+from dcdan.durable import sha256
 from dcdan.errors import DataError, PackError, UsageError
 
 _BLOCK_BYTES = 1_000_000

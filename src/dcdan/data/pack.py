@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from dcdan.bounded import within
-from dcdan.data.pack_info import FACES, HEADER_BYTES, INFO, TABLE, PackInfo, npy_header, read_info, sha256
+from dcdan.data.pack_info import FACES, HEADER_BYTES, INFO, TABLE, PackInfo, npy_header, read_info
 from dcdan.data.parquet import open_table, small_batches
 from dcdan.data.reader import draw
+from dcdan.durable import sha256
 from dcdan.errors import PackError
 from dcdan.faces.status import Status
 

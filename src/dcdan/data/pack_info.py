@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -127,20 +125,3 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 def printable(text: str) -> str:
     """Return a text that can be written as UTF-8: bytes of a file's name that are none become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from dcdan.data.pack_info import INFO, sync_folder
+from dcdan.data.pack_info import INFO
+from dcdan.durable import sync_folder
 from dcdan.errors import OutputError
 from dcdan.lock import locked
 

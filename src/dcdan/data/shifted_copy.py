@@ -11,11 +11,11 @@ import numpy as np
 
 from dcdan.data.cache import cache_folder, cache_lock
 from dcdan.data.pack import Pack
-from dcdan.data.pack_info import FACES, INFO, SCHEMA, TABLE, npy_header, read_info, sync_folder
+from dcdan.data.pack_info import FACES, INFO, SCHEMA, TABLE, npy_header, read_info
 from dcdan.data.partial import partial_folder
 from dcdan.data.progress import progress_bar
 from dcdan.data.shifts import Shift, shifted
-from dcdan.durable import write_text, written
+from dcdan.durable import sync_folder, write_text, written
 from dcdan.errors import OutputError, PackError
 
 _BLOCK = 256

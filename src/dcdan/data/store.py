@@ -14,10 +14,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from dcdan.data.pack_info import FACES, HEADER_BYTES, TABLE, Counts, npy_header, sha256
+from dcdan.data.pack_info import FACES, HEADER_BYTES, TABLE, Counts, npy_header
 from dcdan.data.partial import Partial, flush
 from dcdan.data.prepare import Row
 from dcdan.data.table import TableWriter
+from dcdan.durable import sha256
 
 
 class PartialPack(Partial):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcdan.bounded import read_json
-from dcdan.durable import write_bytes, write_text, written
+from dcdan.durable import sha256, write_bytes, write_text, written
 from dcdan.errors import DcdanError, UsageError, unknown
 from dcdan.evaluation.exported import Exported
 from dcdan.models.quantise import ACTIVATIONS, Activations, Parts, quantise
@@ -22,7 +22,6 @@ from dcdan.recognition.model_file import (
     INT8_NAME,
     ModelInfo,
     read_model_info,
-    sha256,
     verified,
 )
 from dcdan.recognition.output import check_target

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dcdan.errors import DataError, MissingExtraError, UsageError
+from dcdan.errors import DataError, MissingExtraError, UsageError, first_line
 from dcdan.faces.decode import UndecodableImage
 from dcdan.faces.find import is_foreign_folder, is_picture_name
 from dcdan.faces.status import Status
@@ -125,4 +125,4 @@ def _state(info: Mapping[str, Any]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    return first_line(error).rstrip(".") or type(error).__name__

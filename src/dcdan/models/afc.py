@@ -111,8 +111,9 @@ class Confined(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient where a step against it leads into the range."""
         (x,) = ctx.saved_tensors
-        step = grads[0].clone()
+        step = grads[0]
         if ctx.several:  # a share's gradient may point elsewhere than the whole batch's
+            step = step.clone()
             dist.all_reduce(step)
         outwards = ((x <= ctx.low) & (step > 0)) | ((x >= ctx.high) & (step < 0))
         return grads[0].masked_fill(outwards, 0), None, None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from dcdan.models.synchronised import SyncNorm, synchronising
+from dcdan.models.synchronised import SyncNorm, dense, laid_out_like, synchronising
 
 Domain = Literal["source", "target"]
 
@@ -37,8 +37,7 @@ class SplitNorm(torch.autograd.Function):
         eps: float,
     ) -> Tensor:
         """Normalise ``(B, C, H, W)``; update the running statistics ``(mean, variance)`` of both domains in place."""
-        if not (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)):
-            x = x.contiguous()
+        x = dense(x)
         out = torch.empty_like(x)
         saved: list[Tensor] = []
         for part, (mean, var) in ((slice(sources), source), (slice(sources, None), target)):
@@ -56,8 +55,7 @@ class SplitNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients for ``x``, ``weight`` and ``bias``."""
         x, weight, *saved = ctx.saved_tensors
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        grad = grads[0].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        grad = laid_out_like(grads[0], x)
         grad_x = torch.empty_like(x)
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         for part, mean, invstd in ((slice(ctx.sources), *saved[:2]), (slice(ctx.sources, None), *saved[2:])):

@@ -36,7 +36,7 @@ class SyncNorm(torch.autograd.Function):
 
         The ``running`` mean and variance ``(C,)`` of each part are updated in place.
         """
-        x = _dense(x)
+        x = dense(x)
         c, parts = x.shape[1], _parts(ends)
         own = []
         for part in parts:
@@ -72,8 +72,7 @@ class SyncNorm(torch.autograd.Function):
         which is linear in ``x`` for each channel.
         """
         x, weight, *saved = ctx.saved_tensors
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        grad = grads[0].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        grad = laid_out_like(grads[0], x)
         grad_x = torch.empty_like(x)
         own = torch.empty(len(ctx.parts), 2, len(weight), dtype=weight.dtype, device=weight.device)
         statistics = [saved[start : start + 3] for start in range(0, len(saved), 3)]
@@ -96,9 +95,16 @@ def _parts(ends: Sequence[int]) -> list[slice]:
     return [slice(start, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)]
 
 
-def _dense(x: Tensor) -> Tensor:
+def dense(x: Tensor) -> Tensor:
+    """Return maps ``(B, C, H, W)`` in a layout whose parts are whole pieces of memory: as they are, or copied."""
     whole = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
     return x if whole else x.contiguous()
+
+
+def laid_out_like(grad: Tensor, x: Tensor) -> Tensor:
+    """Return a gradient in the layout of the dense maps ``x`` that it is of."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return grad.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _wide(vector: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import timm
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
-from dcdan.errors import UsageError, nearest
+from dcdan.errors import UsageError, first_line, nearest
 from dcdan.models.depthwise import with_fast_gradients
 from dcdan.models.domain_norm import norms, with_domains
 from dcdan.offline import FORBIDDEN, is_offline
@@ -105,7 +105,7 @@ def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
                 trunk.name, features_only=True, output_stride=16, pretrained=True, pretrained_cfg_overlay=overlay
             )
     except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        reason = first_line(error)[:120]
         if is_offline():
             reason = f"they are not in the cache, and {FORBIDDEN}"
         if required:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dcdan.bounded import read_json, within
-from dcdan.errors import ModelError
+from dcdan.durable import sha256
+from dcdan.errors import ModelError, first_line
 from dcdan.expressions import CLASS_NAME
 from dcdan.schema import check_schema
 
@@ -107,7 +107,7 @@ def read_model_info(run: Path) -> ModelInfo:
     try:
         content = read_json(path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"'{path}' cannot be read ({_first_line(error)}): copy the run folder again.") from error
+        raise ModelError(f"'{path}' cannot be read ({first_line(error)}): copy the run folder again.") from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema is None:
         raise ModelError(f"'{path}' is not a model description of dcdan: it has no 'schema'.")
@@ -137,13 +137,3 @@ def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
     if sha256(path) != expected.lower():
         raise ModelError(f"'{path}' is damaged or was replaced (its checksum differs): copy the run folder again.")
     return path
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits, read in pieces so that memory stays flat."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

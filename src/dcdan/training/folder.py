@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dcdan.bounded import read_toml
 from dcdan.durable import half_written, sweep
 from dcdan.errors import OutputError, UsageError
 from dcdan.lock import LOCK
@@ -24,8 +25,8 @@ def claim_folder(out: Path, config_text: str) -> bool:
     config = out / "config.toml"
     try:
         if out.exists() and (not out.is_dir() or holds_something(out)):
-            same = config.is_file() and decided(config.read_text(encoding="utf-8"), config) == decided(
-                config_text, config
+            same = config.is_file() and decided(written_in(config), config) == decided(
+                tomllib.loads(config_text), config
             )
             if not same or (out / "report.html").exists():
                 what = "this very run, finished" if same else "something else"
@@ -42,15 +43,19 @@ def holds_something(out: Path) -> bool:
     return any(path.name != LOCK and not half_written(path) for path in out.iterdir())
 
 
-def decided(config_text: str, config: Path) -> dict[str, Any]:
+def written_in(config: Path) -> dict[str, Any]:
+    """Return what a ``config.toml`` holds; raise OSError, or UsageError when it is damaged."""
+    try:
+        return read_toml(config)
+    except ValueError as error:
+        raise UsageError(f"'{config}' cannot be read: {error}.") from error
+
+
+def decided(values: dict[str, Any], config: Path) -> dict[str, Any]:
     """Return all that a ``config.toml`` decides, with the defaults of what it does not name: fields come with versions.
 
     Raises UsageError when this version does not know all of it.
     """
-    try:
-        values = tomllib.loads(config_text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"'{config}' cannot be read: {error}.") from error
     check_config_schema(values, config)
     data = {"source": "", "target": "", "start": "", **values.pop("data", {})}
     return {**check(RunSettings, values).whole(), "data": data}
@@ -75,9 +80,3 @@ def left_as_found(out: Path, *made: str) -> Iterator[None]:
             with suppress(OSError):
                 out.rmdir()
         raise
-
-
-@contextmanager
-def untouched(out: Path, *made: str) -> Iterator[None]:  # noqa: ARG001
-    """Do nothing: the folder is another process's to tidy."""
-    yield

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
+from dcdan.durable import sha256
 from dcdan.training.calibration import Calibrated
 from dcdan.training.settings import RunSettings
 
@@ -22,10 +22,7 @@ def model_description(
     calibration: Calibrated,
 ) -> dict[str, Any]:
     """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
-    checksums = {}
-    for name in FILES:
-        with (folder / name).open("rb") as file:
-            checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    checksums = {name: sha256(folder / name) for name in FILES}
     alignments = {facts[side]["alignment"] for side in ("source", "target")}
     return {
         "schema": SCHEMA,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -10,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dcdan.bounded import read_json
-from dcdan.errors import ModelError
+from dcdan.durable import sha256
+from dcdan.errors import ModelError, first_line
 from dcdan.models.network import Network
 from dcdan.training.run_files import read_run_settings
 from dcdan.training.settings import RunSettings
@@ -30,15 +30,14 @@ def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
         classes = tuple(map(str, description["classes"]))
         if len(classes) > _MOST_CLASSES:
             raise ValueError(f"it has more than {_MOST_CLASSES} classes")
-        with (run / WEIGHTS).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != description["files"][WEIGHTS]:
-                raise ValueError(f"{WEIGHTS} was changed since it was saved (its checksum differs)")
+        if sha256(run / WEIGHTS) != description["files"][WEIGHTS]:
+            raise ValueError(f"{WEIGHTS} was changed since it was saved (its checksum differs)")
         network = settings.build(len(classes))
         tensors = load_file(run / WEIGHTS)
         network.load_state_dict(tensors)
         if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
             raise ValueError(f"a weight in {WEIGHTS} is no finite number")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelError(f"'{run}' is no finished run whose network can be built again: {reason}.") from error
     return network.eval(), settings, classes

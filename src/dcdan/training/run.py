@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from dcdan.training.choice import pick
 from dcdan.training.distributed import Processes
 from dcdan.training.domains import Source, source_of, target_of
 from dcdan.training.facts import commit, described, versions
-from dcdan.training.folder import claim_folder, left_as_found, untouched
+from dcdan.training.folder import claim_folder, left_as_found
 from dcdan.training.inference import estimate_statistics
 from dcdan.training.journal import Journal, read_log
 from dcdan.training.judge import harm
@@ -71,8 +71,7 @@ def train_run(
         if group.leads and not settings.keep_epochs:
             drop_epochs(out)
         return out
-    tidy = left_as_found if group.leads else untouched
-    with tidy(out):
+    with left_as_found(out) if group.leads else nullcontext():
         check_start(start)
         check_name(settings.network.trunk)
         pick_device(settings.device)
@@ -85,7 +84,8 @@ def train_run(
         domain = source_of(source_pack, target_pack.classes, soft_votes)
     began = time.time()
     with ExitStack() as stack:
-        with tidy(out, "config.toml", "checkpoints", "log.jsonl", "tensorboard"):
+        made = ("config.toml", "checkpoints", "log.jsonl", "tensorboard")
+        with left_as_found(out, *made) if group.leads else nullcontext():
             if group.leads:
                 write_text(out / "config.toml", config_text)
                 (out / "checkpoints").mkdir(exist_ok=True)
