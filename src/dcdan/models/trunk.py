@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from dcdan.errors import UsageError, first_line, nearest
 from dcdan.models.depthwise import with_fast_gradients
-from dcdan.models.domain_norm import norms, with_domains
 from dcdan.offline import FORBIDDEN, is_offline
 
 log = logging.getLogger("dcdan")
@@ -123,11 +122,19 @@ def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
 
 
 def take_weights(trunk: Trunk, body: nn.Module) -> None:
-    """Give the trunk all weights and statistics of ``body``, the same timm model as timm makes it.
+    """Give the trunk all weights and statistics of ``body``, the same timm model as timm makes it or as a trunk has it.
 
-    Norms with domains name their weights otherwise, so ``body`` is brought to the same form first; both domains start
-    from its statistics.
+    Where ``body`` knows no domains, both start from its statistics. Raises RuntimeError for another model.
     """
-    if next(norms(trunk), None) is not None:
-        with_domains(body)
-    trunk.body.load_state_dict(body.state_dict())
+    in_norms = {f"{name}." for name, part in body.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    rest = {name: value for name, value in body.state_dict().items() if f"{name.rpartition('.')[0]}." not in in_norms}
+    if trunk.body.load_state_dict(rest, strict=False).unexpected_keys:
+        raise RuntimeError("these are the weights of another model")
+    for mine, theirs in zip(batch_norms(trunk), batch_norms(body), strict=True):
+        held = theirs.state_dict()
+        mine.load_state_dict({k: held.get(k, held[k.replace("source_", "running_")]) for k in mine.state_dict()})
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the batch norms under ``module``, with domains or without, in the order of its layers."""
+    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]

@@ -56,6 +56,8 @@ class Trainer(Learner):
     stop: Callable[[], bool] = lambda: False
     ease: float = 1.0
     """Factor on the learning rate, halved whenever the training backs off."""
+    pretrained: bool = False
+    """Whether the trunk did not start at random."""
 
     def train(self, stage: Stage) -> bool:
         """Run a stage; return False when ``stop`` ended it early, after a checkpoint.

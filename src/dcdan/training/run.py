@@ -21,7 +21,7 @@ from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
-from dcdan.models.trunk import check_name, load_imagenet
+from dcdan.models.trunk import check_name
 from dcdan.stopping import finish_or_stop, stoppable
 from dcdan.training.calibration import calibration_of
 from dcdan.training.candidates import described as candidate_facts
@@ -38,6 +38,7 @@ from dcdan.training.judge import harm
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
+from dcdan.training.pretrained import start_trunk
 from dcdan.training.settings import SCHEMA, RunSettings, for_pretrained
 from dcdan.training.teacher import make_teacher
 
@@ -162,6 +163,12 @@ def source_stage_of(start: Path) -> Path:
     return start / "checkpoints" / SOURCE_STAGE if start.is_dir() else start
 
 
+def finished_stage(out: Path, start: Path | None) -> Path | None:
+    """Return the file of the source stage of this folder, or else of the run at ``start``; None where there is none."""
+    places = [source_stage_of(each) for each in (out, start) if each is not None]
+    return next((place for place in places if place.exists()), None)
+
+
 def check_size(pack: Pack, size: int) -> None:
     """Raise PackError when a pack's faces are not of the run's size."""
     if pack.size != size:
@@ -187,8 +194,13 @@ def make_trainer(
         network = settings.build(len(source.classes))
     except ValueError as error:
         raise UsageError(f"There is no network of these settings: {error}") from error
-    from_imagenet = settings.pretrained != "no" and start is None
-    if from_imagenet and load_imagenet(network.trunk, required=settings.pretrained == "yes"):
+    done = finished_stage(out, start)
+    pretrained = (
+        start_trunk(network.trunk, settings.pretrained)
+        if done is None
+        else bool(read_checkpoint(done)[1].get("pretrained"))
+    )
+    if pretrained:
         settings = for_pretrained(settings)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if settings.fuse_activation:
@@ -206,7 +218,9 @@ def make_trainer(
         journal.write("precision", 0, chosen=why)
     journal.say(f"{settings.network.trunk} on {device}, {why}")
     target = target_of(target_pack)
-    return Trainer(settings, network, method, None, device, bf16, source, target, out, journal, group=group)
+    return Trainer(
+        settings, network, method, None, device, bf16, source, target, out, journal, group=group, pretrained=pretrained
+    )
 
 
 def earlier_precision(out: Path) -> str:
@@ -221,10 +235,8 @@ def earlier_precision(out: Path) -> str:
 
 def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
     """Take over the source stage of this folder or else of the run at ``start``; return whether there is one."""
-    done = source_stage_of(trainer.folder)
-    if start is not None and not done.exists():
-        done = source_stage_of(start)
-    if not done.exists():
+    done = finished_stage(trainer.folder, start)
+    if done is None:
         return False
     tensors, facts = read_checkpoint(done)
     if facts["classes"] != list(trainer.source.classes):
@@ -261,7 +273,7 @@ def run_source_stage(trainer: Trainer) -> None:
     finish_or_stop(trainer.train("source"), trainer.folder)
     trainer.teacher = None
     start_target_from_source(trainer.network)
-    facts: dict[str, Any] = {"classes": list(trainer.source.classes)}
+    facts: dict[str, Any] = {"classes": list(trainer.source.classes), "pretrained": trainer.pretrained}
     if trainer.method.owns_source_stage:
         facts["method"] = trainer.method.name
     if trainer.group.leads:

@@ -82,9 +82,10 @@ class RunSettings(BaseModel):
     size: int = Field(112, ge=32, le=448, multiple_of=16)
     """Face side in pixels."""
     seed: int = Field(0, ge=0)
-    pretrained: Literal["auto", "yes", "no"] = "auto"
-    """``auto`` takes timm's ImageNet weights when they can be had, and starts at random with a warning when not;
-    ``yes`` ends there instead."""
+    pretrained: str = "auto"
+    """What the trunk starts from. ``auto`` takes timm's ImageNet weights when they can be had, and starts at random
+    with a warning when not; ``yes`` ends there instead; ``no`` starts at random. The folder of a finished run, or the
+    name of a model in the package, gives its trunk, which knows faces."""
     align: Literal["auto", "mtcnn", "none"] = "auto"
     """How packs made for this run align faces."""
     device: str = "auto"
