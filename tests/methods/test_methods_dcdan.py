@@ -112,7 +112,8 @@ def test_no_ramp_counts_from_the_start() -> None:
 
 @pytest.mark.parametrize(("rule", "used"), [("dynamic", True), ("all", False), ("fixed", False), ("off", False)])
 def test_final_choice_uses_the_dynamic_thresholds_only(rule: str, used: bool) -> None:
-    method = made(pseudo_labels=rule)
+    assert made(pseudo_labels=rule).thresholds().tolist() == pytest.approx([0.9] * CLASSES)
+    method = made(pseudo_labels=rule, certain=0)
     assert torch.equal(method.thresholds(), method.dynamic.values() if used else torch.zeros(CLASSES))
 
 

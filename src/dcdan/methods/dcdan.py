@@ -48,6 +48,9 @@ class DCDANSettings(MethodSettings):
     """No dynamic threshold falls below this."""
     prior: Prior = "none"
     """The class balance that pseudo-labels are pulled to; ``estimated`` halves the unevenness of the running mean."""
+    certain: float = Field(default=0.9, ge=0, le=1)
+    """The confidence at which one head decides a face alone; below it the three decide together. At 0 the dynamic
+    thresholds take its place (AGLRLS)."""
     conditional: Conditional = "none"
     """Plain discriminators (P), or CDAN-E's."""
 
@@ -62,6 +65,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "conditional": "none",
         "prior": "none",
         "sampling": "even",
+        "certain": 0.0,
     },
 }
 
@@ -146,7 +150,9 @@ class DCDAN(Method):
         return self.dynamic.values() if self.options.pseudo_labels == "dynamic" else torch.zeros_like(counts)
 
     def thresholds(self) -> Tensor:
-        """Return the thresholds of the final choice: the dynamic ones."""
+        """Return the thresholds ``(K,)`` of the final choice."""
+        if self.options.certain:
+            return torch.full_like(self.get_buffer("class_counts"), self.options.certain)
         return self.dynamic.values() if self.options.pseudo_labels == "dynamic" else super().thresholds()
 
     def report(self) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dcdan.data.augment import source_view, strong_view, weak_view
 from dcdan.methods.base import Batch, Method
-from dcdan.models.domain_norm import sources_first
+from dcdan.models.domain_norm import norms, sources_first
 from dcdan.models.network import Network, Outputs
 from dcdan.models.semantic import Logits
 from dcdan.models.synchronised import synchronised
@@ -80,12 +80,20 @@ class Learner:
 
     @torch.no_grad()
     def taught(self, weak: Tensor, source: bool = False) -> Logits:
-        """Return the teacher's logits on weak views of one domain; without a moving average, the student's own."""
+        """Return the teacher's logits on weak views of one domain; without a moving average, the student's own.
+
+        Target faces are normalised by this batch's statistics where domains have their own: the remembered ones are of
+        the student's strong views, and at first of the source.
+        """
         teacher = self.teacher or self.network
         teacher.eval()
+        if self.teacher is not None and not source:
+            for layer in norms(teacher):
+                layer.train()
         with (
             sources_first(teacher, -1 if source else 0),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
+            synchronised(self.group.several),
         ):
             logits = teacher(self.group.share(weak).contiguous(memory_format=torch.channels_last)).logits
         return Logits(*self.group.joined([head.float() for head in logits]))
