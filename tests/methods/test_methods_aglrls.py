@@ -24,14 +24,14 @@ def test_thresholds_equal_those_that_know_every_face() -> None:
     faces, size, epochs, classes = 48, 6, 3, 4
     random.seed(0)
     torch.manual_seed(0)
-    ours = EpochThresholds(classes, 0.95, epochs).double()
+    ours = EpochThresholds(classes, 0.95).double()
     steps = epochs * faces // size
     admitted = []
     for step in range(steps):
         if step % (faces // size) == 0:
             order, table = random.sample(range(faces), faces), [[-1] * faces for _ in range(3)]
         rows = order[step * size % faces :][:size]
-        ours.begin(step / steps)
+        ours.begin(epochs * step / steps)
         for head in range(3):
             counts = [table[head].count(label) for label in (-1, *range(classes))]
             for label in range(classes):
@@ -51,7 +51,7 @@ def test_thresholds_equal_those_that_know_every_face() -> None:
 
 
 def test_thresholds_lie_between_a_quarter_and_the_whole() -> None:
-    ours = EpochThresholds(3, 0.95, 1)
+    ours = EpochThresholds(3, 0.95)
     sure = torch.tensor([1.0, 0, 0]).expand(3, 10, 3)
     for step in range(10):
         ours.begin(step / 10)

@@ -13,7 +13,7 @@ epoch and the thresholds with them, at .2375, so noise is admitted again and aga
 Different here, and why:
 - All of L is divided by 19, so that the learning rate means what it does for other methods.
 - The loop knows no target face by number: a face met twice within an epoch counts twice. The number of faces of an
-  epoch follows from those seen and the share of the epoch done; ``resets`` must be the run's ``adaptation.epochs``.
+  epoch follows from those seen and the share of the epoch done.
 - Weak answers come from the run's teacher (``teacher = 0`` makes it the student, as in the code), which has one answer
   on local features: the five regions share the local head's label, count and threshold.
 - The fused feature is the sum of both branches, as in this network, where theirs joins six vectors.
@@ -53,8 +53,6 @@ class AGLRLSSettings(MethodSettings):
     """Weight of the seven adversarial losses, each the mean over both domains."""
     threshold: float = Field(default=0.95, gt=0, lt=1)
     """From which probability a face is counted; a class that leads has this threshold."""
-    resets: float = Field(default=4.0, gt=0)
-    """Epochs of the adaptation: how often the thresholds start anew."""
 
 
 class EpochThresholds(nn.Module):
@@ -65,9 +63,9 @@ class EpochThresholds(nn.Module):
     seen: Tensor
     epoch: Tensor
 
-    def __init__(self, classes: int, threshold: float, resets: float) -> None:
+    def __init__(self, classes: int, threshold: float) -> None:
         super().__init__()
-        self.threshold, self.resets = threshold, resets
+        self.threshold = threshold
         self.register_buffer("counts", torch.zeros(3, classes))
         self.register_buffer("ratios", torch.zeros(3, classes))
         self.register_buffer("seen", torch.tensor(0.0))
@@ -78,10 +76,10 @@ class EpochThresholds(nn.Module):
         return self.threshold * ((self.ratios + 1) / 2).square()
 
     @torch.no_grad()
-    def begin(self, progress: float) -> None:
-        """Set the thresholds for a step at ``progress`` in [0, 1] of the stage, from what the epoch has counted."""
-        epoch = int(progress * self.resets)
-        share = progress * self.resets - epoch
+    def begin(self, passed: float) -> None:
+        """Set the thresholds for a step after ``passed`` epochs, from what the last of them has counted."""
+        epoch = int(passed)
+        share = passed - epoch
         # Products instead of branches, so that a GPU is not waited for.
         same = self.epoch == epoch
         self.epoch.fill_(epoch)
@@ -129,14 +127,14 @@ class AGLRLS(PartsMethod):
         self.options = settings
         classes = len(class_counts)
         self.discriminators = nn.ModuleList([Discriminator(width * classes) for _ in range(3)])
-        self.dynamic = EpochThresholds(classes, settings.threshold, settings.resets)
+        self.dynamic = EpochThresholds(classes, settings.threshold)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the classification, adversarial and pseudo-label losses of the seven classifiers, weighted."""
         assert batch.target is not None
         assert batch.teacher is not None
         options, counts, coefficient = self.options, self.get_buffer("class_counts"), reversal_coefficient(progress)
-        self.dynamic.begin(progress)
+        self.dynamic.begin(progress * self.epochs)
         weak = torch.stack(tuple(batch.teacher)).softmax(2)
         best, labels = weak.max(2)
         counted = best >= self.dynamic.values().gather(1, labels)

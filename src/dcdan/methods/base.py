@@ -64,6 +64,8 @@ class Method(nn.Module, ABC):
     owns_source_stage: ClassVar[bool] = False
     """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    epochs: float = 4.0
+    """Passes over the larger domain that stage 2 takes; the training says how many."""
 
     def __init__(self, settings: MethodSettings, width: int, class_counts: Tensor) -> None:
         """``width`` of the branch features; ``class_counts`` ``(K,)`` float: source faces of each class."""

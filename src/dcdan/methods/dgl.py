@@ -23,6 +23,8 @@ class DGLSettings(DCDANSettings):
     sampling: Sampling = "even"
     pseudo_labels: Literal["fixed"] = "fixed"
     """Labels above ``fixed_threshold`` count."""
+    certain: float = 0.0
+    """The fused head decides every face."""
 
 
 @register

@@ -209,6 +209,7 @@ def make_trainer(
         fuse(True)
     kind = find_method(settings.method)
     method: Method = kind(settings.method_settings(), settings.network.width, source.counts)
+    method.epochs = settings.adaptation.epochs
     method.prepare(network, len(source.labels))
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision
