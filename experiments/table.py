@@ -24,8 +24,9 @@ from dcdan.evaluation.evaluate import evaluate_pack
 from dcdan.evaluation.intervals import wilson
 from dcdan.methods.base import find_method
 from dcdan.recognition.recogniser import load
-from dcdan.training.run import SOURCE_STAGE, train_run
+from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings, read_settings
+from dcdan.training.source_stage import SOURCE_STAGE
 
 SCORES = ("accuracy", "macro_f1", "uar", "ece")
 

@@ -16,17 +16,16 @@ from torch import Tensor
 from dcdan.data.build import pack_for
 from dcdan.data.pack import Pack
 from dcdan.durable import write_text, written
-from dcdan.errors import ModelError, PackError, UsageError
+from dcdan.errors import PackError, UsageError
 from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
-from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
 from dcdan.models.trunk import check_name
 from dcdan.stopping import finish_or_stop, stoppable
 from dcdan.training.calibration import calibration_of
 from dcdan.training.candidates import described as candidate_facts
 from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
-from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
+from dcdan.training.checkpoint import newest_checkpoint, read_checkpoint, save_tensors
 from dcdan.training.choice import pick
 from dcdan.training.distributed import Processes
 from dcdan.training.domains import Source, source_of, target_of
@@ -40,9 +39,13 @@ from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
 from dcdan.training.pretrained import start_trunk
 from dcdan.training.settings import SCHEMA, RunSettings, for_pretrained
-from dcdan.training.teacher import make_teacher
-
-SOURCE_STAGE = "source.safetensors"
+from dcdan.training.source_stage import (
+    check_start,
+    finished_stage,
+    give_teacher,
+    run_source_stage,
+    take_source_stage,
+)
 
 
 def train_run(
@@ -152,23 +155,6 @@ def settled(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
     )
 
 
-def check_start(start: Path | None) -> None:
-    """Raise ModelError when there is no source stage to start from."""
-    if start is not None and not source_stage_of(start).is_file():
-        raise ModelError(f"'{start}' has no source stage to start from (checkpoints/{SOURCE_STAGE}).")
-
-
-def source_stage_of(start: Path) -> Path:
-    """Return the file of the source stage of a run, or the file itself."""
-    return start / "checkpoints" / SOURCE_STAGE if start.is_dir() else start
-
-
-def finished_stage(out: Path, start: Path | None) -> Path | None:
-    """Return the file of the source stage of this folder, or else of the run at ``start``; None where there is none."""
-    places = [source_stage_of(each) for each in (out, start) if each is not None]
-    return next((place for place in places if place.exists()), None)
-
-
 def check_size(pack: Pack, size: int) -> None:
     """Raise PackError when a pack's faces are not of the run's size."""
     if pack.size != size:
@@ -232,53 +218,6 @@ def earlier_precision(out: Path) -> str:
     log = out / "log.jsonl"
     chosen = [str(r["chosen"]) for r in read_log(log) if r["kind"] == "precision"] if log.exists() else []
     return chosen[0][:4] if chosen else ""
-
-
-def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
-    """Take over the source stage of this folder or else of the run at ``start``; return whether there is one."""
-    done = finished_stage(trainer.folder, start)
-    if done is None:
-        return False
-    tensors, facts = read_checkpoint(done)
-    if facts["classes"] != list(trainer.source.classes):
-        raise ModelError(
-            f"The source stage in '{done}' knows {', '.join(facts['classes'])}; "
-            f"this pair of data sets has {', '.join(trainer.source.classes)}."
-        )
-    trained, own = facts.get("method", ""), stage_owner(trainer.method)
-    if trained != own:
-        raise ModelError(
-            f"The source stage in '{done}' was trained by {trained or 'cross-entropy alone'}, and the method "
-            f"{trainer.method.name} needs {'its own' if own else 'the common one'}; start from another run or none."
-        )
-    load_module(trainer.network, tensors, "network")
-    trainer.journal.say(f"source stage taken from {done}")
-    return True
-
-
-def stage_owner(method: Method) -> str:
-    """Return the name of a method that owns its source stage; '' for the common one."""
-    return method.name if method.owns_source_stage else ""
-
-
-def give_teacher(trainer: Trainer) -> None:
-    """Start the moving average of a method that has a teacher, from the student as it stands."""
-    if trainer.method.uses_teacher and trainer.settings.teacher:
-        trainer.teacher = make_teacher(trainer.network)
-
-
-def run_source_stage(trainer: Trainer) -> None:
-    """Train on the source, and keep the result for this run and for others that start from it."""
-    if trainer.method.owns_source_stage:
-        give_teacher(trainer)
-    finish_or_stop(trainer.train("source"), trainer.folder)
-    trainer.teacher = None
-    start_target_from_source(trainer.network)
-    facts: dict[str, Any] = {"classes": list(trainer.source.classes), "pretrained": trainer.pretrained}
-    if trainer.method.owns_source_stage:
-        facts["method"] = trainer.method.name
-    if trainer.group.leads:
-        save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
 
 
 def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:

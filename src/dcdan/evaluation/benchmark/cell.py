@@ -19,7 +19,8 @@ from dcdan.recognition.recogniser import load
 from dcdan.training.candidates import described, drop_epochs, load_epoch, read_candidates
 from dcdan.training.inference import chosen, look
 from dcdan.training.rebuild import network_of
-from dcdan.training.run import SOURCE_STAGE, train_run
+from dcdan.training.run import train_run
+from dcdan.training.source_stage import SOURCE_STAGE
 
 SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
 

@@ -1,0 +1,80 @@
+"""The source stage of a run: trained and kept for others to start from, or taken over from a run that has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dcdan.errors import ModelError
+from dcdan.methods.base import Method
+from dcdan.models.domain_norm import start_target_from_source
+from dcdan.stopping import finish_or_stop
+from dcdan.training.checkpoint import load_module, read_checkpoint, save_checkpoint
+from dcdan.training.loop import Trainer
+from dcdan.training.teacher import make_teacher
+
+SOURCE_STAGE = "source.safetensors"
+
+
+def check_start(start: Path | None) -> None:
+    """Raise ModelError when there is no source stage to start from."""
+    if start is not None and not source_stage_of(start).is_file():
+        raise ModelError(f"'{start}' has no source stage to start from (checkpoints/{SOURCE_STAGE}).")
+
+
+def source_stage_of(start: Path) -> Path:
+    """Return the file of the source stage of a run, or the file itself."""
+    return start / "checkpoints" / SOURCE_STAGE if start.is_dir() else start
+
+
+def finished_stage(out: Path, start: Path | None) -> Path | None:
+    """Return the file of the source stage of this folder, or else of the run at ``start``; None where there is none."""
+    places = [source_stage_of(each) for each in (out, start) if each is not None]
+    return next((place for place in places if place.exists()), None)
+
+
+def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
+    """Take over the source stage of this folder or else of the run at ``start``; return whether there is one."""
+    done = finished_stage(trainer.folder, start)
+    if done is None:
+        return False
+    tensors, facts = read_checkpoint(done)
+    if facts["classes"] != list(trainer.source.classes):
+        raise ModelError(
+            f"The source stage in '{done}' knows {', '.join(facts['classes'])}; "
+            f"this pair of data sets has {', '.join(trainer.source.classes)}."
+        )
+    trained, own = facts.get("method", ""), stage_owner(trainer.method)
+    if trained != own:
+        raise ModelError(
+            f"The source stage in '{done}' was trained by {trained or 'cross-entropy alone'}, and the method "
+            f"{trainer.method.name} needs {'its own' if own else 'the common one'}; start from another run or none."
+        )
+    load_module(trainer.network, tensors, "network")
+    trainer.journal.say(f"source stage taken from {done}")
+    return True
+
+
+def stage_owner(method: Method) -> str:
+    """Return the name of a method that owns its source stage; '' for the common one."""
+    return method.name if method.owns_source_stage else ""
+
+
+def give_teacher(trainer: Trainer) -> None:
+    """Start the moving average of a method that has a teacher, from the student as it stands."""
+    if trainer.method.uses_teacher and trainer.settings.teacher:
+        trainer.teacher = make_teacher(trainer.network)
+
+
+def run_source_stage(trainer: Trainer) -> None:
+    """Train on the source, and keep the result for this run and for others that start from it."""
+    if trainer.method.owns_source_stage:
+        give_teacher(trainer)
+    finish_or_stop(trainer.train("source"), trainer.folder)
+    trainer.teacher = None
+    start_target_from_source(trainer.network)
+    facts: dict[str, Any] = {"classes": list(trainer.source.classes), "pretrained": trainer.pretrained}
+    if trainer.method.owns_source_stage:
+        facts["method"] = trainer.method.name
+    if trainer.group.leads:
+        save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
