@@ -66,6 +66,16 @@ def test_at_random_nothing_changes() -> None:
     assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
 
 
+@pytest.mark.parametrize(("name", "told"), [("mobilenetv2_100", True), ("test_byobnet", False)])
+def test_without_imagenet_the_packages_trunk_is_offered(
+    name: str, told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dcdan.training.pretrained.load_imagenet", lambda _trunk, required: False)
+    with caplog.at_level("WARNING", logger="dcdan"):
+        assert not start_trunk(Trunk(name), "auto")
+    assert (f"--set pretrained={BUNDLED}" in caplog.text) is told
+
+
 def test_what_it_cannot_start_from_is_refused(tmp_path: Path) -> None:
     cases: list[tuple[str, type[DcdanError], str]] = [
         (BUNDLED, UsageError, f"has the trunk mobilenetv2_100 and this run's is {TRUNK}"),

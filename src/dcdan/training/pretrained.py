@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 
+from dcdan.bounded import read_json
 from dcdan.errors import UsageError, nearest
 from dcdan.models.trunk import Trunk, load_imagenet, take_weights
 from dcdan.training.rebuild import network_of
+
+log = logging.getLogger("dcdan")
 
 WORDS = ("auto", "yes", "no")
 _IN_PACKAGE = Path(str(files("dcdan"))) / "recognition" / "weights"
@@ -24,7 +28,10 @@ def start_trunk(trunk: Trunk, wanted: str) -> bool:
         return False
     with torch.random.fork_rng(devices=()):  # what is drawn next must not depend on whether a trunk was read
         if wanted in WORDS:
-            return load_imagenet(trunk, required=wanted == "yes")
+            found = load_imagenet(trunk, required=wanted == "yes")
+            if not found and (names := in_package(trunk.name)):
+                log.warning("With --set pretrained=%s it starts from a model of faces, with no download.", names[0])
+            return found
         network, settings, _ = network_of(folder_of(wanted))
     if settings.network.trunk != trunk.name:
         raise UsageError(
@@ -40,10 +47,16 @@ def folder_of(wanted: str) -> Path:
     given = Path(wanted)
     if given.is_dir():
         return given
-    names = sorted(path.parent.name for path in _IN_PACKAGE.glob("*/model.safetensors"))
+    names = in_package()
     if wanted in names:
         return _IN_PACKAGE / wanted
     raise UsageError(
         f"The setting 'pretrained' cannot be {wanted!r}: give {', '.join(WORDS)}, the folder of a finished run, or a "
         f"model of the package ({', '.join(names)}).{nearest(wanted, [*WORDS, *names])}"
     )
+
+
+def in_package(trunk: str | None = None) -> list[str]:
+    """Return the names of the package's models whose trunk can be taken: all, or those that have this one."""
+    folders = sorted(path.parent for path in _IN_PACKAGE.glob("*/model.safetensors"))
+    return [each.name for each in folders if trunk in (None, read_json(each / "model.json")["architecture"]["trunk"])]
