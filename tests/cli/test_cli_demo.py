@@ -10,6 +10,7 @@ import pytest
 from dcdan.cli.app import run as dcdan
 from dcdan.evaluation import demo
 from dcdan.evaluation.demo import DemoSettings, claim
+from dcdan.lock import held
 from tiny_demo import TINY, finished_demo
 
 
@@ -50,3 +51,12 @@ def test_settings_of_the_demonstration_are_valid(tmp_path: Path) -> None:
     claim(tmp_path / "out", DemoSettings(), force=False)
     for method in demo.METHODS:
         DemoSettings().of(method).method_settings()
+
+
+def test_a_folder_that_another_process_fills_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    claim(out, TINY, force=False)
+    with held(out):
+        assert dcdan(["demo", "--out", str(out), "--force"]) == 6
+    assert "Another process is at work" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [demo.MARK]

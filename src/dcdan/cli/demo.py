@@ -22,12 +22,14 @@ def demo(
     """
     from dcdan.evaluation.demo import run_demo
     from dcdan.evaluation.demo_page import RESULTS
+    from dcdan.lock import held
 
     def say(text: str) -> None:
         if not quiet:
             typer.echo(text, err=True)
 
-    page = run_demo(out, force=force, quiet=quiet, say=say)
+    with held(out):
+        page = run_demo(out, force=force, quiet=quiet, say=say)
     if json:
         typer.echo((page.parent / RESULTS).read_text(encoding="utf-8"), nl=False)
         say(str(page))

@@ -21,8 +21,10 @@ from dcdan.errors import OutputError
 from dcdan.evaluation.demo_page import PAGE, Scored, write_page
 from dcdan.evaluation.evaluate import evaluate_pack
 from dcdan.evaluation.run_report import write_run_report
+from dcdan.lock import LOCK
 from dcdan.models.network import NetworkSettings
 from dcdan.recognition.recogniser import load
+from dcdan.training.folder import holds_something
 from dcdan.training.run import train_run
 from dcdan.training.settings import AdaptationStage, RunSettings, SourceStage
 
@@ -124,7 +126,7 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
     """Make the folder, or accept one that holds the same demonstration unfinished; return whether it is new."""
     about = {"schema": 1, "dcdan": version("dcdan"), "settings": settings.model_dump(mode="json")}
     mark = out / MARK
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or holds_something(out)):
         found = earlier(mark)
         if found is None:
             raise OutputError(f"'{out}' exists and is no demonstration of dcdan: choose another --out.")
@@ -134,7 +136,11 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
         if not force:
             what = "a complete demonstration" if complete else "the beginning of another demonstration"
             raise OutputError(f"'{out}' holds {what}: choose another --out, or replace it with --force.")
-        shutil.rmtree(out)
+        for old in out.iterdir():
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            elif old.name != LOCK:
+                old.unlink()
     write_text(mark, json.dumps(about, indent=1) + "\n")
     return True
 
