@@ -213,6 +213,36 @@ def test_a_results_folder_is_enough_to_go_on(plan_file: Path, finished: Path, tm
         assert table.read_text() == (finished / "results" / "tables" / table.name).read_text()
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('settings = { method = "adabn" }', 'settings = { method = "adabn", adaptation = { epochs = 3 } }'),
+        ('name = "Street"', 'name = "Street"\nsplit = "validation"'),
+    ],
+)
+def test_cells_of_another_plan_are_refused(
+    plan_file: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
+    """A row whose settings have changed since keeps its folder's name, but its figures are others."""
+    text = plan_file.with_name("one-seed.toml").read_text()
+    assert old in text
+    changed = tmp_path / "changed.toml"
+    changed.write_text(text.replace(old, new, 1))
+    for place in (["--out", str(finished)], ["--out", str(tmp_path / "runs"), "--results", str(finished / "results")]):
+        assert dcdan(["benchmark", str(changed), *place, "--plan"]) == 2
+        assert "with other settings or data than the plan gives" in " ".join(capsys.readouterr().err.split())
+    assert not list((tmp_path / "runs").glob("*-adabn-*/scores.json"))
+
+
+def test_where_the_data_lie_makes_no_other_plan(plan_file: Path, domains: tuple[Path, Path]) -> None:
+    plan = read_plan(plan_file)
+    moved = plan_file.with_name("moved.toml")
+    moved.write_text(plan_file.read_text().replace(str(domains[1]), "elsewhere/street"))
+    before, after = ([cell.digest for cell in cells_of(each, {})] for each in (plan, read_plan(moved)))
+    assert before == after
+    assert len(set(before)) == len(before)
+
+
 def test_tables_say_what_is_missing_by_dashes_only(plan_file: Path, finished: Path) -> None:
     plan = read_plan(plan_file)
     assert accuracy_table(plan, [], "Studio", TRUNK).rows == ()

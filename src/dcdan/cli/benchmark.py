@@ -32,6 +32,7 @@ def benchmark(
 
     from dcdan.durable import sweep
     from dcdan.errors import TrainingError, printable
+    from dcdan.evaluation.benchmark.cell import check_cells
     from dcdan.evaluation.benchmark.estimate import left_to_do
     from dcdan.evaluation.benchmark.plan import read_plan
     from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
@@ -47,6 +48,7 @@ def benchmark(
     place = results or out / "results"
     if results is not None:
         take_over(cells, out, results)
+    check_cells(cells, out)
     if not tables_only:
         places = devices(jobs)
         console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from dcdan.bounded import read_json
 from dcdan.data.build import pack_for
 from dcdan.durable import write_text, written
+from dcdan.errors import UsageError
 from dcdan.evaluation.benchmark.plan import Cell, Domain, Plan, Stage
 from dcdan.evaluation.evaluate import class_indices, evaluate_pack, labels_among, rows_to_score
 from dcdan.expressions import common_classes
@@ -71,6 +73,7 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
             "key": cell.entry.key,
             "row": cell.entry.name,
             "seed": cell.seed,
+            "plan": cell.digest,
         }
         reports.append({**about, **report.to_dict()})
         answers[f"{test.name}/correct"] = report.correct
@@ -118,6 +121,24 @@ def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
     """Return the reports of a cell that is done."""
     found: list[dict[str, Any]] = read_json(out / cell.folder / SCORES)
     return found
+
+
+def check_cells(cells: Sequence[Cell], out: Path) -> None:
+    """Raise UsageError when one of the cells that are done is of another plan."""
+    for cell in cells:
+        if cell_done(cell, out):
+            check_same(cell, out / cell.folder / SCORES)
+
+
+def check_same(cell: Cell, scores: Path) -> None:
+    """Raise UsageError when a cell's scores are of another plan, in which a row or target of that name was other."""
+    reports = read_json(scores)
+    found = reports[0].get("plan", cell.digest) if isinstance(reports, list) and reports else cell.digest
+    if found != cell.digest:
+        raise UsageError(
+            f"'{scores}' was measured with other settings or data than the plan gives {cell.title}: "
+            "choose another --out and --results, or remove it and it is trained again."
+        )
 
 
 def read_correct(cell: Cell, out: Path, test: str) -> np.ndarray:

@@ -130,6 +130,18 @@ class Cell:
     stage: Stage
 
     @property
+    def digest(self) -> str:
+        """A checksum of what decides the cell's figures: settings that differ from their defaults, options of the data.
+
+        Where the data lie is no part of it: a benchmark may go on where the folders are others.
+        """
+        causes = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"})
+        causes["options"] = self.settings.method_settings().model_dump(mode="json", exclude_defaults=True)
+        specs = (self.source.data, self.target.data, self.target.scored)
+        causes["data"] = [*(spec.partition("?")[2] for spec in specs), self.target.split]
+        return digest_of(causes)
+
+    @property
     def title(self) -> str:
         """The cell in a few words."""
         return f"{self.source.name} to {self.target.name}, {self.entry.name}, seed {self.seed}"
@@ -196,9 +208,13 @@ def stage_of(source: Domain, target: Domain, settings: RunSettings, classes: tup
             }
         )
         causes["classification"] = own.classification.model_dump(mode="json", exclude_defaults=True)
-    digest = hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:10]
-    name = f"source-{slug(source.name)}-{settings.seed}-{digest}"
+    name = f"source-{slug(source.name)}-{settings.seed}-{digest_of(causes)}"
     return Stage(name, source, target, settings)
+
+
+def digest_of(causes: dict[str, Any]) -> str:
+    """Return ten hexadecimal digits that change with any of the JSON-able ``causes``."""
+    return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

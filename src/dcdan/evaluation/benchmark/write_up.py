@@ -10,7 +10,7 @@ import numpy as np
 from dcdan.data.build import pack_for
 from dcdan.durable import copy_file, write_bytes, write_text
 from dcdan.errors import inert, printable
-from dcdan.evaluation.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done
+from dcdan.evaluation.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done, check_same
 from dcdan.evaluation.benchmark.plan import Cell, Plan, slug
 from dcdan.evaluation.benchmark.scores import Scored, done_cells, reports_of
 from dcdan.evaluation.benchmark.table import Table
@@ -65,11 +65,15 @@ def keep_cells(cells: Sequence[Cell], out: Path, results: Path) -> None:
 
 
 def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
-    """Take finished cells that another machine left in the results, so that they are not trained again."""
+    """Take finished cells that another machine left in the results, so that they are not trained again.
+
+    Raises UsageError for one of another plan.
+    """
     for cell in cells:
         kept = {name: results / "cells" / f"{cell.folder}.{name}" for name in KEPT}
         if cell_done(cell, out) or not all(kept[name].exists() for name in (SCORES, ANSWERS)):
             continue
+        check_same(cell, kept[SCORES])
         for name, path in kept.items():
             if path.exists() and name != SCORES:
                 copy_file(path, out / cell.folder / name)
