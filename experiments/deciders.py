@@ -1,6 +1,6 @@
 """Which way of deciding between the heads names most faces rightly, on held-out source faces and on a shift of them.
 
-    python experiments/deciders.py RUN ... --data packs/ferplus48?shift=jpeg&severity=5
+    python experiments/deciders.py RUN ... --data "packs/ferplus48?shift=jpeg&severity=5"
 
 The shifted faces are those of the validation split, whose labels are the source's own: no target's are looked at. A
 run with ``options.certain = 0`` brings the dynamic thresholds along. Prints a row for each run, accuracies in per cent.
@@ -23,15 +23,16 @@ from dcdan.models.selection import select
 from dcdan.training.inference import look
 from dcdan.training.rebuild import network_of
 from dcdan.training.run_files import data_of
+from dcdan.training.settings import RunSettings
 
-HEADER = "| run | faces | fused head alone | the run's thresholds | three together below .9 |\n|---|---|---|---|---|"
+HEADER = "| run | faces | fused head alone | the run's thresholds | certain at .9 |\n|---|---|---|---|---|"
 
 
 def right(
-    network: Network, thresholds: Tensor, spec: str, classes: tuple[str, ...], size: int, source: bool
+    network: Network, thresholds: Tensor, spec: str, classes: tuple[str, ...], settings: RunSettings, source: bool
 ) -> list[float]:
     """Return the accuracy of each way on the validation split of ``spec``."""
-    pack = pack_for(spec, size, progress=False)
+    pack = pack_for(spec, settings.size, settings.align, progress=False)
     rows = pack.select("validation")
     truth = labels_among(classes, pack)[rows]
     rows, truth = rows[truth >= 0], truth[truth >= 0]
@@ -51,7 +52,7 @@ def main() -> None:
         network, settings, classes = network_of(run)
         thresholds = torch.tensor(read_json(run / "model.json")["thresholds"])
         for spec, source in ((data_of(run)["source"], True), (arguments.data, False)):
-            found = right(network, thresholds, spec, classes, settings.size, source)
+            found = right(network, thresholds, spec, classes, settings, source)
             print(
                 f"| {run.name} | {'source' if source else 'shifted'} | " + " | ".join(f"{x:.1f}" for x in found) + " |"
             )

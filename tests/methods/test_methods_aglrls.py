@@ -63,6 +63,7 @@ def test_thresholds_lie_between_a_quarter_and_the_whole() -> None:
 def case(progress: float, sharp: float = 4.0) -> tuple[AGLRLS, Batch, dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     method = AGLRLS(AGLRLSSettings(pseudo=0.8, adversarial=0.5), WIDTH, COUNTS).double().eval()
+    method.epochs = 4.0
     method.dynamic.epoch.fill_(int(progress * 4))
     method.dynamic.counts.copy_(torch.randint(0, 9, (3, CLASSES)))
     method.dynamic.seen.fill_(6)

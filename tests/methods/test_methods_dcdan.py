@@ -111,9 +111,12 @@ def test_no_ramp_counts_from_the_start() -> None:
 
 
 @pytest.mark.parametrize(("rule", "used"), [("dynamic", True), ("all", False), ("fixed", False), ("off", False)])
-def test_final_choice_uses_the_dynamic_thresholds_only(rule: str, used: bool) -> None:
+def test_final_choice_is_by_certainty_or_by_thresholds_that_were_learned(rule: str, used: bool) -> None:
     assert made(pseudo_labels=rule).thresholds().tolist() == pytest.approx([0.9] * CLASSES)
+    untaught = made(pseudo_labels=rule, classification={"weights": (1.0, 0.0, 0.0)})
+    assert not untaught.thresholds().any()
     method = made(pseudo_labels=rule, certain=0)
+    assert not method.first_thresholds().any()
     assert torch.equal(method.thresholds(), method.dynamic.values() if used else torch.zeros(CLASSES))
 
 

@@ -47,6 +47,7 @@ def toy(kind: type[Method], seed: int = 0, **settings: object) -> Toy:
     torch.manual_seed(seed)
     network = kind.build_network(NetworkSettings(trunk="test_resnet", width=WIDTH, groups=4), CLASSES, SIZE)
     method = kind(kind.Settings(**settings), WIDTH, COUNTS)
+    method.epochs = 4.0
     method.prepare(network, len(LABELS))
     colours = torch.rand(CLASSES, 3, 1, 1)[LABELS]
     faces = (colours + 0.1 * torch.rand(2, 8, 3, SIZE, SIZE)).clamp(0, 1)

@@ -61,10 +61,11 @@ def step(method: str, norm: str, group: Processes) -> dict[str, torch.Tensor]:
     rows = torch.arange(BATCH)
     losses = made.losses(stage, 0, 0.5, made.source.labels, [made.source.faces, made.target.faces], rows)  # type: ignore[arg-type]
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-    parts = [("network", made.network), ("method", made.method)]
+    parts: list[tuple[str, torch.nn.Module]] = [("network", made.network), ("method", made.method)]
     named = {f"{part}.{name}": value for part, module in parts for name, value in module.named_parameters()}
     group.average(named.values(), stop=False)
     found = {f"gradient.{name}": value.grad for name, value in named.items() if value.grad is not None}
+    parts += [("teacher", made.teacher)] if made.teacher is not None else []
     found |= {f"buffer.{part}.{name}": value for part, module in parts for name, value in module.named_buffers()}
     found |= {f"loss.{name}": value.detach() for name, value in losses.items()}
     return {f"{method}.{norm}.{name}": value.detach().double().contiguous() for name, value in found.items()}

@@ -120,6 +120,10 @@ def test_the_first_losses_are_those_stored(folder: Path, journal: Journal, monke
             np.testing.assert_allclose([record[name] for record in found], values, atol=1e-3, err_msg=f"{stage} {name}")
 
 
+def test_the_method_knows_how_long_the_adaptation_is(folder: Path, journal: Journal) -> None:
+    assert trainer(folder, tiny("adaptation.epochs=1.5"), journal).method.epochs == 1.5
+
+
 def lines(folder: Path, kind: str) -> list[dict[str, object]]:
     return [record for record in read_log(folder / "log.jsonl") if record["kind"] == kind]
 
@@ -153,7 +157,7 @@ def test_the_student_does_not_touch_the_teacher_within_a_step(folder: Path, jour
     now = made.teacher.state_dict()
     assert all(torch.equal(now[name], before[name]) for name in before if not name.endswith(of_target))
     assert all(parameter.grad is None for parameter in made.teacher.parameters())
-    assert not made.teacher.training
+    assert not any(part.training for part in made.teacher.modules())
     assert made.network.training
 
 

@@ -136,7 +136,7 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
         if not force:
             what = "a complete demonstration" if complete else "the beginning of another demonstration"
             raise OutputError(f"'{out}' holds {what}: choose another --out, or replace it with --force.")
-        for old in out.iterdir():
+        for old in sorted(out.iterdir(), key=lambda path: path.name == MARK):  # the mark last: it can be forced again
             if old.is_dir() and not old.is_symlink():
                 shutil.rmtree(old)
             elif old.name != LOCK:

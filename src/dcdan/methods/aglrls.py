@@ -120,6 +120,7 @@ class AGLRLS(PartsMethod):
     paper: ClassVar[str] = "Gao et al., IEEE Transactions on Multimedia 2024, arXiv 2401.11085"
     sees_target: ClassVar[bool] = True
     uses_teacher: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     Settings: ClassVar[type[MethodSettings]] = AGLRLSSettings
 
     def __init__(self, settings: AGLRLSSettings, width: int, class_counts: Tensor) -> None:

@@ -64,8 +64,10 @@ class Method(nn.Module, ABC):
     owns_source_stage: ClassVar[bool] = False
     """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
-    epochs: float = 4.0
+    epochs: float
     """Passes over the larger domain that stage 2 takes; the training says how many."""
+    revision: ClassVar[int] = 1
+    """Goes up when the same settings come to train or decide otherwise, so that a benchmark mixes no two kinds."""
 
     def __init__(self, settings: MethodSettings, width: int, class_counts: Tensor) -> None:
         """``width`` of the branch features; ``class_counts`` ``(K,)`` float: source faces of each class."""
@@ -104,6 +106,10 @@ class Method(nn.Module, ABC):
     def thresholds(self) -> Tensor:
         """Return the classes' confidence thresholds ``(K,)`` for the final choice; 0 lets the fused head decide."""
         return self.get_buffer("class_counts").new_zeros(len(self.get_buffer("class_counts")))
+
+    def first_thresholds(self) -> Tensor:
+        """Return the thresholds ``(K,)`` by which the model before the adaptation decides: by its fused head."""
+        return Method.thresholds(self)
 
     def report(self) -> dict[str, float]:
         """Return figures worth a line in the log, without labels of the target."""

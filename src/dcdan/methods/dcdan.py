@@ -79,6 +79,7 @@ class DCDAN(Method):
     paper: ClassVar[str] = "Alzahrani et al., PeerJ Computer Science 2025, doi 10.7717/peerj-cs.2866"
     sees_target: ClassVar[bool] = True
     uses_teacher: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     Settings: ClassVar[type[MethodSettings]] = DCDANSettings
 
     def __init__(self, settings: DCDANSettings, width: int, class_counts: Tensor) -> None:
@@ -150,10 +151,16 @@ class DCDAN(Method):
         return self.dynamic.values() if self.options.pseudo_labels == "dynamic" else torch.zeros_like(counts)
 
     def thresholds(self) -> Tensor:
-        """Return the thresholds ``(K,)`` of the final choice."""
+        """Return the thresholds ``(K,)`` of the final choice; where a head was not taught, the fused head decides."""
+        if not all(self.options.classification.weights):
+            return super().thresholds()
         if self.options.certain:
             return torch.full_like(self.get_buffer("class_counts"), self.options.certain)
         return self.dynamic.values() if self.options.pseudo_labels == "dynamic" else super().thresholds()
+
+    def first_thresholds(self) -> Tensor:
+        """Return those of the choice where they are not learned."""
+        return self.thresholds() if self.options.certain else super().thresholds()
 
     def report(self) -> dict[str, float]:
         """Return the share of target faces whose label counts, and the lowest and highest threshold."""

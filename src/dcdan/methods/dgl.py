@@ -4,8 +4,9 @@
 
 The paper's "DGL" cites a work on remote sensing that trains no expressions, so no formula or code can be followed. Read
 as the name says, it is DCD-DAN without what DCD-DAN adds: no dual attention, no activation construction, one fixed
-threshold of .95 for all classes instead of dynamic ones. The weights, the teacher and its views stay those of DCD-DAN,
-so that the two rows differ in nothing else; the first two belong to the network: set those of :attr:`DGL.network`.
+threshold of .95 for all classes instead of dynamic ones. The source is drawn evenly and the fused head decides
+alone, as in the other rows. The weights, the teacher and its views stay those of DCD-DAN; attention and activation
+belong to the network: set those of :attr:`DGL.network`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class DGLSettings(DCDANSettings):
     sampling: Sampling = "even"
     pseudo_labels: Literal["fixed"] = "fixed"
     """Labels above ``fixed_threshold`` count."""
-    certain: float = 0.0
+    certain: Literal[0] = 0  # type: ignore[assignment]
     """The fused head decides every face."""
 
 

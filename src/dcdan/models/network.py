@@ -146,7 +146,10 @@ class Network(nn.Module):
             regions = None
         else:
             of_local, weights, regions = self.local(middle, landmarks)
-        return Outputs(of_global, of_local, self.semantic(of_global, of_local), weights, regions, self.semantic)
+        logits = self.semantic(of_global, of_local)
+        if self.local is None and not self.training:
+            logits = logits._replace(of_local=logits.of_global)  # a branch that is not there must not vote
+        return Outputs(of_global, of_local, logits, weights, regions, self.semantic)
 
     def normalised(self, faces: Tensor) -> Tensor:
         """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels."""

@@ -126,13 +126,19 @@ def take_weights(trunk: Trunk, body: nn.Module) -> None:
 
     Where ``body`` knows no domains, both start from its statistics. Raises RuntimeError for another model.
     """
-    in_norms = {f"{name}." for name, part in body.named_modules() if isinstance(part, nn.BatchNorm2d)}
-    rest = {name: value for name, value in body.state_dict().items() if f"{name.rpartition('.')[0]}." not in in_norms}
-    if trunk.body.load_state_dict(rest, strict=False).unexpected_keys:
+    rest = outside_norms(body)
+    if rest.keys() != outside_norms(trunk.body).keys():
         raise RuntimeError("these are the weights of another model")
+    trunk.body.load_state_dict(rest, strict=False)
     for mine, theirs in zip(batch_norms(trunk), batch_norms(body), strict=True):
         held = theirs.state_dict()
         mine.load_state_dict({k: held.get(k, held[k.replace("source_", "running_")]) for k in mine.state_dict()})
+
+
+def outside_norms(module: nn.Module) -> dict[str, Tensor]:
+    """Return the state under ``module`` that is not of its batch norms."""
+    of_norms = {name for name, part in module.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    return {name: value for name, value in module.state_dict().items() if name.rpartition(".")[0] not in of_norms}
 
 
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:

@@ -59,6 +59,9 @@ class Trainer(Learner):
     pretrained: bool = False
     """Whether the trunk did not start at random."""
 
+    def __post_init__(self) -> None:
+        self.method.epochs = self.settings.adaptation.epochs
+
     def train(self, stage: Stage) -> bool:
         """Run a stage; return False when ``stop`` ended it early, after a checkpoint.
 
@@ -191,8 +194,7 @@ class Trainer(Learner):
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
         adapting = stage == "adaptation"
         model = self.model if adapting else self.network
-        # Before the first step it is the source stage's model, in which the fused head decides.
-        thresholds = self.method.thresholds() if epoch else torch.zeros_like(self.method.thresholds())
+        thresholds = self.method.thresholds() if epoch else self.method.first_thresholds()
         target, candidate = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
         found = judge(model, thresholds, self.source, target, self.device, self.bf16, candidate)
         refuse_non_finite({"validation": found.total}, stage, step, self.bf16)
@@ -234,6 +236,7 @@ class Trainer(Learner):
         if self.group.leads:
             kept = {name: float(value) for name, value in sums.items()}
             facts = {"stage": stage, "step": step, "bf16": self.bf16, "ease": self.ease, "sums": kept}
+            facts["pretrained"] = self.pretrained
             save_checkpoint(self.folder / "checkpoints" / name, self.modules(), optimiser, facts)
 
     def keep_good(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:

@@ -42,6 +42,12 @@ def start_trunk(trunk: Trunk, wanted: str) -> bool:
     return True
 
 
+def check_pretrained(wanted: str) -> None:
+    """Raise UsageError for a setting ``pretrained`` that is no word and names no model."""
+    if wanted not in WORDS:
+        folder_of(wanted)
+
+
 def folder_of(wanted: str) -> Path:
     """Return the folder of a finished run, or of the model of that name in the package; a folder goes first."""
     given = Path(wanted)

@@ -25,7 +25,7 @@ from dcdan.stopping import finish_or_stop, stoppable
 from dcdan.training.calibration import calibration_of
 from dcdan.training.candidates import described as candidate_facts
 from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
-from dcdan.training.checkpoint import newest_checkpoint, read_checkpoint, save_tensors
+from dcdan.training.checkpoint import newest_checkpoint, save_tensors
 from dcdan.training.choice import pick
 from dcdan.training.distributed import Processes
 from dcdan.training.domains import Source, source_of, target_of
@@ -37,14 +37,14 @@ from dcdan.training.judge import harm
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.model_out import model_description
 from dcdan.training.precision import choose_bf16, pick_device
-from dcdan.training.pretrained import start_trunk
+from dcdan.training.pretrained import check_pretrained, start_trunk
 from dcdan.training.settings import SCHEMA, RunSettings, for_pretrained
 from dcdan.training.source_stage import (
     check_start,
-    finished_stage,
     give_teacher,
     run_source_stage,
     take_source_stage,
+    was_pretrained,
 )
 
 
@@ -78,6 +78,7 @@ def train_run(
     with left_as_found(out) if group.leads else nullcontext():
         check_start(start)
         check_name(settings.network.trunk)
+        check_pretrained(settings.pretrained)
         pick_device(settings.device)
         with group.leader_first():
             source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
@@ -180,12 +181,9 @@ def make_trainer(
         network = settings.build(len(source.classes))
     except ValueError as error:
         raise UsageError(f"There is no network of these settings: {error}") from error
-    done = finished_stage(out, start)
-    pretrained = (
-        start_trunk(network.trunk, settings.pretrained)
-        if done is None
-        else bool(read_checkpoint(done)[1].get("pretrained"))
-    )
+    pretrained = was_pretrained(out, start)
+    if pretrained is None:
+        pretrained = start_trunk(network.trunk, settings.pretrained)
     if pretrained:
         settings = for_pretrained(settings)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -195,7 +193,6 @@ def make_trainer(
         fuse(True)
     kind = find_method(settings.method)
     method: Method = kind(settings.method_settings(), settings.network.width, source.counts)
-    method.epochs = settings.adaptation.epochs
     method.prepare(network, len(source.labels))
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision

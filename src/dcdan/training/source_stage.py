@@ -9,8 +9,8 @@ from dcdan.errors import ModelError
 from dcdan.methods.base import Method
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.stopping import finish_or_stop
-from dcdan.training.checkpoint import load_module, read_checkpoint, save_checkpoint
-from dcdan.training.loop import Trainer
+from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint
+from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.teacher import make_teacher
 
 SOURCE_STAGE = "source.safetensors"
@@ -31,6 +31,19 @@ def finished_stage(out: Path, start: Path | None) -> Path | None:
     """Return the file of the source stage of this folder, or else of the run at ``start``; None where there is none."""
     places = [source_stage_of(each) for each in (out, start) if each is not None]
     return next((place for place in places if place.exists()), None)
+
+
+def was_pretrained(out: Path, start: Path | None) -> bool | None:
+    """Return whether the trunk of what this run goes on from did not start at random; None where nothing says so.
+
+    A stage taken over from another run that does not say so counts as one from random weights.
+    """
+    newest = newest_checkpoint(out / "checkpoints" / NEWEST)
+    done = finished_stage(out, start)
+    for facts in (newest and newest[1], done and read_checkpoint(done)[1]):
+        if facts and "pretrained" in facts:
+            return bool(facts["pretrained"])
+    return None if start is None else False
 
 
 def take_source_stage(trainer: Trainer, start: Path | None) -> bool:

@@ -82,8 +82,8 @@ class Learner:
     def taught(self, weak: Tensor, source: bool = False) -> Logits:
         """Return the teacher's logits on weak views of one domain; without a moving average, the student's own.
 
-        Target faces are normalised by this batch's statistics where domains have their own: the remembered ones are of
-        the student's strong views, and at first of the source.
+        A moving average normalises target faces by this batch's statistics where domains have their own: those that it
+        remembers are mostly of the student's strong views, and at first of the source.
         """
         teacher = self.teacher or self.network
         teacher.eval()
@@ -96,6 +96,7 @@ class Learner:
             synchronised(self.group.several),
         ):
             logits = teacher(self.group.share(weak).contiguous(memory_format=torch.channels_last)).logits
+        teacher.eval()
         return Logits(*self.group.joined([head.float() for head in logits]))
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from dcdan.bounded import read_toml
 from dcdan.errors import UsageError
 from dcdan.methods.base import find_method
+from dcdan.training.pretrained import check_pretrained
 from dcdan.training.settings import RunSettings, check, check_config_schema
 
 _CAUSES = {"network", "source", "augment", "size", "seed", "pretrained", "precision", "align"}
@@ -136,6 +137,7 @@ class Cell:
         Where the data lie is no part of it: a benchmark may go on where the folders are others.
         """
         causes = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"})
+        causes["revision"] = find_method(self.settings.method).revision
         causes["options"] = self.settings.method_settings().model_dump(mode="json", exclude_defaults=True)
         specs = (self.source.data, self.target.data, self.target.scored)
         causes["data"] = [*(spec.partition("?")[2] for spec in specs), self.target.split]
@@ -184,6 +186,7 @@ def settings_of(plan: Plan, entry: Entry, trunk: str, seed: int) -> RunSettings:
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
     settings = check(RunSettings, {**values, "seed": seed}, f"{entry.key}: ")
     settings.method_settings()
+    check_pretrained(settings.pretrained)
     return settings
 
 
