@@ -60,6 +60,10 @@ def test_thresholds_start_equal_at_tau() -> None:
     assert DynamicThresholds(7, 0.9).values().tolist() == pytest.approx([0.9] * 7)
 
 
+def test_no_threshold_is_above_certainty() -> None:
+    assert DynamicThresholds(3, 2.0).values().tolist() == [1.0] * 3
+
+
 def test_thresholds_stay_between_nought_and_one_when_nothing_is_confident() -> None:
     ours = DynamicThresholds(4, 1.0, momentum=0.5, floor=0.3)
     even = torch.full((5, 4), 0.25)

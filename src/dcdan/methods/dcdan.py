@@ -42,10 +42,10 @@ class DCDANSettings(MethodSettings):
     """Which pseudo-labels count: none, all, above .95, or above their class's dynamic threshold."""
     fixed_threshold: float = Field(default=0.95, gt=0, lt=1)
     """The threshold of the rule ``fixed``."""
-    relative_threshold: float = Field(default=0.9, gt=0, le=1)
+    relative_threshold: float = Field(default=0.9, gt=0, le=2)
     """tau over the source's mean confidence."""
-    threshold_floor: float = Field(default=0.4, ge=0, lt=1)
-    """No dynamic threshold falls below this."""
+    threshold_floor: float = Field(default=0.8, ge=0, lt=1)
+    """No dynamic threshold falls below this; a model taught with votes is seldom surer."""
     prior: Prior = "none"
     """The class balance that pseudo-labels are pulled to; ``estimated`` halves the unevenness of the running mean."""
     certain: float = Field(default=0.9, ge=0, le=1)

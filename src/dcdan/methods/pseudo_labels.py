@@ -20,7 +20,7 @@ Rule = Literal["off", "all", "fixed", "dynamic"]
 
 
 class DynamicThresholds(nn.Module):
-    """Running state: ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, r_c the class's confident share over the largest."""
+    """Running state: ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1; r_c the class's confident share over the largest."""
 
     share: Tensor
     confidence: Tensor
@@ -47,7 +47,7 @@ class DynamicThresholds(nn.Module):
         """Return the thresholds ``(K,)``."""
         tau = self.relative * self.confidence
         relative = self.share / self.share.max().clamp_min(1e-8)
-        return (tau * ((relative + 1) / 2) ** 2).clamp_min(self.floor)
+        return (tau * ((relative + 1) / 2) ** 2).clamp(self.floor, 1)
 
 
 def aligned_to_prior(probabilities: Tensor, seen: Tensor, prior: Tensor) -> Tensor:
