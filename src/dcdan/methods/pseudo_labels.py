@@ -20,7 +20,7 @@ Rule = Literal["off", "all", "fixed", "dynamic"]
 
 
 class DynamicThresholds(nn.Module):
-    """Running state: ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1; r_c the class's confident share over the largest."""
+    """Running state: ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1; r_c confident share over the largest."""
 
     share: Tensor
     confidence: Tensor
