@@ -105,6 +105,7 @@ def test_state_round_trip(case: Toy) -> None:
         case.method.losses(case.batch(), 0.4)
     kind = type(case.method)
     other = kind(case.method.settings, WIDTH, torch.ones(CLASSES))
+    other.epochs = case.method.epochs
     other.prepare(case.network, len(LABELS))
     other.load_state_dict(case.method.state_dict())
     assert torch.equal(other.thresholds(), case.method.thresholds())
