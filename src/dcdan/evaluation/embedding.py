@@ -56,8 +56,14 @@ def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedde
 
 
 def tsne(features: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
-    """Return places ``(N, 2)`` of features ``(N, D)`` (van der Maaten and Hinton, JMLR 2008)."""
+    """Return places ``(N, 2)`` of features ``(N, D)`` (van der Maaten and Hinton, JMLR 2008).
+
+    Features that are all alike, such as those of a branch that is not there, lie in one place.
+    """
     from sklearn.manifold import TSNE
+
+    if not np.ptp(features, axis=0).any():  # scikit-learn divides by their spread and then crashes
+        return np.zeros((len(features), 2))
 
     perplexity = min(30.0, max(2.0, (len(features) - 1) / 3))
     model = TSNE(2, perplexity=perplexity, init="pca", random_state=seed)

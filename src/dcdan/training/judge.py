@@ -81,5 +81,5 @@ def harm(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
         return ""
     return (
         f"The adaptation may have done harm: accuracy on held-out source faces fell from {judged[0]:.1%} to "
-        f"{judged[last]:.1%}; compare with --method adabn or source_only, or let --set choose=source_validation decide."
+        f"{judged[last]:.1%}; compare with --method adabn or source_only, or let --set choose=entropy decide."
     )
