@@ -27,7 +27,7 @@ from machine import machine
 from timing import interleaved
 from torch import Tensor, nn
 
-from dcdan.recognition.bundled import model_folder
+from dcdan.bundled import model_folder
 from dcdan.recognition.model_file import GRAPHS, read_model_info
 
 CLASSES = 7

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from dcdan import bundled
 from dcdan.cli import predict_shown
 from dcdan.cli.app import run as dcdan
 from dcdan.expressions import EXPRESSIONS
 from dcdan.faces.decode import decode
-from dcdan.recognition import bundled, recogniser, steps
+from dcdan.recognition import recogniser, steps
 from dcdan.recognition.drawn import video_file
 from dcdan.recognition.pictures import Picture
 from dcdan.recognition.results import FaceResult

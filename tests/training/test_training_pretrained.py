@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from dcdan.bundled import WEIGHTS, bundled_models
 from dcdan.errors import DcdanError, ModelError, UsageError
 from dcdan.models.domain_norm import sources_first, with_domains
 from dcdan.models.trunk import Trunk
-from dcdan.recognition.bundled import WEIGHTS, bundled_models
 from dcdan.training import run
 from dcdan.training.pretrained import folder_of, start_trunk
 from dcdan.training.rebuild import network_of

@@ -6,22 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-CHECKPOINT = Path("checkpoints") / "source.safetensors"
-
 
 def source_stage_of(run: Path) -> Path | None:
     """Return the checkpoint of a run's source stage, its own or the one that it started from; None when it is gone."""
-    own = run / CHECKPOINT
-    if own.is_file():
-        return own
     from dcdan.training.run_files import data_of
+    from dcdan.training.source_stage import finished_stage
 
-    named = data_of(run).get("start")
-    if not named:
-        return None
-    start = Path(named)
-    given = start / CHECKPOINT if start.is_dir() else start
-    return given if given.is_file() else None
+    if (own := finished_stage(run, None)) is not None:
+        return own
+    start = data_of(run).get("start")
+    return finished_stage(run, Path(start)) if start else None
 
 
 def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:

@@ -39,7 +39,7 @@ class Trunk(nn.Module):
         check_name(name)
         try:
             body = timm.create_model(name, features_only=True, output_stride=16, pretrained=False)
-        except (RuntimeError, NotImplementedError, TypeError, AssertionError, ValueError) as error:
+        except (RuntimeError, TypeError, AssertionError, ValueError) as error:
             raise UsageError(
                 f"The timm model '{name}' offers no feature maps at output stride 16; "
                 "take resnet50, mobilenetv2_100 or another convolutional model."

@@ -10,10 +10,10 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from dcdan.bundled import model_folder
 from dcdan.errors import ModelError, UsageError, unknown
 from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough
 from dcdan.faces.status import Status
-from dcdan.recognition.bundled import model_folder
 from dcdan.recognition.certainty import set_threshold
 from dcdan.recognition.model_file import GRAPHS, ModelInfo, Precision, read_model_info, verified
 from dcdan.recognition.naming import named, quality_of

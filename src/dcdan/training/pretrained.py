@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
 from dcdan.bounded import read_json
+from dcdan.bundled import WEIGHTS, bundled_models
 from dcdan.errors import UsageError, nearest
 from dcdan.models.trunk import Trunk, load_imagenet, take_weights
 from dcdan.training.rebuild import network_of
@@ -16,7 +16,6 @@ from dcdan.training.rebuild import network_of
 log = logging.getLogger("dcdan")
 
 WORDS = ("auto", "yes", "no")
-_IN_PACKAGE = Path(str(files("dcdan"))) / "recognition" / "weights"
 
 
 def start_trunk(trunk: Trunk, wanted: str) -> bool:
@@ -29,7 +28,7 @@ def start_trunk(trunk: Trunk, wanted: str) -> bool:
     with torch.random.fork_rng(devices=()):  # what is drawn next must not depend on whether a trunk was read
         if wanted in WORDS:
             found = load_imagenet(trunk, required=wanted == "yes")
-            if not found and (names := in_package(trunk.name)):
+            if not found and (names := with_trunk(trunk.name)):
                 log.warning("With --set pretrained=%s it starts from a model of faces, with no download.", names[0])
             return found
         network, settings, _ = network_of(folder_of(wanted))
@@ -53,16 +52,17 @@ def folder_of(wanted: str) -> Path:
     given = Path(wanted)
     if given.is_dir():
         return given
-    names = in_package()
+    names = bundled_models()
     if wanted in names:
-        return _IN_PACKAGE / wanted
+        return WEIGHTS / wanted
     raise UsageError(
         f"The setting 'pretrained' cannot be {wanted!r}: give {', '.join(WORDS)}, the folder of a finished run, or a "
         f"model of the package ({', '.join(names)}).{nearest(wanted, [*WORDS, *names])}"
     )
 
 
-def in_package(trunk: str | None = None) -> list[str]:
-    """Return the names of the package's models whose trunk can be taken: all, or those that have this one."""
-    folders = sorted(path.parent for path in _IN_PACKAGE.glob("*/model.safetensors"))
-    return [each.name for each in folders if trunk in (None, read_json(each / "model.json")["architecture"]["trunk"])]
+def with_trunk(trunk: str) -> list[str]:
+    """Return the names of the package's models that have this trunk."""
+    return [
+        name for name in bundled_models() if read_json(WEIGHTS / name / "model.json")["architecture"]["trunk"] == trunk
+    ]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dcdan import bundled
+from dcdan.bundled import bundled_models, model_folder
 from dcdan.errors import ModelError
-from dcdan.recognition import bundled
-from dcdan.recognition.bundled import bundled_models, model_folder
 from dcdan.recognition.model_file import GRAPHS, read_model_info, verified
 from dcdan.recognition.recogniser import load
 from tiny_model import coloured, write_run

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dcdan.errors import ModelError, nearest
-from dcdan.recognition.model_file import INFO_NAME
 
-WEIGHTS = Path(__file__).with_name("weights")
+WEIGHTS = Path(__file__).parent / "recognition" / "weights"
 
 DEFAULT = "default"
 """Name of a text file in the weights folder that names the model to use where none is asked for."""
@@ -16,7 +15,7 @@ DEFAULT = "default"
 def bundled_models(root: Path | None = None) -> list[str]:
     """Return the names of the models in the package (or under ``root``), sorted; an empty list when it has none."""
     folder = WEIGHTS if root is None else root
-    return sorted(path.parent.name for path in folder.glob(f"*/{INFO_NAME}"))
+    return sorted(path.parent.name for path in folder.glob("*/model.json"))
 
 
 def model_folder(model: str | Path | None = None, root: Path | None = None) -> Path:
