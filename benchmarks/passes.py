@@ -3,8 +3,9 @@
     python benchmarks/passes.py [--faces 4000] [--methods dcdan dann]
 
 Trains as a process of ``dcdan benchmark`` does, on drawn faces with the settings of experiments/cross_domain.toml, and
-adds up the processor time within passes: networks called, backward, and the exported graph at work. The rest is
-reading, views, optimiser, label-free scores, exports and reports. Prints one JSON object.
+adds up the processor time within passes: networks called, and backward. The rest is
+reading, views, optimiser, label-free scores, exports and reports, of which the dearest are named. Prints one JSON
+object.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import torch
 from machine import machine
 
@@ -27,8 +27,16 @@ from dcdan.evaluation.benchmark.cell import run_cell, run_stage
 from dcdan.evaluation.benchmark.plan import Plan, cells_of
 from dcdan.evaluation.benchmark.run import prepared_cells
 from dcdan.models.network import Network
+from dcdan.training import judge, loop, step
 
 BAR = 0.05
+NAMED = {
+    "views": ((step, "source_view"), (step, "strong_view"), (step, "weak_view")),
+    "optimiser": ((torch.optim.SGD, "step"), (torch.nn.utils, "clip_grad_norm_"), (loop, "follow")),
+    "checkpoints": ((loop, "save_checkpoint"), (loop, "save_epoch")),
+    "label-free scores": ((judge, "scored"),),
+}
+"""What is timed beside the passes, and where it is called."""
 PLAN = Path(__file__).parent.parent / "experiments" / "cross_domain.toml"
 
 
@@ -84,7 +92,10 @@ def main() -> None:
     watch = Watch()
     Network.__call__ = watch.over(Network.__call__)  # type: ignore[method-assign]
     torch.Tensor.backward = watch.over(torch.Tensor.backward)  # type: ignore[method-assign]
-    onnxruntime.InferenceSession.run = watch.over(onnxruntime.InferenceSession.run)
+    named = {name: Watch() for name in NAMED}
+    for name, places in NAMED.items():
+        for place, call in places:
+            setattr(place, call, named[name].over(getattr(place, call)))
     plan = plan_of(given.faces, given.methods)
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -94,10 +105,13 @@ def main() -> None:
         jobs = [("source stage", lambda: run_stage(cells[0].stage, Path(folder), ""))]
         jobs += [(cell.entry.key, lambda cell=cell: run_cell(cell, plan, Path(folder), "")) for cell in cells]
         for name, job in jobs:
-            watch.seconds, began = 0.0, time.process_time()
+            for one in (watch, *named.values()):
+                one.seconds = 0.0
+            began = time.process_time()
             job()
             # Each stage and cell has a process of its own, forked from one that has its imports.
             rows[name] = {"seconds": round(time.process_time() - began, 1), "in_passes": round(watch.seconds, 1)}
+            rows[name] |= {key: round(one.seconds, 1) for key, one in named.items()}
     total, passes = (sum(row[key] for row in rows.values()) for key in ("seconds", "in_passes"))
     print(
         json.dumps(

@@ -373,6 +373,14 @@ def test_small_files_are_read_as_numpy_reads_them(
     np.testing.assert_array_equal(read_numbers(path), np.concatenate([expected, expected[::-1]]))
 
 
+def test_text_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "value.npy", np.array("3"))
+    content = (tmp_path / "value.npy").read_bytes()
+    (tmp_path / "value.npy").write_bytes(content[:-4] + b"\xff" * 4)
+    with pytest.raises(ValueError, match="its text is no text"):
+        read_numbers(tmp_path / "value.npy")
+
+
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
     with pytest.raises(

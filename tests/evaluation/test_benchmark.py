@@ -19,6 +19,7 @@ from dcdan.evaluation.benchmark.runner import Queue, last_step, reason
 from dcdan.evaluation.benchmark.scores import compare, done_cells, figures, reports_of
 from dcdan.evaluation.benchmark.tables import ablation_table, accuracy_table
 from dcdan.evaluation.mcnemar import mcnemar
+from dcdan.recognition.model_file import read_model_info
 from tiny_training import SIZE, TRUNK
 
 PLAN = f"""
@@ -134,6 +135,7 @@ def test_the_page_and_tables_hold_what_the_cells_scored(finished: Path) -> None:
     text = (results / "table.md").read_text()
     page = (results / "report.html").read_text()
     for cell in finished.glob("*/scores.json"):
+        assert set(read_model_info(cell.parent).files) == {"model.safetensors"}
         report = json.loads(cell.read_text())[0]
         assert f"{100 * report['accuracy']:.1f}" in text
         assert f"{100 * report['accuracy']:.1f}" in page

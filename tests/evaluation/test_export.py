@@ -12,8 +12,9 @@ import pytest
 import dcdan.evaluation.export as module
 from dcdan.data.pack import Pack
 from dcdan.durable import sha256
-from dcdan.errors import OutputError, UsageError
+from dcdan.errors import ModelError, OutputError, UsageError
 from dcdan.evaluation.export import export, timed
+from dcdan.evaluation.unexported import Unexported
 from dcdan.recognition.model_file import INT8_NAME, read_model_info, verified
 from dcdan.recognition.recogniser import load
 from dcdan.recognition.session import Session
@@ -66,6 +67,31 @@ def test_a_run_gets_an_int8_graph_that_answers_alike(
     told = capsys.readouterr().out
     assert "target faces" in told
     assert "held-out source faces" in told
+
+
+def test_a_run_without_a_graph_answers_as_its_graph_and_gets_one(
+    trained: Path, domains: tuple[Path, Path], tmp_path: Path
+) -> None:
+    wanted = load(trained, threads=1)
+    description = json.loads((trained / "model.json").read_text())
+    checksum = description["files"].pop("model.onnx")
+    (trained / "model.json").write_text(json.dumps(description))
+    (trained / "model.onnx").unlink()
+    with pytest.raises(ModelError, match=r"has no model\.onnx yet, .*: `dcdan export .*` makes it"):
+        load(trained)
+    for domain in domains:  # one grey, one in colour
+        faces = Pack.open(domain).faces
+        answers = wanted.recognise_faces(faces)
+        found = Unexported(trained).recognise_faces(faces)
+        for name in ("probabilities", "confidence", "region_weights"):
+            np.testing.assert_allclose(getattr(found, name), getattr(answers, name), atol=1e-5, err_msg=name)
+        assert (found.expression == answers.expression).all()
+        assert (found.decided_by == answers.decided_by).all()
+    export(trained, int8=False, progress=False)
+    info = read_model_info(trained)
+    assert verified(trained, info) == trained / "model.onnx"
+    assert {**info.model_dump(), "files": 0} == {**wanted.info.model_dump(), "files": 0}
+    assert info.files["model.onnx"] == checksum
 
 
 def test_a_folder_of_its_own_holds_what_running_needs(trained: Path, tmp_path: Path) -> None:

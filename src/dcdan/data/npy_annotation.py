@@ -34,7 +34,10 @@ def read_numbers(path: Path) -> list[float]:
     if math.prod(shape) * dtype.itemsize != len(content) - start:
         raise ValueError("its length is not what its header says")
     values = np.frombuffer(content, dtype, offset=start) if len(content) > start else np.empty(0)
-    numbers = list(map(float, values.reshape(shape, order=order).ravel().tolist()))
+    try:
+        numbers = list(map(float, values.reshape(shape, order=order).ravel().tolist()))
+    except SystemError:  # NumPy's way of saying that bytes are no characters
+        raise ValueError("its text is no text") from None
     if not all(map(math.isfinite, numbers)):
         raise ValueError("a number is not finite")
     return numbers

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from dcdan.evaluation.metrics import confusion_matrix
 from dcdan.evaluation.report import Report
 from dcdan.expressions import common_classes
 from dcdan.faces.status import Status
-from dcdan.recognition.model_file import GRAPH_NAME
+from dcdan.recognition.model_file import GRAPH_NAME, ModelInfo
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.session import DECIDERS, Outputs
 
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 ALL = "all"
 _FACES_AT_A_TIME = 1024
 _OTHER_CLASS, _UNLABELLED = -1, -2
+
+
+class OfFaces(Protocol):
+    """What can be scored: a :class:`Recogniser`, or a network that has no graph."""
+
+    info: ModelInfo
+
+    def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
+        """Answer aligned faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8."""
 
 
 def evaluate(
@@ -62,7 +71,7 @@ def evaluate(
     return evaluate_pack(recogniser, pack, data=str(data), split=split)
 
 
-def evaluate_pack(recogniser: Recogniser, pack: Pack, *, data: str, split: str | None = None) -> Report:
+def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | None = None) -> Report:
     """Score a recogniser on a labelled pack that is open; ``data`` is its name in the report. See :func:`evaluate`."""
     info = recogniser.info
     if pack.size != info.face.size:
@@ -108,7 +117,7 @@ def evaluate_pack(recogniser: Recogniser, pack: Pack, *, data: str, split: str |
             "dcdan": version("dcdan"),
             "onnxruntime": version("onnxruntime"),
             "method": info.method,
-            "model_sha256": info.files.get(GRAPH_NAME, ""),
+            "model_sha256": info.files.get(GRAPH_NAME) or info.files.get("model.safetensors", ""),
             "faces_sha256": pack.info.sha256.get(FACES, ""),
         },
     )
@@ -138,7 +147,7 @@ def lost_images(pack: Pack, split: str) -> dict[str, int]:
 
 
 def _predict(
-    recogniser: Recogniser, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    recogniser: OfFaces, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     parts = []
     for start in range(0, len(rows), _FACES_AT_A_TIME):

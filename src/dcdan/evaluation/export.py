@@ -75,6 +75,8 @@ def export(
     if activations not in ACTIVATIONS:
         raise unknown("kind of activations", activations, ACTIVATIONS)
     info = read_model_info(run)
+    if GRAPH_NAME not in info.files:
+        info = _with_graph(run)
     graph = verified(run, info)
     read_graph(graph)
     folder = run if out is None else out
@@ -96,6 +98,20 @@ def export(
     found = _measured(run, folder, info, sessions, data, (target, rest) if target is not None else None, progress)
     write_text(folder / REPORT_NAME, json.dumps(found.to_dict(), indent=1) + "\n")
     return found
+
+
+def _with_graph(run: Path) -> ModelInfo:
+    """Write the graph of a run that left it out, as the training would have, and return the description with it."""
+    from dcdan.evaluation.unexported import deployed_of
+    from dcdan.models.deploy import export_onnx
+
+    deployed, info, _ = deployed_of(run)
+    with written(run / GRAPH_NAME) as beside:
+        export_onnx(deployed, info.face.size, beside)
+    content = read_json(run / INFO_NAME)
+    content["files"][GRAPH_NAME] = sha256(run / GRAPH_NAME)
+    write_text(run / INFO_NAME, json.dumps(content, indent=1) + "\n")
+    return read_model_info(run)
 
 
 def _target(run: Path, info: ModelInfo, spec: str | None, progress: bool) -> Pack:

@@ -127,6 +127,8 @@ def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
         ModelError: when the file is missing, not listed in ``model.json``, or has changed since it was saved.
     """
     path = run / name
+    if name == GRAPH_NAME and name not in info.files:
+        raise ModelError(f"'{run}' has no {name} yet, as no cell of a benchmark has: `dcdan export {run}` makes it.")
     if not path.is_file():
         raise ModelError(f"'{run}' has no {name}: run the last step of the training again, or copy the folder whole.")
     if not within(run, path):

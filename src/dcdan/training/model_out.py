@@ -11,6 +11,7 @@ from dcdan.training.settings import RunSettings
 
 SCHEMA = 1
 FILES = ("model.safetensors", "model.onnx")
+"""What belongs to a model; the second may be left out."""
 
 
 def model_description(
@@ -22,7 +23,7 @@ def model_description(
     calibration: Calibrated,
 ) -> dict[str, Any]:
     """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
-    checksums = {name: sha256(folder / name) for name in FILES}
+    checksums = {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}
     alignments = {facts[side]["alignment"] for side in ("source", "target")}
     return {
         "schema": SCHEMA,

@@ -58,11 +58,13 @@ def train_run(
     command: str = "",
     source_stage_only: bool = False,
     group: Processes | None = None,
+    graph: bool = True,
 ) -> Path:
     """Adapt from ``source`` to ``target`` (specs) and leave a run folder at ``out``; return it.
 
     ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is
-    resumed. With ``source_stage_only`` the run ends there, a start for others and no model of its own.
+    resumed. With ``source_stage_only`` the run ends there, a start for others and no model of its own; without
+    ``graph`` it leaves out ``model.onnx``, which takes ten seconds and is left to `dcdan export`.
     ``group`` are the processes that train together; they must all see the same files, and the leading one writes.
     Raises OutputError when ``out`` holds anything else, and DataError, PackError, ModelError or TrainingError.
     """
@@ -131,7 +133,7 @@ def train_run(
             "warning": warning,
             "seconds": round(time.time() - began, 1),
         }
-        write_model(out, trainer, model, thresholds, facts)
+        write_model(out, trainer, model, thresholds, facts, graph)
         if warning:
             trainer.journal.say(warning)
         if not settings.keep_epochs:
@@ -217,7 +219,9 @@ def earlier_precision(out: Path) -> str:
     return chosen[0][:4] if chosen else ""
 
 
-def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any]) -> None:
+def write_model(
+    out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any], graph: bool
+) -> None:
     """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
     settings = trainer.settings
     model.lean(trainer.source.counts, settings.lean)
@@ -227,8 +231,9 @@ def write_model(out: Path, trainer: Trainer, model: Network, thresholds: Tensor,
     thresholds = thresholds.cpu()
     with written(out / "model.safetensors") as beside:
         save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
-    with written(out / "model.onnx") as beside:
-        export_onnx(Deployed(model, thresholds, calibration.temperature, settings.mirror), settings.size, beside)
+    if graph:
+        with written(out / "model.onnx") as beside:
+            export_onnx(Deployed(model, thresholds, calibration.temperature, settings.mirror), settings.size, beside)
     facts = facts | {"calibration": calibration.for_run()}
     write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
     settings = settings.model_copy(update={"network": model.settings})

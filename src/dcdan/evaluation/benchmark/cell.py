@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from dcdan.bounded import read_json
 from dcdan.data.build import pack_for
@@ -16,10 +15,11 @@ from dcdan.durable import write_text, written
 from dcdan.errors import UsageError
 from dcdan.evaluation.benchmark.plan import Cell, Domain, Plan, Stage
 from dcdan.evaluation.evaluate import class_indices, evaluate_pack, labels_among, rows_to_score
+from dcdan.evaluation.unexported import Unexported
 from dcdan.expressions import common_classes
-from dcdan.recognition.recogniser import load
 from dcdan.training.candidates import described, drop_epochs, load_epoch, read_candidates
 from dcdan.training.inference import chosen, look
+from dcdan.training.precision import pick_device
 from dcdan.training.rebuild import network_of
 from dcdan.training.run import train_run
 from dcdan.training.source_stage import SOURCE_STAGE
@@ -50,13 +50,13 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
         return
     folder = out / cell.folder
     start = out / cell.stage.folder
-    train_run(cell.source.data, cell.target.data, folder, cell.settings, start, True, command)
+    train_run(cell.source.data, cell.target.data, folder, cell.settings, start, True, command, graph=False)
     score(cell, plan, folder)
 
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:
     """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were named rightly)."""
-    recogniser = load(folder, align="none", threads=torch.get_num_threads())
+    recogniser = Unexported(folder)
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
     answers: dict[str, np.ndarray] = {}
@@ -95,6 +95,8 @@ def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
     if not candidates:
         return []
     network, settings, classes = network_of(folder)
+    device = pick_device(settings.device)
+    network = network.to(device)
     pack = pack_for(target.scored, settings.size, settings.align, progress=False)
     common = common_classes(classes, pack.classes)
     _, rows = rows_to_score(pack, target.split or None, target.scored)
@@ -104,7 +106,7 @@ def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
     found = []
     for candidate in candidates:
         thresholds = load_epoch(folder, candidate.epoch, network)
-        seen = look(network, pack.faces, rows, torch.device("cpu"), source=False, bf16=False)
+        seen = look(network, pack.faces, rows, device, source=False, bf16=False)
         answers = chosen(seen, thresholds).numpy()[:, columns].argmax(1)
         found.append({**described(candidate), "accuracy": float((answers == labels).mean())})
     return found

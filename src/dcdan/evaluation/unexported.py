@@ -1,0 +1,48 @@
+"""A run's network in place of its graph: the answers that the graph would give, in torch, on the run's device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcdan.models.deploy import Deployed
+from dcdan.recognition.model_file import ModelInfo, read_model_info
+from dcdan.recognition.session import Outputs
+from dcdan.training.precision import pick_device
+from dcdan.training.rebuild import network_of
+from dcdan.training.settings import RunSettings
+
+CHUNK = 128
+
+
+def deployed_of(run: Path) -> tuple[Deployed, ModelInfo, RunSettings]:
+    """Return the module of which a run's graph is made, and what the run says of itself.
+
+    Raises ModelError as :func:`network_of` does.
+    """
+    info = read_model_info(run)
+    network, settings, _ = network_of(run)
+    return Deployed(network, torch.tensor(info.thresholds), info.temperature, info.mirror).eval(), info, settings
+
+
+class Unexported:
+    """What answers aligned faces as the recogniser of a run that has no graph yet."""
+
+    def __init__(self, run: Path) -> None:
+        """Raises ModelError without a finished run."""
+        deployed, self.info, settings = deployed_of(run)
+        self.device = pick_device(settings.device)
+        self.deployed = deployed.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
+        """Answer faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8."""
+        parts = []
+        for start in range(0, len(faces), CHUNK):
+            chunk = np.array(faces[start : start + CHUNK])  # of a pack that may not be written to
+            chunk = chunk[..., None].repeat(3, axis=3) if chunk.ndim == 3 else chunk
+            parts.append(self.deployed(torch.from_numpy(chunk).to(self.device)))
+        return Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
