@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from dcdan.errors import ModelError
+from dcdan.errors import ModelError, first_line
 from dcdan.recognition.graph_file import read_graph
 from dcdan.recognition.model_file import ModelInfo
 
@@ -64,8 +64,7 @@ class Session:
         try:
             self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own per kind of damage
-            reason = (str(error).splitlines() or ["unknown"])[0]
-            raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {reason}") from error
+            raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {first_line(error)}") from error
         self.size = info.face.size
         self.classes = len(info.classes)
         self._check(name)
@@ -73,7 +72,7 @@ class Session:
         try:
             self.run(np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)]))
         except Exception as error:
-            reason = (str(error).splitlines() or ["unknown"])[0]
+            reason = first_line(error)
             raise ModelError(f"'{name}' does not answer a face as a model of dcdan does: {reason}") from error
 
     def __reduce__(self) -> tuple[type[Session], tuple[object, ...]]:
