@@ -4,7 +4,7 @@
 
 Trains as a process of ``dcdan benchmark`` does, on drawn faces with the settings of experiments/cross_domain.toml, and
 adds up the processor time within passes: networks called, and backward. The rest is
-reading, views, optimiser, label-free scores, exports and reports, of which the dearest are named. Prints one JSON
+reading, views, optimiser, label-free scores and reports, of which the dearest are named. Prints one JSON
 object.
 """
 

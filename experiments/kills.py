@@ -136,7 +136,7 @@ def write_pictures(folder: Path, count: int) -> None:
 def trained(run: Path) -> Iterator[Path]:
     """Yield what a training leaves, but for what holds times."""
     names = ("model.safetensors", "model.onnx", "model.json", "predictions.csv", "log.jsonl")
-    yield from (run / name for name in names if (run / name).exists() or name in names[:2])
+    yield from (run / name for name in names if (run / name).exists() or name == names[0])
     yield from sorted((run / "checkpoints").glob("[!p]*"))
 
 

@@ -3,7 +3,8 @@
     npm install onnxruntime-web
     python check.py [FACES] [--model NAME_OR_RUN]
 
-FACES is any SPEC (default: drawn faces). Prints a line for each graph of the model. Run it in this folder.
+FACES is any SPEC (default: drawn faces). Prints a line for each graph of the model, and ends with 1 where answers
+differ. Run it in this folder.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from dcdan.faces.align import TEMPLATE, similarity
 from dcdan.recognition.model_file import GRAPHS, read_model_info
 
 COUNT = 64
+ALIKE = 1e-3
+"""Largest difference of a probability, or of a pixel's place."""
 
 
 def native(graph: Path, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -56,6 +59,7 @@ def main() -> None:
         faces = np.repeat(faces[..., None], 3, axis=3)
     points = TEMPLATE * 100 @ np.array([[0.9, 0.3], [-0.3, 0.9]]) + np.random.default_rng(1).normal(50, 2, (5, 2))
     matrix = similarity(points, TEMPLATE * info.face.size)
+    worst = 0.0
     for graph in GRAPHS.values():
         if not (folder / graph).exists():
             continue
@@ -72,11 +76,14 @@ def main() -> None:
             command = ["node", "check.mjs", folder, Path(scratch) / "faces", Path(scratch) / "answers", graph]
             done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
         found = json.loads(done.stdout)
+        worst = max(worst, found["largest_difference"], found["alignment_difference"])
         print(
             f"{graph}: {found['same_answer']} of {len(faces)} alike, probabilities within "
             f"{found['largest_difference']:.1g}, alignment within {found['alignment_difference']:.1g} px; "
             f"{found['milliseconds']:.1f} ms a face in WebAssembly, {milliseconds:.1f} ms natively, one thread"
         )
+    if worst > ALIKE:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ export function similarity(points, size) {
     across += sx * ty - sy * tx;
     spread += sx * sx + sy * sy;
   });
-  const a = along / spread, b = across / spread;
+  // Points that all coincide are only moved, as in dcdan.
+  const [a, b] = spread > 0 ? [along / spread, across / spread] : [1, 0];
   return [a, b, gx - (a * cx - b * cy), gy - (b * cx + a * cy)];
 }
 

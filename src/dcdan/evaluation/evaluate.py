@@ -17,7 +17,7 @@ from dcdan.evaluation.metrics import confusion_matrix
 from dcdan.evaluation.report import Report
 from dcdan.expressions import common_classes
 from dcdan.faces.status import Status
-from dcdan.recognition.model_file import GRAPH_NAME, ModelInfo
+from dcdan.recognition.model_file import ModelInfo
 from dcdan.recognition.recogniser import Recogniser, load
 from dcdan.recognition.session import DECIDERS, Outputs
 
@@ -32,7 +32,13 @@ _OTHER_CLASS, _UNLABELLED = -1, -2
 class OfFaces(Protocol):
     """What can be scored: a :class:`Recogniser`, or a network that has no graph."""
 
-    info: ModelInfo
+    @property
+    def info(self) -> ModelInfo:
+        """The model's description."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Versions of what answers, and the checksum of the file that it answers by."""
 
     def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
         """Answer aligned faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8."""
@@ -115,9 +121,8 @@ def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | No
         decided_by={name: chosen_by[name] for name in DECIDERS if chosen_by[name]},
         provenance={
             "dcdan": version("dcdan"),
-            "onnxruntime": version("onnxruntime"),
             "method": info.method,
-            "model_sha256": info.files.get(GRAPH_NAME) or info.files.get("model.safetensors", ""),
+            **recogniser.provenance,
             "faces_sha256": pack.info.sha256.get(FACES, ""),
         },
     )

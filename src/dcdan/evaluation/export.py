@@ -57,6 +57,8 @@ def export(
 ) -> Exported:
     """Write a run's graphs to ``out`` (or into the run itself), compare them, and leave ``export.json`` beside them.
 
+    A run that has no graph yet, such as a benchmark's cell, gets it there too.
+
     Args:
         run: a finished run.
         out: a folder that gets ``model.onnx``, ``model.json`` and the rest; None adds to the run.
@@ -75,24 +77,26 @@ def export(
     if activations not in ACTIVATIONS:
         raise unknown("kind of activations", activations, ACTIVATIONS)
     info = read_model_info(run)
-    if GRAPH_NAME not in info.files:
-        info = _with_graph(run)
-    graph = verified(run, info)
-    read_graph(graph)
     folder = run if out is None else out
-    copied = folder.resolve() != run.resolve()
-    for name in [REPORT_NAME, *([INT8_NAME] if int8 else []), *([GRAPH_NAME, INFO_NAME] if copied else [])]:
+    copied, new = folder.resolve() != run.resolve(), GRAPH_NAME not in info.files
+    if not new:
+        read_graph(verified(run, info))
+    names = {REPORT_NAME: True, INT8_NAME: int8, GRAPH_NAME: copied or new, INFO_NAME: copied}
+    for name in (name for name, made in names.items() if made):
         check_target(folder / name, force=force)
     data = data_of(run)
     target = _target(run, info, faces or data.get("target"), progress) if int8 else None
-    if copied:
-        write_bytes(folder / GRAPH_NAME, graph.read_bytes())
+    graph = folder / GRAPH_NAME
+    if new:
+        _write_graph(run, graph)
+    elif copied:
+        write_bytes(graph, (run / GRAPH_NAME).read_bytes())
     if target is not None:
         used, rest = _split(target)
         with written(folder / INT8_NAME) as beside:
             quantise(graph, pieces(target.faces, used), beside, parts, activations)
-    _describe(run, folder, copied, int8)
-    sessions = {"fp32": Session(folder / GRAPH_NAME, info, 1)}
+    _describe(run, folder, [GRAPH_NAME] * new + [INT8_NAME] * int8)
+    sessions = {"fp32": Session(graph, info, 1)}
     if target is not None:
         sessions["int8"] = Session(folder / INT8_NAME, info, 1)
     found = _measured(run, folder, info, sessions, data, (target, rest) if target is not None else None, progress)
@@ -100,18 +104,14 @@ def export(
     return found
 
 
-def _with_graph(run: Path) -> ModelInfo:
-    """Write the graph of a run that left it out, as the training would have, and return the description with it."""
+def _write_graph(run: Path, graph: Path) -> None:
+    """Write the graph of a run that left it out, as the training would have."""
     from dcdan.evaluation.unexported import deployed_of
     from dcdan.models.deploy import export_onnx
 
     deployed, info, _ = deployed_of(run)
-    with written(run / GRAPH_NAME) as beside:
+    with written(graph) as beside:
         export_onnx(deployed, info.face.size, beside)
-    content = read_json(run / INFO_NAME)
-    content["files"][GRAPH_NAME] = sha256(run / GRAPH_NAME)
-    write_text(run / INFO_NAME, json.dumps(content, indent=1) + "\n")
-    return read_model_info(run)
 
 
 def _target(run: Path, info: ModelInfo, spec: str | None, progress: bool) -> Pack:
@@ -144,12 +144,12 @@ def _in_rgb(faces: np.ndarray) -> np.ndarray:
     return np.repeat(faces[..., None], 3, axis=3) if faces.ndim == 3 else faces
 
 
-def _describe(run: Path, folder: Path, copied: bool, int8: bool) -> None:
-    """Write ``model.json`` with the checksums of the graphs that lie beside it."""
+def _describe(run: Path, folder: Path, new: Sequence[str]) -> None:
+    """Write ``model.json`` with the checksums of what lies beside it, ``new`` graphs among them."""
     content = read_json(run / INFO_NAME)
+    copied = folder.resolve() != run.resolve()
     files = {name: value for name, value in content["files"].items() if not copied or name == GRAPH_NAME}
-    if int8:
-        files[INT8_NAME] = sha256(folder / INT8_NAME)
+    files |= {name: sha256(folder / name) for name in new}
     write_text(folder / INFO_NAME, json.dumps({**content, "files": files}, indent=1) + "\n")
 
 

@@ -22,7 +22,7 @@ class Report:
     """Scores of one model on one data set; all scores are 0..1.
 
     Attributes:
-        model: name of the run; with ``model_sha256`` of its graph.
+        model: name of the run; with ``model_sha256`` of its graph, or of its weights.
         data: the spec as it was given; with ``data_sha256`` of the faces.
         split: the split that was scored, ``all`` when every image was.
         classes: the classes that are scored, which model and data both have, in canonical order.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcdan.errors import ModelError
 from dcdan.models.deploy import Deployed
-from dcdan.recognition.model_file import ModelInfo, read_model_info
+from dcdan.recognition.model_file import WEIGHTS_NAME, ModelInfo, read_model_info
 from dcdan.recognition.session import Outputs
 from dcdan.training.precision import pick_device
 from dcdan.training.rebuild import network_of
@@ -29,20 +31,27 @@ def deployed_of(run: Path) -> tuple[Deployed, ModelInfo, RunSettings]:
 
 
 class Unexported:
-    """What answers aligned faces as the recogniser of a run that has no graph yet."""
+    """What answers aligned faces as the recogniser of a run would, were its graph there."""
 
     def __init__(self, run: Path) -> None:
         """Raises ModelError without a finished run."""
         deployed, self.info, settings = deployed_of(run)
         self.device = pick_device(settings.device)
         self.deployed = deployed.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.provenance = {"torch": version("torch"), "device": self.device.type}
+        self.provenance["model_sha256"] = self.info.files.get(WEIGHTS_NAME, "")
 
     @torch.no_grad()
     def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
-        """Answer faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8."""
+        """Answer faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8, N > 0; raises ModelError where an answer is none."""
         parts = []
-        for start in range(0, len(faces), CHUNK):
-            chunk = np.array(faces[start : start + CHUNK])  # of a pack that may not be written to
-            chunk = chunk[..., None].repeat(3, axis=3) if chunk.ndim == 3 else chunk
-            parts.append(self.deployed(torch.from_numpy(chunk).to(self.device)))
-        return Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+        # Without TF32, whose ten bits are too few to answer as the graph does.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for start in range(0, len(faces), CHUNK):
+                chunk = np.array(faces[start : start + CHUNK])  # of a pack that may not be written to
+                chunk = chunk[..., None].repeat(3, axis=3) if chunk.ndim == 3 else chunk
+                parts.append(self.deployed(torch.from_numpy(chunk).to(self.device)))
+        found = Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+        if not np.isfinite(found.probabilities).all():
+            raise ModelError("The model's answers are no finite numbers: use another model.")
+        return found

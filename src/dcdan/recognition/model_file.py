@@ -17,6 +17,7 @@ SCHEMA: Literal[1] = 1
 INFO_NAME = "model.json"
 GRAPH_NAME = "model.onnx"
 INT8_NAME = "model-int8.onnx"
+WEIGHTS_NAME = "model.safetensors"
 
 Precision = Literal["fp32", "int8"]
 GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
@@ -127,7 +128,7 @@ def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
         ModelError: when the file is missing, not listed in ``model.json``, or has changed since it was saved.
     """
     path = run / name
-    if name == GRAPH_NAME and name not in info.files:
+    if name == GRAPH_NAME and not path.exists() and name not in info.files and WEIGHTS_NAME in info.files:
         raise ModelError(f"'{run}' has no {name} yet, as no cell of a benchmark has: `dcdan export {run}` makes it.")
     if not path.is_file():
         raise ModelError(f"'{run}' has no {name}: run the last step of the training again, or copy the folder whole.")

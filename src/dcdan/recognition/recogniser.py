@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, overload
 
@@ -15,7 +16,7 @@ from dcdan.errors import ModelError, UsageError, unknown
 from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough
 from dcdan.faces.status import Status
 from dcdan.recognition.certainty import set_threshold
-from dcdan.recognition.model_file import GRAPHS, ModelInfo, Precision, read_model_info, verified
+from dcdan.recognition.model_file import GRAPH_NAME, GRAPHS, ModelInfo, Precision, read_model_info, verified
 from dcdan.recognition.naming import named, quality_of
 from dcdan.recognition.pictures import Picture, Source, read_picture
 from dcdan.recognition.results import FaceResult
@@ -158,6 +159,11 @@ class Recogniser:
         if with_frames:
             return Watch(opened, pairs)
         return Watch(opened, (results for _, results in pairs))
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Version of what answers, and the checksum of the graph."""
+        return {"onnxruntime": version("onnxruntime"), "model_sha256": self.info.files.get(GRAPH_NAME, "")}
 
     def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
         """Recognise faces that are aligned already: (N, S, S, 3) uint8 RGB or (N, S, S) grey, S = ``info.face.size``.

@@ -228,12 +228,14 @@ def write_model(
     calibration = calibration_of(trainer, model.float(), thresholds)
     trainer.journal.say(calibration.sentence())
     model = model.cpu().eval()
-    thresholds = thresholds.cpu()
+    thresholds = torch.tensor([round(value, 6) for value in thresholds.tolist()])  # as model.json holds them
     with written(out / "model.safetensors") as beside:
         save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
     if graph:
         with written(out / "model.onnx") as beside:
             export_onnx(Deployed(model, thresholds, calibration.temperature, settings.mirror), settings.size, beside)
+    else:
+        (out / "model.onnx").unlink(missing_ok=True)
     facts = facts | {"calibration": calibration.for_run()}
     write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
     settings = settings.model_copy(update={"network": model.settings})
