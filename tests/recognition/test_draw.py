@@ -183,12 +183,15 @@ def test_keys_end_the_window(monkeypatch: pytest.MonkeyPatch, key: int, shown: i
     monkeypatch.setattr(files, "has_windows", lambda: True)
     monkeypatch.setattr(cv2, "namedWindow", lambda *args: None)
     monkeypatch.setattr(cv2, "destroyWindow", lambda *args: None)
+    sizes: list[tuple[int, int]] = []
+    monkeypatch.setattr(cv2, "resizeWindow", lambda title, width, height: sizes.append((width, height)))
     monkeypatch.setattr(cv2, "imshow", lambda title, picture: seen.append(picture))
     monkeypatch.setattr(cv2, "waitKey", lambda wait: key if len(seen) == 2 else -1)
     monkeypatch.setattr(cv2, "getWindowProperty", lambda *args: 1.0)
-    red = np.zeros((4, 4, 3), np.uint8)
+    red = np.zeros((1440, 1920, 3), np.uint8)
     red[..., 0] = 9
     show(red for _ in range(5))
+    assert sizes == [(960, 720)]
     assert len(seen) == shown
     assert seen[0][0, 0].tolist() == [0, 0, 9]
 

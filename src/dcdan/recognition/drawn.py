@@ -22,6 +22,7 @@ Image = NDArray[np.uint8]
 # H.264 has no encoder in every OpenCV; MPEG-4 is in all of them.
 _CODECS = ("avc1", "mp4v")
 _ENDS = (ord("q"), 27)
+_LARGEST_WINDOW = (1280, 720)
 
 
 def write_picture(path: Path, picture: Image) -> None:
@@ -90,13 +91,18 @@ def window(title: str = "dcdan") -> Iterator[Callable[[Image], bool]]:
         )
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
     try:
-        yield partial(_shown, title)
+        yield partial(_shown, title, [])
     finally:
         with suppress(cv2.error):
             cv2.destroyWindow(title)
 
 
-def _shown(title: str, picture: Image) -> bool:
+def _shown(title: str, size: list[int], picture: Image) -> bool:
+    if not size:  # The window is as large as the first picture, as far as a small screen allows.
+        height, width = picture.shape[:2]
+        scale = min(1.0, _LARGEST_WINDOW[0] / width, _LARGEST_WINDOW[1] / height)
+        size[:] = [max(1, round(scale * width)), max(1, round(scale * height))]
+        cv2.resizeWindow(title, *size)
     cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     ended = cv2.waitKey(1) & 0xFF in _ENDS or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
     return not ended
