@@ -120,12 +120,10 @@ def recognisers(found: Result) -> str:
 def videos(found: Result) -> str:
     """Return the table of a video's parts."""
     parts = ("reading", "detection", "recognition", "following")
-    rows = (
-        (row["min_side"], row["faces_a_frame"], row["over_length"], *(row["milliseconds_a_frame"][p] for p in parts))
-        for row in found["rows"]
-    )
-    head = ("faces from pixels", "faces a frame", "time over length", *(f"{part}, ms a frame" for part in parts))
-    return table(head, rows)
+    known = {"min_side": "faces from pixels", "search": "searched every s", "faces_a_frame": "faces a frame"}
+    known["over_length"] = "time over length"
+    rows = ((*map(row.get, known), *map(row["milliseconds_a_frame"].get, parts)) for row in found["rows"])
+    return table((*known.values(), *(f"{part}, ms a frame" for part in parts)), rows)
 
 
 def others(results: dict[str, Result]) -> str:

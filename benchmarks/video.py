@@ -3,8 +3,8 @@
     python benchmarks/video.py [--model runs/mine] [--video talk.mp4] [--seconds 30] [--threads 1]
 
 Without ``--video``, three drawn faces move through a 720p video made for it. With one thread the processor's own time
-is counted, which other work on the machine does not lengthen. Each row looks at the whole video, with faces from
-``min_side`` pixels up. Prints one JSON object.
+is counted, which other work on the machine does not lengthen. Each row looks at the whole video, for faces from
+``min_side`` pixels up, and searches a whole frame every ``search`` seconds. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dcdan.recognition.watch import Eye, WatchOptions, watched
 DRAWN = Path(__file__).parent.parent / "tests" / "faces" / "drawn_faces.png"
 RATE, WIDTH, HEIGHT = 25, 1280, 720
 SIDES = (0.0, 40.0, 80.0)
+SEARCHES = (0.0, 0.2)
 
 
 class Clock:
@@ -67,7 +68,7 @@ def make(path: Path, seconds: float) -> None:
             add(picture)
 
 
-def look(model: str | None, video: Path, min_side: float, threads: int) -> dict[str, object]:
+def look(model: str | None, video: Path, min_side: float, search: float, threads: int) -> dict[str, object]:
     """Time one pass over a video."""
     clock = Clock(threads)
     recogniser = load(model, threads=threads)
@@ -77,9 +78,13 @@ def look(model: str | None, video: Path, min_side: float, threads: int) -> dict[
     def extract(pictures: Sequence[np.ndarray]) -> Any:
         return extractor.extract(pictures)
 
-    eye = Eye(clock.timed("detection", extract), clock.timed("recognition", recogniser._name), 0.0)
+    def near(pictures: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> Any:
+        return extractor.near(pictures, places)
+
+    finding = clock.timed("detection", extract), clock.timed("detection", near)
+    eye = Eye(*finding, clock.timed("recognition", recogniser._name))
     with open_video(video) as film:
-        options = WatchOptions(min_side=min_side)
+        options = WatchOptions(min_side=min_side, search=search)
         start, faces = clock.now(), 0
         for _, results in watched(film, eye, options, (CHUNK_PICTURES, CHUNK_PIXELS)):
             faces += sum(result.recognised for result in results)
@@ -95,6 +100,7 @@ def look(model: str | None, video: Path, min_side: float, threads: int) -> dict[
     parts["following"] = max(0.0, total - sum(parts.values()))
     return {
         "min_side": min_side,
+        "search": search,
         "frames": frames,
         "faces_a_frame": round(faces / frames, 2),
         "over_length": round(total / length, 3),
@@ -115,7 +121,7 @@ def main() -> None:
         video = given.video or Path(folder) / "drawn.mp4"
         if given.video is None:
             make(video, given.seconds)
-        rows = [look(given.model, video, side, given.threads) for side in SIDES]
+        rows = [look(given.model, video, side, search, given.threads) for side in SIDES for search in SEARCHES]
     print(
         json.dumps(
             {

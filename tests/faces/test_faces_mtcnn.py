@@ -152,6 +152,32 @@ def test_pictures_without_a_face(shape: tuple[int, int, int]) -> None:
         assert found[0].landmarks.shape == (0, 5, 2)
 
 
+@pytest.mark.parametrize("away", [(0.0, 0.0), (0.2, 0.0), (0.0, -0.2), (-0.15, 0.15)])
+def test_a_face_is_found_near_where_it_was(away: tuple[float, float]) -> None:
+    pictures = [photo([[0, 1]]), photo([[2]]), np.zeros((80, 80, 3), np.uint8)]
+    searched = detector().detect(pictures)
+    assert [len(found) for found in searched] == [2, 1, 0]
+    places = []
+    for found in searched:
+        sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, keepdims=True)
+        places.append(found.boxes + np.tile(np.float32(away), 2) * sides)
+    for known, found in zip(searched, detector().near(pictures, places), strict=True):
+        assert len(found) == len(known)
+        order, other = (np.argsort(one.boxes[:, 0]) for one in (known, found))
+        side = float((known.boxes[:, 2] - known.boxes[:, 0]).max(initial=1))
+        np.testing.assert_allclose(found.landmarks[other], known.landmarks[order], atol=0.12 * side)
+
+
+def test_near_is_not_elsewhere() -> None:
+    picture = photo([[0, 1]])
+    known = detector().detect([picture])[0]
+    left = known.boxes[[int(known.boxes[:, 0].argmin())]]
+    found = detector().near([picture, picture], [np.concatenate([left, left + 3]), left[:0]])
+    assert [len(result) for result in found] == [1, 0]
+    assert found[0].boxes[0, 2] < picture.shape[1] / 2
+    assert detector().near([], []) == []
+
+
 def test_no_pictures() -> None:
     assert detector().detect([]) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ import pytest
 
 from dcdan.errors import DataError, UsageError
 from dcdan.expressions import EXPRESSIONS
+from dcdan.faces.detector import Detections
+from dcdan.faces.mtcnn import Mtcnn
 from dcdan.faces.status import Status
 from dcdan.recognition import recogniser as module
 from dcdan.recognition.drawn import video_file
@@ -93,6 +95,38 @@ def test_two_faces_keep_their_numbers_through_a_crossing(finder: Recogniser, cro
         np.testing.assert_allclose(middles, np.polyval(np.polyfit(frames, middles, 1), frames), atol=12)
     assert sorted(ways) == pytest.approx([-13, 13], abs=1)
     assert [len(results) for results in answers][:7] == [2, 2, 2, 1, 1, 2, 2]
+
+
+def test_faces_are_followed_between_searches(
+    finder: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two faces that drift, one of them away for a while: a search in five finds what every search finds."""
+    path = tmp_path / "drift.mp4"
+    with video_file(path, RATE) as add:
+        for frame in range(18):
+            picture = np.full((200, 420, 3), 128, np.uint8)
+            picture[40:160, 10 + 4 * frame : 130 + 4 * frame] = face(1)[0]
+            if frame not in (6, 7, 8, 9):
+                picture[40:160, 290 - 2 * frame : 410 - 2 * frame] = face(4)[0]
+            add(picture)
+    detect, searched = Mtcnn.detect, []
+
+    def counted(self: Mtcnn, images: Sequence[np.ndarray]) -> list[Detections]:
+        searched.append(len(images))
+        return detect(self, images)
+
+    monkeypatch.setattr(Mtcnn, "detect", counted)
+    every = [*finder.watch(path, smooth=0)]
+    assert sum(searched) == 18
+    searched.clear()
+    some = [*finder.watch(path, smooth=0, search=0.2)]
+    assert sum(searched) == 4
+    for frame, (own, other) in enumerate(zip(every, some, strict=True)):
+        boxes = [{result.track: result.box for result in results} for results in (own, other)]
+        assert boxes[0].keys() == boxes[1].keys()
+        assert len(boxes[0]) == (1 if frame in (6, 7, 8, 9) else 2)
+        for track, box in boxes[0].items():
+            np.testing.assert_allclose(np.float64(boxes[1][track]), np.float64(box), atol=15)
 
 
 def test_the_frames_come_with_their_results(finder: Recogniser, crossing: Path) -> None:
@@ -198,7 +232,14 @@ def test_an_open_video_stays_open_and_a_name_is_closed(namer: Recogniser, tmp_pa
 def test_what_is_wrong_is_said_at_once(namer: Recogniser, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         namer.watch(tmp_path / "none.mp4")
-    for options in ({"every": 0}, {"smooth": -1.0}, {"smooth": float("nan")}, {"max_faces": 0}, {"min_side": -1.0}):
+    for options in (
+        {"every": 0},
+        {"smooth": -1.0},
+        {"smooth": float("nan")},
+        {"max_faces": 0},
+        {"min_side": -1.0},
+        {"search": -1.0},
+    ):
         with pytest.raises(UsageError, match=next(iter(options))):
             namer.watch(tmp_path / "none.mp4", **options)  # type: ignore[call-overload]
     assert WatchOptions().max_faces is None

@@ -65,6 +65,10 @@ def predict(
     smooth: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Of videos, over how long a face's answers are averaged.")
     ] = 0.5,
+    search: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Of videos, how often a whole frame is searched; 0: always."),
+    ] = 0.0,
     align: Annotated[
         AlignChoice, typer.Option("--align", help="Find and align faces (mtcnn), or take pictures as they are (none).")
     ] = AlignChoice.AUTO,
@@ -138,7 +142,7 @@ def predict(
         sets=sets,
         precision=_PRECISION[precision],
     )
-    watching = WatchOptions(every, smooth, max_faces, min_size)
+    watching = WatchOptions(every, smooth, max_faces, min_size, search)
     rows = FirstRows()
     with ExitStack() as stack:
         stack.enter_context(_interruptible(out))

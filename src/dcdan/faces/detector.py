@@ -53,6 +53,12 @@ class FaceDetector(Protocol):
         """Return the faces of each picture."""
         ...
 
+    def near(
+        self, images: Sequence[npt.NDArray[np.uint8]], places: Sequence[npt.NDArray[np.float32]]
+    ) -> list[Detections]:
+        """Return the faces of each picture that are about where one of its ``places`` (n, 4) is, without a search."""
+        ...
+
     def at_least(self, side: float) -> FaceDetector:
         """Return one that need not find faces whose box is narrower than about ``side`` pixels, to save time."""
         ...

@@ -104,6 +104,7 @@ class Recogniser:
         smooth: float = 0.5,
         max_faces: int | None = None,
         min_side: float | None = None,
+        search: float = 0.0,
         with_frames: Literal[False] = False,
     ) -> Watch[list[FaceResult]]: ...
     @overload
@@ -115,6 +116,7 @@ class Recogniser:
         smooth: float = 0.5,
         max_faces: int | None = None,
         min_side: float | None = None,
+        search: float = 0.0,
         with_frames: Literal[True],
     ) -> Watch[tuple[Frame, list[FaceResult]]]: ...
     def watch(
@@ -125,6 +127,7 @@ class Recogniser:
         smooth: float = 0.5,
         max_faces: int | None = None,
         min_side: float | None = None,
+        search: float = 0.0,
         with_frames: bool = False,
     ) -> Watch[list[FaceResult]] | Watch[tuple[Frame, list[FaceResult]]]:
         """Recognise the faces of a video or camera frame by frame, follow them, and smooth their expressions over time.
@@ -137,6 +140,8 @@ class Recogniser:
             max_faces: at most so many faces a frame, the largest; None for all.
             min_side: leave out faces whose box has a shorter side of fewer pixels. Much smaller ones are not searched
                 for either, which saves time: in 720p, 80 pixels take a third of it (``benchmarks/video.py``).
+            search: a whole frame is searched for faces at least every so many seconds; in the frames between they are
+                looked for where they were before and are after, in a twentieth of the time. 0 searches every frame.
             with_frames: yield (frame, results), for drawing.
 
         Returns:
@@ -147,11 +152,12 @@ class Recogniser:
             DataError: when the video cannot be opened; see ``open_video``.
             UsageError: when an option has an impossible value.
         """
-        asked = WatchOptions(every, smooth, max_faces, min_side or 0.0)
+        asked = WatchOptions(every, smooth, max_faces, min_side or 0.0, search)
         options = replace(asked, min_side=max(asked.min_side, self.min_side))
         calibration = self.info.calibration
         threshold = None if self.sets is None else set_threshold(calibration, self.sets)
-        eye = Eye(self._extractor.at_least(options.min_side).extract, self._name, calibration.unsure_below, threshold)
+        finder = self._extractor.at_least(options.min_side)
+        eye = Eye(finder.extract, finder.near, self._name, calibration.unsure_below, threshold)
         opened = video if isinstance(video, Video) else open_video(video)
         pairs = watched(opened, eye, options, (CHUNK_PICTURES, CHUNK_PIXELS))
         if opened is not video:

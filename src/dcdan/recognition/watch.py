@@ -17,6 +17,7 @@ from dcdan.faces.status import Status
 from dcdan.faces.tracking import Tracker
 from dcdan.recognition.certainty import candidate_sets
 from dcdan.recognition.results import FaceResult
+from dcdan.recognition.search import Search
 from dcdan.recognition.smoothing import Smoother
 from dcdan.recognition.video import Frame, Video
 
@@ -35,13 +36,14 @@ class WatchOptions:
     smooth: float = 0.5
     max_faces: int | None = None
     min_side: float = 0.0
+    search: float = 0.0
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise UsageError(f"every must be at least 1, not {self.every}.")
         if self.max_faces is not None and self.max_faces < 1:
             raise UsageError(f"max_faces must be at least 1, not {self.max_faces}.")
-        for name in ("smooth", "min_side"):
+        for name in ("smooth", "min_side", "search"):
             if not 0 <= getattr(self, name) < inf:
                 raise UsageError(f"{name} must be a number of 0 or more, not {getattr(self, name)}.")
 
@@ -76,12 +78,14 @@ class Eye:
 
     Attributes:
         extract: pictures -> the faces of each, the largest first.
+        near: pictures and the places of each -> the faces that are about there.
         name: (path, index, face) of many faces -> their results.
         unsure_below: a smoothed probability below this is unsure.
         candidate_from: a class with at least this smoothed probability is a candidate; None where none are asked for.
     """
 
     extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
+    near: Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[list[Face]]]
     name: Callable[[Sequence[tuple[str, int, Face]]], list[FaceResult]]
     unsure_below: float = 0.0
     candidate_from: float | None = None
@@ -99,9 +103,10 @@ def watched(
         chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
     """
     tracker, smoother = Tracker(), Smoother(options.smooth)
+    search = Search(eye.extract, eye.near, options.search)
     most, pixels = (1, 1) if video.camera else chunk
     for frames in in_chunks(video.frames(options.every), most, pixels):
-        found = [options.chosen(own) for own in eye.extract([frame.pixels for frame in frames])]
+        found = [options.chosen(own) for own in search.faces(frames)]
         flat = [(video.name, index, face) for own in found for index, face in enumerate(own)]
         results, seen = eye.name(flat), _looks([face for _, _, face in flat])
         start = 0
