@@ -7,6 +7,7 @@ what each would have picked beside the last checkpoint.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -71,12 +72,15 @@ def density_weights(train: Tensor, validation: Tensor, target: Tensor) -> Tensor
     From a logistic regression that tells features ``(N, D)`` of source training faces from those of the target
     (You et al., ICML 2019, Eq. 5).
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     both = torch.cat([train, target]).double()
     mean, deviation = both.mean(0), both.std(0).clamp_min(1e-6)
     truth = torch.cat([torch.ones(len(train)), torch.zeros(len(target))])
-    model = LogisticRegression(C=0.1, max_iter=200).fit(((both - mean) / deviation).numpy(), truth.numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a score that compares epochs needs no last digits
+        model = LogisticRegression(C=0.1, max_iter=200).fit(((both - mean) / deviation).numpy(), truth.numpy())
     of_source = torch.from_numpy(model.predict_proba(((validation.double() - mean) / deviation).numpy())[:, 1])
     return (len(train) / len(target)) * (1 - of_source) / of_source.clamp_min(1e-6)
 
