@@ -13,7 +13,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,7 @@ def look(model: str | None, video: Path, min_side: float, search: float, threads
     extractor, session = recogniser._extractor.at_least(min_side), recogniser._session
     session.run(np.zeros((1, session.size, session.size, 3), np.uint8))
 
-    def extract(pictures: Sequence[np.ndarray]) -> Any:
-        return extractor.extract(pictures)
-
-    def near(pictures: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> Any:
-        return extractor.near(pictures, places)
-
-    finding = clock.timed("detection", extract), clock.timed("detection", near)
+    finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.near)
     eye = Eye(*finding, clock.timed("recognition", recogniser._name))
     with open_video(video) as film:
         options = WatchOptions(min_side=min_side, search=search)

@@ -24,6 +24,7 @@ from dcdan.bundled import model_folder
 from dcdan.data.build import pack_for
 from dcdan.faces.align import TEMPLATE, similarity
 from dcdan.recognition.model_file import GRAPHS, read_model_info
+from dcdan.recognition.session import in_rgb
 
 COUNT = 64
 ALIKE = 1e-3
@@ -54,9 +55,7 @@ def main() -> None:
     info = read_model_info(folder)
     pack = pack_for(given.faces, info.face.size, labelled=False)
     rows = np.sort(np.random.default_rng(0).permutation(len(pack.faces))[:COUNT])
-    faces = pack.faces[rows]
-    if faces.ndim == 3:
-        faces = np.repeat(faces[..., None], 3, axis=3)
+    faces = in_rgb(pack.faces[rows])
     points = TEMPLATE * 100 @ np.array([[0.9, 0.3], [-0.3, 0.9]]) + np.random.default_rng(1).normal(50, 2, (5, 2))
     matrix = similarity(points, TEMPLATE * info.face.size)
     worst = 0.0

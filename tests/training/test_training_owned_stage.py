@@ -7,31 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from killed import killed_at
 from safetensors.torch import load_file
 
 from dcdan.errors import ModelError
 from dcdan.methods.base import methods
-from dcdan.training import run
 from dcdan.training.checkpoint import read_checkpoint
 from dcdan.training.loop import Trainer
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings
 from tiny_training import quick, records
 
+pytestmark = pytest.mark.usefixtures("without_graph", "often_logged")
 Domains = tuple[Path, Path]
 OWNERS = sorted(name for name, method in methods().items() if method.owns_source_stage)
 STEPS = 8
-
-
-class Killed(BaseException):
-    """Ends a run where it stands."""
-
-
-@pytest.fixture(autouse=True)
-def _without_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which is tested elsewhere, and log often."""
-    monkeypatch.setattr(run, "export_onnx", lambda _model, _size, path: path.write_bytes(b"no graph"))
-    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 4)
 
 
 def trained(domains: Domains, out: Path, settings: RunSettings, start: Path | None = None) -> Path:
@@ -45,22 +35,11 @@ def settings_of(method: str, *more: str) -> RunSettings:
 
 
 @pytest.mark.parametrize("method", OWNERS)
-def test_a_killed_run_ends_like_one_that_was_not(
-    domains: Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_a_killed_run_ends_like_one_that_was_not(domains: Domains, tmp_path: Path, method: str) -> None:
     through = trained(domains, tmp_path / "through", settings_of(method))
     assert {record["kind"] for record in records(through)} == {"precision", "source", "source-epoch"}
-    losses = Trainer.losses
-
-    def dying(self: Trainer, stage: str, step: int, *rest: Any) -> Any:
-        if step == 5:
-            raise Killed
-        return losses(self, stage, step, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Trainer, "losses", dying)
-    with pytest.raises(Killed):
+    with killed_at("source", 5):
         trained(domains, tmp_path / "killed", settings_of(method))
-    monkeypatch.setattr(Trainer, "losses", losses)
     again = trained(domains, tmp_path / "killed", settings_of(method))
     for file in ("model.safetensors", "checkpoints/last.safetensors", "checkpoints/source.safetensors"):
         first, second = load_file(through / file), load_file(again / file)

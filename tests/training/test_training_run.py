@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from killed import killed_at
 from safetensors.torch import load_file
 
 from dcdan.data.pack import Pack
@@ -33,12 +34,6 @@ from dcdan.training.settings import RunSettings
 from tiny_training import SIZE, drawn, listed, quick, records, tiny
 
 Domains = tuple[Path, Path]
-
-
-@pytest.fixture
-def without_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the export, which takes longer than these trainings and is tested elsewhere."""
-    monkeypatch.setattr(run, "export_onnx", lambda _model, _size, path: path.write_bytes(b"no graph"))
 
 
 def trained(domains: Domains, out: Path, settings: RunSettings, start: Path | None = None) -> Path:
@@ -142,10 +137,6 @@ def test_the_model_written_is_the_teacher_where_there_is_one(adapted: dict[str, 
         assert any(key.startswith("teacher.") for key in tensors) == (name == "dcdan")
 
 
-class Killed(BaseException):
-    """Ends a run where it stands: nothing is saved on the way out."""
-
-
 def same_run(one: Path, other: Path) -> None:
     """Assert that two runs left the same weights, thresholds and records, bit by bit."""
     first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
@@ -159,11 +150,6 @@ def same_run(one: Path, other: Path) -> None:
     thresholds = [json.loads((folder / "model.json").read_text())["thresholds"] for folder in (one, other)]
     assert thresholds[0] == thresholds[1]
     assert records(one) == records(other)
-
-
-@pytest.fixture
-def _often_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 4)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +167,7 @@ def through(domains: Domains, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("without_graph", "_often_logged")
+@pytest.mark.usefixtures("without_graph", "often_logged")
 @pytest.mark.parametrize(
     ("every", "kills", "damage"),
     [
@@ -201,27 +187,18 @@ def test_a_killed_run_ends_like_one_that_was_not(
     damage: bool,
 ) -> None:
     settings = quick(f"checkpoint_every={every}")
-    losses = Trainer.losses
     for number, kill in enumerate(kills):
-
-        def dying(self: Trainer, stage: str, step: int, *rest: Any, kill: tuple[str, int] = kill) -> Any:
-            if (stage, step) == kill:
-                raise Killed
-            return losses(self, stage, step, *rest)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(Trainer, "losses", dying)
-        with pytest.raises(Killed):
+        with killed_at(*kill):
             trained(domains, tmp_path / "killed", settings)
         assert not (tmp_path / "killed" / "model.json").exists(), number
         if damage:
             newest = tmp_path / "killed" / "checkpoints" / "last.safetensors"
             newest.write_bytes(newest.read_bytes()[:-100])
-    monkeypatch.setattr(Trainer, "losses", losses)
     trained(domains, tmp_path / "killed", settings)
     same_run(through, tmp_path / "killed")
 
 
-@pytest.mark.usefixtures("without_graph", "_often_logged")
+@pytest.mark.usefixtures("without_graph", "often_logged")
 def test_a_run_stopped_again_and_again_ends_like_one_that_was_not(
     domains: Domains, through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from dcdan.recognition.model_file import (
     verified,
 )
 from dcdan.recognition.output import check_target
-from dcdan.recognition.session import Session
+from dcdan.recognition.session import Session, in_rgb
 from dcdan.training.run_files import data_of
 
 if TYPE_CHECKING:
@@ -137,11 +137,7 @@ def _split(pack: Pack) -> tuple[np.ndarray, np.ndarray]:
 def pieces(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the faces of some rows in RGB, a few at a time."""
     for start in range(0, len(rows), _PIECE):
-        yield _in_rgb(faces[rows[start : start + _PIECE]])
-
-
-def _in_rgb(faces: np.ndarray) -> np.ndarray:
-    return np.repeat(faces[..., None], 3, axis=3) if faces.ndim == 3 else faces
+        yield in_rgb(faces[rows[start : start + _PIECE]])
 
 
 def _describe(run: Path, folder: Path, new: Sequence[str]) -> None:
@@ -171,7 +167,7 @@ def _measured(
         answers = {name: session.run(pack.faces[rows]) for name, session in sessions.items()}
         agreement = float((answers["int8"].expression == answers["fp32"].expression).mean())
         target_faces = len(rows)
-        shown = _in_rgb(np.resize(pack.faces[rows[: max(BATCHES)]], (max(BATCHES), *pack.faces.shape[1:])))
+        shown = in_rgb(np.resize(pack.faces[rows[: max(BATCHES)]], (max(BATCHES), *pack.faces.shape[1:])))
         rounding = {
             batch: _difference(*(session.run(shown[:batch]) for session in sessions.values())) for batch in BATCHES
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dcdan.errors import ModelError
 from dcdan.models.deploy import Deployed
 from dcdan.recognition.model_file import WEIGHTS_NAME, ModelInfo, read_model_info
-from dcdan.recognition.session import Outputs
+from dcdan.recognition.session import Outputs, in_rgb
 from dcdan.training.precision import pick_device
 from dcdan.training.rebuild import network_of
 from dcdan.training.settings import RunSettings
@@ -48,8 +48,7 @@ class Unexported:
         # Without TF32, whose ten bits are too few to answer as the graph does.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(faces), CHUNK):
-                chunk = np.array(faces[start : start + CHUNK])  # of a pack that may not be written to
-                chunk = chunk[..., None].repeat(3, axis=3) if chunk.ndim == 3 else chunk
+                chunk = in_rgb(np.array(faces[start : start + CHUNK]))  # of a pack that may not be written to
                 parts.append(self.deployed(torch.from_numpy(chunk).to(self.device)))
         found = Outputs(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
         if not np.isfinite(found.probabilities).all():

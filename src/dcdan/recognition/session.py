@@ -41,6 +41,11 @@ class Outputs:
         return len(self.expression)
 
 
+def in_rgb(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return faces ``(N, S, S, 3)`` as they are, and grey ones ``(N, S, S)`` in RGB."""
+    return np.repeat(faces[..., None], 3, axis=3) if faces.ndim == 3 else faces
+
+
 class Session:
     """A network that is loaded and ready.
 
@@ -108,9 +113,7 @@ class Session:
         return Outputs(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
     def _run(self, faces: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        if faces.ndim == 3:
-            faces = np.repeat(faces[..., None], 3, axis=3)
-        results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(faces)})
+        results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(in_rgb(faces))})
         self._check_answers(Outputs(*results), len(faces))  # type: ignore[arg-type]
         return results
 
