@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -75,6 +76,13 @@ def test_graph_equals_a_network_with_several_windows(tmp_path: Path) -> None:
 
 def test_graph_equals_a_network_without_attention_and_local_branch(tmp_path: Path) -> None:
     check(lively("test_resnet", 32, 4, 32, attention="off", local_branch=False), 32, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_graph_equals_a_network_of_either_colours_and_normalises_in_one_convolution(tmp_path: Path, grey: bool) -> None:
+    check(lively("test_resnet", 32, 4, 32, attention="off", grey=grey), 32, tmp_path / "model.onnx")
+    work = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node if node.op_type != "Shape"]
+    assert work[: work.index("Conv") + 2] == ["Transpose", "Cast", "Div", "Conv", "Conv"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dcdan.models.afc import AFC
 from dcdan.models.domain_norm import with_domains
@@ -152,7 +153,15 @@ class Network(nn.Module):
         return Outputs(of_global, of_local, logits, weights, regions, self.semantic)
 
     def normalised(self, faces: Tensor) -> Tensor:
-        """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels."""
+        """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels.
+
+        In a graph for elsewhere it is a 1 x 1 convolution: where channels lie last, as in int8, ONNX Runtime takes an
+        eighth to a third of the network's time to subtract and divide by channel.
+        """
+        if torch.compiler.is_exporting() and faces.shape[1] == 3:
+            mixed = self.luma.expand(3, 3, 1, 1) if self.settings.grey else torch.eye(3)[..., None, None]
+            bias = -(self.mean / self.deviation).flatten()
+            return functional.conv2d(faces, mixed / self.deviation[:, None], bias)
         if self.settings.grey and faces.shape[1] == 3:
             faces = (faces * self.luma).sum(1, keepdim=True)
         return (faces - self.mean) / self.deviation

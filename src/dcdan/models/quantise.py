@@ -71,7 +71,7 @@ def quantise(
 def trunk_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """Return the nodes before the first that has a weight of another part than the trunk."""
     weights = {weight.name for weight in model.graph.initializer if weight.name.startswith("network.")}
-    others = {name for name in weights if not name.startswith((_TRUNK, "network.mean", "network.deviation"))}
+    others = {name for name in weights if not name.startswith(_TRUNK)}
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         if others.intersection(node.input):
