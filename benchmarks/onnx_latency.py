@@ -72,7 +72,7 @@ def runner(path: Path, face: np.ndarray, threads: int) -> Callable[[], object]:
 
 
 def measure(trunk: str, size: int, rounds: int, threads: int) -> dict[str, object]:
-    """Export both, time both."""
+    """Export all three, count what they do, and time them in turn."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     network = Network(NetworkSettings(trunk=trunk), CLASSES, size).eval()

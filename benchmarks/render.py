@@ -33,9 +33,9 @@ the whole: a bar of 4 asks for another network than this one.
 """
 
 
-def mark(result: Result) -> str:
+def mark(met: bool) -> str:
     """Return whether a bar is met."""
-    return "yes" if result["within_bar"] else "**no**"
+    return "yes" if met else "**no**"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -49,47 +49,51 @@ def summary(results: dict[str, Result]) -> Iterable[tuple[object, ...]]:
     """Yield the rows that have a bar, as far as there are results."""
     for found in (r for name, r in results.items() if name.startswith("step_time")):
         what = f"adaptation step over the bare trunk, {found['trunk']} at {found['size']}, {found['precision']}"
-        yield what, found["ratios"]["update"], f"<= {found['bar']}", mark(found)
+        yield what, found["ratios"]["update"], f"<= {found['bar']}", mark(found["within_bar"])
     if found := results.get("data_wait"):
-        yield "share of step time waiting for data", f"{found['wait_share']:.2%}", f"<= {found['bar']:.0%}", mark(found)
+        yield (
+            "share of step time waiting for data",
+            f"{found['wait_share']:.2%}",
+            f"<= {found['bar']:.0%}",
+            mark(found["within_bar"]),
+        )
     if found := results.get("afc"):
         worst = max(row["compiled_ratio"] for row in found["rows"] if row["megabytes"] >= 1)
         yield (
             "AFC (compiled) over GELU, forward and backward, maps of 1 MB and more",
             worst,
             f"<= {found['bar']}",
-            mark(found),
+            mark(found["within_bar"]),
         )
     if found := results.get("onnx_latency"):
         bar = found["bar"]
         for name, most in bar["milliseconds"].items():
             precision, taken = "int8" if name.endswith("int8") else "fp32", found["milliseconds"][name]
             what = f"one {found['size']} face, {found['trunk']}, {precision} ONNX, {found['threads']} thread"
-            yield what, f"{taken} ms", f"<= {most:g} ms", "yes" if taken <= most else "**no**"
-        met = "yes" if found["times_faster"] >= bar["times_faster"] else "**no**"
+            yield what, f"{taken} ms", f"<= {most:g} ms", mark(taken <= most)
         yield (
             "the same in fp32 against EfficientNet-B0 at 224",
             f"{found['times_faster']} x",
             f">= {bar['times_faster']:g} x",
-            met,
+            mark(found["times_faster"] >= bar["times_faster"]),
         )
     if found := results.get("packing", {}).get("memory"):
         for workers, ratio in found["ratios"].items():
             counts = [row["pictures"] for row in found["rows"] if row["workers"] == int(workers)]
             what = f"peak memory of packing {max(counts)} pictures over that of {min(counts)}, {workers} at work"
-            yield what, ratio, f"<= {found['bar']}", "yes" if ratio <= found["bar"] else "**no**"
+            yield what, ratio, f"<= {found['bar']}", mark(ratio <= found["bar"])
     if found := results.get("predict_memory"):
         few, many = (f"{row['pictures']} ({row['peak_mb']} MB)" for row in found["rows"])
         yield (
             f"peak memory of predicting {many} pictures over that of {few}",
             found["ratio"],
             f"<= {found['bar']}",
-            mark(found),
+            mark(found["within_bar"]),
         )
     if found := results.get("cold_predict"):
         what = "`dcdan predict` of one picture, cold" + ("" if found["torch_imported"] else " (torch not imported)")
         measured = f"{found['median_seconds']} s ({found['processor_seconds']} s of processor time)"
-        yield what, measured, f"<= {found['bar_seconds']:g} s", mark(found)
+        yield what, measured, f"<= {found['bar_seconds']:g} s", mark(found["within_bar"])
 
 
 def latency(found: Result) -> str:

@@ -16,7 +16,7 @@ from dcdan.evaluation.evaluate import labels_among, rows_to_score
 from dcdan.evaluation.export import CALIBRATED, pieces, timed
 from dcdan.models.quantise import ACTIVATIONS, PARTS, quantise
 from dcdan.recognition.model_file import read_model_info, verified
-from dcdan.recognition.session import Session
+from dcdan.recognition.session import Session, in_rgb
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     truth = labels_among(info.classes, test)[scored]
     scored, truth = scored[truth >= 0], truth[truth >= 0]
     float_session = Session(graph, info, 1)
-    shown = np.repeat(test.faces[scored[:32]][..., None], 3, 3) if test.faces.ndim == 3 else test.faces[scored[:32]]
+    shown = in_rgb(test.faces[scored[:32]])
     before = float_session.run(test.faces[scored])
     speed = timed([float_session], shown)[0]
     print("| int8 | activations | accuracy % | as fp32 % | largest difference | MB | ms a face at 1 / 32 |")
