@@ -2,10 +2,10 @@
 
     python benchmarks/passes.py [--faces 4000] [--methods dcdan dann]
 
-Trains as a process of ``dcdan benchmark`` does, on drawn faces with the settings of experiments/cross_domain.toml, and
-adds up the processor time within passes: networks called, and backward. The rest is
-reading, views, optimiser, label-free scores and reports, of which the dearest are named. Prints one JSON
-object.
+Trains as ``dcdan benchmark`` does, each in a process forked from one that has its imports, on drawn faces with the
+settings of experiments/cross_domain.toml. Counted as passes is the processor time of networks called, of the methods'
+losses and of backward. The rest is compiling, reading, views, optimiser, label-free scores and reports, of which the
+dearest are named. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -22,21 +22,25 @@ from typing import Any
 
 import torch
 from machine import machine
+from torch._dynamo import convert_frame
 
 from dcdan.evaluation.benchmark.cell import run_cell, run_stage
 from dcdan.evaluation.benchmark.plan import Plan, cells_of
 from dcdan.evaluation.benchmark.run import prepared_cells
+from dcdan.evaluation.benchmark.runner import prepared_context
+from dcdan.methods.base import find_method
 from dcdan.models.network import Network
 from dcdan.training import judge, loop, step
 
 BAR = 0.05
 NAMED = {
+    "compiling": ((convert_frame, "_compile"),),
     "views": ((step, "source_view"), (step, "strong_view"), (step, "weak_view")),
     "optimiser": ((torch.optim.SGD, "step"), (torch.nn.utils, "clip_grad_norm_"), (loop, "follow")),
     "checkpoints": ((loop, "save_checkpoint"), (loop, "save_epoch")),
     "label-free scores": ((judge, "scored"),),
 }
-"""What is timed beside the passes, and where it is called."""
+"""What is timed apart, and where it is called."""
 PLAN = Path(__file__).parent.parent / "experiments" / "cross_domain.toml"
 
 
@@ -81,45 +85,58 @@ def plan_of(faces: int, methods: list[str]) -> Plan:
     )
 
 
+def measure(text: str, classes: dict[str, tuple[str, ...]], number: int, folder: Path) -> None:
+    """Write ``NUMBER.json``: where the processor's time of a stage (-1) or of a cell goes, in this process."""
+    torch.set_num_threads(1)
+    plan = Plan.model_validate_json(text)
+    cells = list(cells_of(plan, classes))
+    cell = cells[max(number, 0)]
+    watch = Watch()
+    Network.__call__ = watch.over(Network.__call__)  # type: ignore[method-assign]
+    torch.Tensor.backward = watch.over(torch.Tensor.backward)  # type: ignore[method-assign]
+    for method in {find_method(settings.method) for settings in (cell.settings, cell.stage.settings)}:
+        for losses in (method.losses, method.source_losses):
+            setattr(method, losses.__name__, watch.over(losses))
+    named = {name: Watch() for name in NAMED}
+    for name, places in NAMED.items():
+        for place, call in places:
+            setattr(place, call, named[name].over(getattr(place, call)))
+    if number < 0:
+        run_stage(cell.stage, folder, "")
+    else:
+        run_cell(cell, plan, folder, "")
+    # A kernel is compiled when it is first called, which is within a pass.
+    row = {"seconds": time.process_time(), "in_passes": watch.seconds - named["compiling"].seconds}
+    row |= {name: one.seconds for name, one in named.items()}
+    (folder / f"{number}.json").write_text(json.dumps(row), encoding="utf-8")
+
+
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=int, default=4000, help="of each domain")
     parser.add_argument("--methods", nargs="+", default=["dcdan", "dann"], help="keys of the plan's rows")
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    started = time.process_time()
-    watch = Watch()
-    Network.__call__ = watch.over(Network.__call__)  # type: ignore[method-assign]
-    torch.Tensor.backward = watch.over(torch.Tensor.backward)  # type: ignore[method-assign]
-    named = {name: Watch() for name in NAMED}
-    for name, places in NAMED.items():
-        for place, call in places:
-            setattr(place, call, named[name].over(getattr(place, call)))
     plan = plan_of(given.faces, given.methods)
     rows = {}
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["DCDAN_CACHE"] = str(Path(folder) / "packs")
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        os.environ["DCDAN_CACHE"] = str(folder / "packs")
         _, _, classes = prepared_cells(plan, progress=False)
         cells = list(cells_of(plan, classes))
-        jobs = [("source stage", lambda: run_stage(cells[0].stage, Path(folder), ""))]
-        jobs += [(cell.entry.key, lambda cell=cell: run_cell(cell, plan, Path(folder), "")) for cell in cells]
-        for name, job in jobs:
-            for one in (watch, *named.values()):
-                one.seconds = 0.0
-            began = time.process_time()
-            job()
-            # Each stage and cell has a process of its own, forked from one that has its imports.
-            rows[name] = {"seconds": round(time.process_time() - began, 1), "in_passes": round(watch.seconds, 1)}
-            rows[name] |= {key: round(one.seconds, 1) for key, one in named.items()}
+        context = prepared_context(["cpu"])
+        for number, name in enumerate(["source stage", *(cell.entry.key for cell in cells)], -1):
+            process = context.Process(target=measure, args=(plan.model_dump_json(), classes, number, folder))
+            process.start()
+            process.join()
+            rows[name] = json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
     total, passes = (sum(row[key] for row in rows.values()) for key in ("seconds", "in_passes"))
     print(
         json.dumps(
             {
                 "benchmark": "passes",
                 "faces": given.faces,
-                "imports_seconds": round(started, 1),
-                "rows": rows,
+                "rows": {name: {key: round(spent, 1) for key, spent in row.items()} for name, row in rows.items()},
                 "outside": round(1 - passes / total, 4),
                 "bar": BAR,
                 "within_bar": 1 - passes / total <= BAR,

@@ -22,6 +22,7 @@ from dcdan.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from dcdan.training.optimiser import fill_momentum
 
 
 def network() -> nn.Module:
@@ -34,7 +35,10 @@ def optimiser_of(kind: str, module: nn.Module) -> torch.optim.Optimizer:
     groups = [{"params": list(module.parameters()), "ratio": 1.0}, {"params": [unused], "ratio": 10.0}]
     if kind == "adamw":
         return torch.optim.AdamW(groups, lr=0.01)
-    return torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True, fused=kind == "fused")
+    if kind == "fused":
+        fill_momentum(optimiser)
+    return optimiser
 
 
 def steps(module: nn.Module, optimiser: torch.optim.Optimizer, first: int, last: int) -> None:
@@ -45,7 +49,7 @@ def steps(module: nn.Module, optimiser: torch.optim.Optimizer, first: int, last:
         optimiser.step()
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.parametrize("kind", ["sgd", "fused", "adamw"])
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, kind: str) -> None:
     torch.manual_seed(0)
     through = network()

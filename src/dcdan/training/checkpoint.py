@@ -24,6 +24,7 @@ from dcdan.bounded import parse_json
 from dcdan.durable import written
 from dcdan.errors import ModelError
 from dcdan.schema import check_schema
+from dcdan.training.optimiser import fill_momentum
 
 SCHEMA = 1
 
@@ -49,6 +50,7 @@ def load_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
     whole = optimiser.state_dict()
     whole["state"] = state
     optimiser.load_state_dict(whole)
+    fill_momentum(optimiser)
 
 
 def save_checkpoint(

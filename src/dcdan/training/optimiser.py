@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcdan.models.network import Network
 from dcdan.training.settings import StageSettings
@@ -29,4 +29,21 @@ def optimiser_of(plan: StageSettings, network: Network, extra: Sequence[nn.Param
     ]
     if plan.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=plan.lr)
-    return torch.optim.SGD(groups, lr=plan.lr, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups, lr=plan.lr, momentum=0.9, nesterov=True, fused=True)
+    fill_momentum(optimiser)
+    return optimiser
+
+
+def fill_momentum(optimiser: torch.optim.Optimizer) -> None:
+    """Give every parameter of SGD a momentum, 0 where it has none, laid out in memory as the parameter is.
+
+    The fused kernel pairs elements by their place in storage and wants all momenta or none: one loaded from a file
+    beside ``channels_last`` weights, or one that is missing since its parameter had no gradient yet, would go wrong.
+    """
+    if not isinstance(optimiser, torch.optim.SGD):
+        return
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            found: Tensor | None = optimiser.state[parameter].get("momentum_buffer")
+            momentum = torch.zeros_like(parameter)
+            optimiser.state[parameter]["momentum_buffer"] = momentum if found is None else momentum.copy_(found)

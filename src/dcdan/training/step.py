@@ -64,7 +64,8 @@ class Learner:
         elif self.method.owns_source_stage and self.method.uses_teacher:
             teacher = self.taught(whole, source=True)
         faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         n = len(views[0])
         with (
             sources_first(self.network, n if stage == "adaptation" else -1),
@@ -86,17 +87,19 @@ class Learner:
         remembers are mostly of the student's strong views, and at first of the source.
         """
         teacher = self.teacher or self.network
-        teacher.eval()
-        if self.teacher is not None and not source:
-            for layer in norms(teacher):
-                layer.train()
+        if teacher.training:
+            teacher.eval()
+        by_batch = [] if self.teacher is None or source else list(norms(teacher))
+        for layer in by_batch:
+            layer.train()
         with (
             sources_first(teacher, -1 if source else 0),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
             synchronised(self.group.several),
         ):
             logits = teacher(self.group.share(weak).contiguous(memory_format=torch.channels_last)).logits
-        teacher.eval()
+        for layer in by_batch:
+            layer.eval()
         return Logits(*self.group.joined([head.float() for head in logits]))
 
 

@@ -22,12 +22,15 @@ def make_teacher(student: Module) -> Module:
 def follow(teacher: nn.Module, student: nn.Module, momentum: float, step: int) -> None:
     """Move the teacher towards the student; early steps move it further, so that it does not lag a short run.
 
-    Counted once per optimiser step. Integer buffers are copied.
+    Counted once per optimiser step. Integer buffers are copied. The teacher is a copy of the student, whose tensors
+    come in the same order.
     """
     keep = min(momentum, (1 + step) / (10 + step)) if momentum else 0.0
-    ours = {**dict(teacher.named_parameters()), **dict(teacher.named_buffers())}
-    theirs = {**dict(student.named_parameters()), **dict(student.named_buffers())}
-    floating = [name for name, value in ours.items() if value.is_floating_point()]
-    torch._foreach_lerp_([ours[n] for n in floating], [theirs[n].detach() for n in floating], 1 - keep)
-    for name in ours.keys() - set(floating):
-        ours[name].copy_(theirs[name])
+    ours = [*teacher.parameters(), *teacher.buffers()]
+    theirs = [*student.parameters(), *student.buffers()]
+    pairs = [*zip(ours, theirs, strict=True)]
+    floating = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_([own for own, _ in floating], [other.detach() for _, other in floating], 1 - keep)
+    for own, other in pairs:
+        if not own.is_floating_point():
+            own.copy_(other)

@@ -20,6 +20,8 @@ from dcdan.evaluation.benchmark.worker import work
 from dcdan.stopping import Interrupted, stoppable
 
 _LOOK_EVERY = 1.0
+_PRELOADED = "dcdan.evaluation.benchmark.cell", "sklearn.linear_model"
+_COMPILER = ("torch._inductor.compile_fx",)
 
 
 @dataclass
@@ -69,7 +71,7 @@ def run_plan(
     SIGTERM let every process save first; then Interrupted is raised.
     """
     queue = Queue(cells, out)
-    context = prepared_context()
+    context = prepared_context(devices)
     running: dict[BaseProcess, tuple[str, str]] = {}
     text = plan.model_dump_json()
     free = list(devices)
@@ -100,15 +102,16 @@ def run_plan(
     return {cell.folder: queue.failed[cell.folder] for cell in cells if cell.folder in queue.failed}
 
 
-def prepared_context() -> ForkServerContext | SpawnContext:
+def prepared_context(devices: Sequence[str]) -> ForkServerContext | SpawnContext:
     """Return a context whose processes start with what training imports, where the system can fork one that has it.
 
-    They choose their own device and number of threads before either is used.
+    They choose their own device and number of threads before either is used: what asks for CUDA when it is imported is
+    left to them where they have any.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dcdan.evaluation.benchmark.cell"])
+    context.set_forkserver_preload([*_PRELOADED, *(_COMPILER if set(devices) == {"cpu"} else ())])
     return context
 
 
