@@ -32,7 +32,7 @@ def boxes(landmarks: np.ndarray, height: int, width: int) -> torch.Tensor:
 def test_fixed_windows_are_roi_align_at_the_template(side: int) -> None:
     features = torch.randn(2, 3, side, side)
     wanted = roi_align(features, [boxes(TEMPLATE, side, side)] * 2, CELLS, sampling_ratio=2, aligned=True)
-    torch.testing.assert_close(fixed(features).flatten(0, 1), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fixed(features).flatten(0, 1).permute(0, 3, 1, 2), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_given_landmarks_are_roi_align_around_each_face() -> None:
@@ -40,8 +40,8 @@ def test_given_landmarks_are_roi_align_around_each_face() -> None:
     landmarks = np.random.default_rng(0).uniform(0.2, 0.8, (3, 5, 2)).astype(np.float32)
     wanted = roi_align(features, [boxes(face, 8, 14) for face in landmarks], CELLS, sampling_ratio=2, aligned=True)
     found = cut_given(features, torch.from_numpy(landmarks))
-    assert found.shape == (3, 5, 4, CELLS, CELLS)
-    torch.testing.assert_close(found.flatten(0, 1), wanted, rtol=1e-4, atol=1e-5)
+    assert found.shape == (3, 5, CELLS, CELLS, 4)
+    torch.testing.assert_close(found.flatten(0, 1).permute(0, 3, 1, 2), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_landmarks_outside_the_face_are_moved_inside() -> None:
@@ -61,11 +61,11 @@ def test_each_cell_of_a_window_is_an_average(side: int) -> None:
 
 def test_a_mirrored_map_swaps_left_and_right_regions() -> None:
     features = torch.randn(2, 3, 14, 14)
-    torch.testing.assert_close(fixed(features.flip(3)), fixed(features)[:, MIRRORED].flip(4), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fixed(features.flip(3)), fixed(features)[:, MIRRORED].flip(3), rtol=1e-4, atol=1e-5)
     landmarks = torch.rand(2, 5, 2) * 0.5 + 0.25
     mirrored = landmarks[:, MIRRORED].clone()
     mirrored[..., 0] = 1 - mirrored[..., 0]
-    swapped = cut_given(features, landmarks)[:, MIRRORED].flip(4)
+    swapped = cut_given(features, landmarks)[:, MIRRORED].flip(3)
     torch.testing.assert_close(cut_given(features.flip(3), mirrored), swapped, rtol=1e-4, atol=1e-5)
 
 
@@ -84,7 +84,8 @@ def test_branch_merges_its_regions_by_weights_that_sum_to_one() -> None:
     torch.testing.assert_close(weights.sum(1), torch.ones(3))
     cut = fixed(branch.reduce(features))
     for face in range(3):
-        seen = [branch.stack((cut[face, r] + branch.embedding[r, :, None, None])[None]).mean((2, 3)) for r in range(5)]
+        maps = (cut[face] + branch.embedding[:, None, None]).permute(0, 3, 1, 2)
+        seen = [branch.stack(maps[r : r + 1]).mean((2, 3)) for r in range(5)]
         scores = torch.cat([branch.score(one)[0] for one in seen]).softmax(0)
         torch.testing.assert_close(regions[face], torch.cat(seen), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(weights[face], scores, rtol=1e-4, atol=1e-5)

@@ -82,6 +82,29 @@ def test_weights_are_signed_bytes_by_channel_and_the_choice_stays_float(
     assert kinds["Conv int8"] == float_convolutions
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_bytes_reach_the_first_convolution_as_they_are(tmp_path: Path, mirror: bool) -> None:
+    """Even where the faces that set the ranges are dark; signed activations cannot hold bytes."""
+    torch.manual_seed(0)
+    network = Network(NetworkSettings(trunk="test_byobnet", width=32, groups=4), 5, SIZE).eval()
+    export_onnx(Deployed(network, torch.full((5,), 0.4), mirror=mirror), SIZE, tmp_path / "model.onnx")
+    for activations in ACTIVATIONS:
+        quantise(tmp_path / "model.onnx", [patches(8, 0) // 4], tmp_path / "int8.onnx", activations=activations)
+        model = onnx.load(tmp_path / "int8.onnx")
+        made = {output: node for node in model.graph.node for output in node.output}
+        stored = {value.name: onnx.numpy_helper.to_array(value) for value in model.graph.initializer}
+        first = next(node for node in model.graph.node if node.op_type == "Conv")
+        back = made[first.input[0]]
+        assert back.op_type == "DequantizeLinear"
+        before = {node.op_type for node in model.graph.node[: [*model.graph.node].index(first)]}
+        if activations == "unsigned":
+            assert stored[back.input[1]] == np.float32(1 / 255)
+            assert stored[back.input[2]] == 0
+            assert not before & {"Cast", "Div"}
+        else:
+            assert {"Cast", "Div", "QuantizeLinear"} <= before
+
+
 def test_the_trunk_ends_where_another_part_begins(graph: Path) -> None:
     model = onnx.load(graph)
     inside = trunk_nodes(model)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -44,6 +45,16 @@ def from_windows(x: Tensor, rows: int, columns: int) -> Tensor:
     n, c, h, w = x.shape
     back = x.reshape(n // (rows * columns), rows, columns, c, h, w).permute(0, 3, 1, 4, 2, 5)
     return back.reshape(n // (rows * columns), c, rows * h, columns * w)
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Return ``softmax(scale q k^T) v`` for queries ``(..., N, D)``, keys and values ``(..., M, D)``.
+
+    In a graph for elsewhere it is spelt out: the exporter's own spelling has a dozen nodes about shapes.
+    """
+    if torch.compiler.is_exporting():
+        return (q * scale @ k.transpose(-2, -1)).softmax(-1) @ v
+    return scaled_dot_product_attention(q, k, v, scale=scale)
 
 
 class SpatialGroupAttention(nn.Module):
@@ -86,7 +97,7 @@ class SpatialGroupAttention(nn.Module):
         depth = c // self.heads
         q = self.query(queries).permute(0, 2, 3, 1).reshape(n, h * w, self.heads, depth).transpose(1, 2)
         kv = self.key_value(keys).permute(0, 2, 3, 1).reshape(n, -1, self.heads, 2 * depth).transpose(1, 2)
-        out = scaled_dot_product_attention(q, kv[..., :depth], kv[..., depth:])
+        out = attended(q, kv[..., :depth], kv[..., depth:], depth**-0.5)
         projected: Tensor = self.project(out.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2))
         return projected
 
@@ -113,6 +124,6 @@ class ChannelGroupAttention(nn.Module):
         depth = c // self.groups
         qkv = self.query_key_value(x).reshape(b, self.groups, 3 * depth, h * w)
         q, k, v = qkv.split(depth, dim=2)
-        out = scaled_dot_product_attention(q, k, v, scale=depth**-0.5)
+        out = attended(q, k, v, depth**-0.5)
         projected: Tensor = self.project(out.reshape(b, c, h, w))
         return projected

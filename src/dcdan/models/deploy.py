@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dcdan.models.mirror import both_ways
-from dcdan.models.network import Network
+from dcdan.models.network import Network, Outputs
 from dcdan.models.selection import select
 
 OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
@@ -37,10 +37,15 @@ class Deployed(nn.Module):
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``."""
-        pixels = faces.permute(0, 3, 1, 2).float() / 255
-        outputs = both_ways(self.network, pixels) if self.mirror else self.network(pixels)
+        faces = faces.permute(0, 3, 1, 2)
+        outputs = both_ways(self.look, faces) if self.mirror else self.look(faces)
         choice = select(outputs.logits, self.thresholds, self.temperature)
         return (*choice, outputs.region_weights)
+
+    def look(self, faces: Tensor) -> Outputs:
+        """Return what the network says of faces ``(B, 3, S, S)`` uint8."""
+        outputs: Outputs = self.network(faces.float() / 255)
+        return outputs
 
 
 def export_onnx(deployed: Deployed, size: int, path: Path) -> None:

@@ -25,7 +25,7 @@ def saturate(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = LIMIT) 
     v = x.abs()
     r = (q - v).clamp_min(0)
     s = (p - v).clamp_min(0)
-    return x.sign() * (limit - c1 * (r * r * r) + c2 * (s * s * s))
+    return x.sign() * (limit - c1 * r**3 + c2 * s**3)
 
 
 def saturate_slope(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = LIMIT) -> Tensor:
@@ -38,6 +38,11 @@ def saturate_slope(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = L
     return 3 * c1 * (r * r) - 3 * c2 * (s * s)
 
 
+def squashed(x: Tensor) -> Tensor:
+    """Return ``1/2 + T(x/2)/2``, any shape, with both halves within T's own constants."""
+    return 0.5 + saturate(x, 2 * KNEE, 2 * EDGE, LIMIT / 2)
+
+
 class GateFunction(torch.autograd.Function):
     """The gate with its analytic derivative; only the input is kept."""
 
@@ -45,18 +50,18 @@ class GateFunction(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         """Return gate(x) in [0, 1]."""
         ctx.save_for_backward(x)
-        return 0.5 + 0.5 * saturate(0.5 * x)
+        return squashed(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         """Return the gradient for ``x``."""
         (x,) = ctx.saved_tensors
-        return grads[0] * 0.25 * saturate_slope(0.5 * x)
+        return grads[0] * saturate_slope(x, 2 * KNEE, 2 * EDGE, LIMIT / 2)
 
 
 def gate(x: Tensor) -> Tensor:
     """Return the gate of ``x``, any shape, in [0, 1]."""
     if torch.compiler.is_exporting() or not torch.is_grad_enabled():
-        return 0.5 + 0.5 * saturate(0.5 * x)
+        return squashed(x)
     out: Tensor = GateFunction.apply(x)
     return out

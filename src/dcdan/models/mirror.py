@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from dcdan.models.network import Network, Outputs
+from dcdan.models.network import Outputs
 from dcdan.models.semantic import Logits
 
 
-def both_ways(network: Network, faces: Tensor) -> Outputs:
-    """Look at faces ``(B, C, S, S)`` and their mirror images.
+def both_ways(network: Callable[[Tensor], Outputs], faces: Tensor) -> Outputs:
+    """Look at faces ``(B, C, S, S)``, as the network takes them, and at their mirror images.
 
     The logits are logarithms of the mean probabilities of each head; all else is that of the faces as they are.
     """
-    out: Outputs = network(torch.cat([faces, faces.flip(3)]))
+    out = network(torch.cat([faces, faces.flip(3)]))
     tiny = torch.finfo(out.of_global.dtype).tiny
     logits = Logits(*(_pairs(head.softmax(1)).mean(0).clamp_min(tiny).log() for head in out.logits))
     regions = None if out.regions is None else _pairs(out.regions)[0]

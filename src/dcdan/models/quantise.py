@@ -26,6 +26,7 @@ PARTS: tuple[Parts, ...] = get_args(Parts)
 Activations = Literal["unsigned", "signed"]
 ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
 INPUT = "faces"
+LARGEST = 255
 _TRUNK = "network.trunk."
 _BETWEEN = ("Clip", "Relu", "Add")
 
@@ -54,6 +55,10 @@ def quantise(
 
     model = onnx.load(graph)
     types, left = _choice(model, parts)
+    unsigned = activations == "unsigned"
+    to_floats = _to_floats(model) if unsigned else None
+    steps_of_bytes = {"rmin": np.float32(0), "rmax": np.float32(1)}
+    given = {to_floats[1].output[0]: [steps_of_bytes]} if to_floats else {}
     with _quiet():
         quantize_static(
             graph,
@@ -63,9 +68,14 @@ def quantise(
             op_types_to_quantize=types,
             nodes_to_exclude=left,
             per_channel=True,
-            activation_type=QuantType.QInt8 if activations == "signed" else QuantType.QUInt8,
+            activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
             weight_type=QuantType.QInt8,
+            extra_options={"TensorQuantOverrides": given},
         )
+    if to_floats:
+        quantised = onnx.load(out)
+        _feed_bytes(quantised)
+        onnx.save(quantised, out)
 
 
 def trunk_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
@@ -78,6 +88,32 @@ def trunk_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
             break
         nodes.append(node)
     return nodes
+
+
+def _to_floats(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.NodeProto] | None:
+    """Return the cast of bytes to floats and the division by 255 that follows; None where a graph starts otherwise."""
+    from onnx import numpy_helper
+
+    arrays = ((weight.name, numpy_helper.to_array(weight)) for weight in model.graph.initializer)
+    divisors = {name for name, value in arrays if value.size == 1 and value.item() == LARGEST}
+    casts = {node.output[0]: node for node in model.graph.node if node.op_type == "Cast"}
+    for node in model.graph.node:
+        if node.op_type == "Div" and node.input[0] in casts and node.input[1] in divisors:
+            return casts[node.input[0]], node
+    return None
+
+
+def _feed_bytes(model: onnx.ModelProto) -> None:
+    """Leave out that bytes become floats from 0 to 1 and these the same bytes again."""
+    nodes = model.graph.node
+    found = _to_floats(model)
+    assert found is not None
+    cast, division = found
+    (back,) = (node for node in nodes if node.op_type == "QuantizeLinear" and node.input[0] == division.output[0])
+    for node in nodes:
+        node.input[:] = [cast.input[0] if name == back.output[0] else name for name in node.input]
+    for node in (cast, division, back):
+        nodes.remove(node)
 
 
 def _choice(model: onnx.ModelProto, parts: Parts) -> tuple[list[str] | None, list[str]]:

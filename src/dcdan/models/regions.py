@@ -44,26 +44,29 @@ def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int =
 
 
 def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, C, 7, 7)``.
+    """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, 7, 7, C)``.
 
-    One product over the places of the map, with the channels last: the layout that maps have in training stays.
+    One product over the places of the map, with the channels last: the layout that maps have in training stays. In a
+    graph for elsewhere the matrix is the second factor, which a runtime can pack once and need not repeat.
     """
     regions = rows.shape[0]
     cells = rows.shape[1] * columns.shape[1]
     places = (rows[:, :, None, :, None] * columns[:, None, :, None, :]).reshape(regions * cells, -1)
-    by_place = features.flatten(2).transpose(1, 2)
-    cut = torch.bmm(places.expand(features.shape[0], -1, -1), by_place)
-    return cut.reshape(cut.shape[0], regions, rows.shape[1], columns.shape[1], -1).permute(0, 1, 4, 2, 3)
+    if torch.compiler.is_exporting():
+        cut = (features.flatten(2) @ places.T).transpose(1, 2)
+    else:
+        cut = torch.bmm(places.expand(features.shape[0], -1, -1), features.flatten(2).transpose(1, 2))
+    return cut.reshape(cut.shape[0], regions, rows.shape[1], columns.shape[1], -1)
 
 
 def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
-    """Cut windows around landmarks ``(B, 5, 2)`` in units of the face side: ``(B, C, H, W)`` -> ``(B, 5, C, 7, 7)``."""
+    """Cut windows around landmarks ``(B, 5, 2)`` in units of the face side: ``(B, C, H, W)`` -> ``(B, 5, 7, 7, C)``."""
     b, _, h, w = features.shape
     scale = landmarks.new_tensor([w, h])
     centres = landmarks.clamp(SIDE / 2, 1 - SIDE / 2)
     boxes = torch.cat([(centres - SIDE / 2) * scale, (centres + SIDE / 2) * scale], -1).to(features.dtype)
     cut: Tensor = roi_align(features, list(boxes), output_size=CELLS, sampling_ratio=SAMPLES, aligned=True)
-    return cut.reshape(b, landmarks.shape[1], features.shape[1], CELLS, CELLS)
+    return cut.permute(0, 2, 3, 1).reshape(b, landmarks.shape[1], CELLS, CELLS, -1)
 
 
 def separable(inputs: int, outputs: int, stride: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
@@ -105,8 +108,8 @@ class LocalBranch(nn.Module):
             cut = cut_fixed(reduced, self.rows.to(reduced.dtype), self.get_buffer("columns").to(reduced.dtype))
         else:
             cut = cut_given(reduced, landmarks)
-        cut = cut + self.embedding[None, :, :, None, None]
+        cut = cut + self.embedding[:, None, None]
         fold(self.stack, cut.shape[1])
-        seen = pooled(self.stack(cut.flatten(0, 1))).reshape(*cut.shape[:2], -1)
+        seen = pooled(self.stack(cut.flatten(0, 1).permute(0, 3, 1, 2))).reshape(*cut.shape[:2], -1)
         weights = self.score(seen).squeeze(2).softmax(1)
         return (weights[:, :, None] * seen).sum(1), weights, seen

@@ -41,14 +41,16 @@ def select(logits: Logits, thresholds: Tensor, temperature: float = 1.0) -> Choi
     head, the three count alike, so that every face gets an answer. The chosen probabilities are then tempered, see
     :func:`tempered`.
     """
-    heads = torch.stack([head.softmax(1) for head in logits])
-    best, index = heads.max(2)
-    sure = best >= thresholds[index]
-    counted = (heads >= thresholds).any(2, keepdim=True).to(heads.dtype)
-    counted = torch.where(counted.sum(0) > 0, counted, torch.ones_like(counted))
-    summed = (heads * counted).sum(0) / counted.sum(0)
-    probabilities = torch.where(sure[0][:, None], heads[0], torch.where(sure[1][:, None], heads[1], summed))
-    decided_by = torch.where(sure[0], 0, torch.where(sure[1], 1, 2))
+    heads = torch.cat(logits).softmax(1).reshape(len(logits), -1, len(thresholds))
+    likeliest = heads.amax(2)
+    passing = torch.where(heads >= thresholds, heads, 0.0).amax(2)
+    of_fused, of_global = (passing >= likeliest)[:2]
+    decided_by = torch.where(of_fused, 0, torch.where(of_global, 1, 2))
+    counted = (passing > 0).to(heads.dtype)
+    counted = counted + (1 - counted.amax(0))
+    alone = torch.eye(len(logits), dtype=heads.dtype, device=heads.device)[:, decided_by]
+    shares = torch.where(decided_by == 2, counted, alone)
+    probabilities = (shares[:, :, None] * heads).sum(0) / shares.sum(0)[:, None]
     expression = probabilities.argmax(1)
     if temperature != 1:
         probabilities = tempered(probabilities, temperature)
