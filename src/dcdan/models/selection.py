@@ -46,9 +46,10 @@ def select(logits: Logits, thresholds: Tensor, temperature: float = 1.0) -> Choi
     passing = torch.where(heads >= thresholds, heads, 0.0).amax(2)
     of_fused, of_global = (passing >= likeliest)[:2]
     decided_by = torch.where(of_fused, 0, torch.where(of_global, 1, 2))
+    # What each head has a share of the answer by, ``(3, B)``, spares a graph the branches.
     counted = (passing > 0).to(heads.dtype)
     counted = counted + (1 - counted.amax(0))
-    alone = torch.eye(len(logits), dtype=heads.dtype, device=heads.device)[:, decided_by]
+    alone = (torch.arange(len(logits), device=heads.device)[:, None] == decided_by).to(heads.dtype)
     shares = torch.where(decided_by == 2, counted, alone)
     probabilities = (shares[:, :, None] * heads).sum(0) / shares.sum(0)[:, None]
     expression = probabilities.argmax(1)
