@@ -74,11 +74,13 @@ def density_weights(train: Tensor, validation: Tensor, target: Tensor) -> Tensor
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     both = torch.cat([train, target]).double()
     mean, deviation = both.mean(0), both.std(0).clamp_min(1e-6)
     truth = torch.cat([torch.ones(len(train)), torch.zeros(len(target))])
-    with warnings.catch_warnings():
+    # Products this small take five times as long with two threads as with one, which wait for each other.
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a score that compares epochs needs no last digits
         model = LogisticRegression(C=0.1, max_iter=200).fit(((both - mean) / deviation).numpy(), truth.numpy())
     of_source = torch.from_numpy(model.predict_proba(((validation.double() - mean) / deviation).numpy())[:, 1])
