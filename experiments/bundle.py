@@ -64,6 +64,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(run / name, out / name)
+    about = json.loads((out / "model.json").read_text(encoding="utf-8"))
+    (out / "model.json").write_text(json.dumps({**about, "name": arguments.name}, indent=1) + "\n", encoding="utf-8")
     (out / "README.md").write_text(card, encoding="utf-8")
     print(card)
 

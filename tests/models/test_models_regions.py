@@ -10,7 +10,7 @@ from torchvision.ops import roi_align
 
 from dcdan.faces.align import TEMPLATE
 from dcdan.models.afc import AFC
-from dcdan.models.regions import CELLS, REGIONS, SIDE, LocalBranch, cut_fixed, cut_given, cut_matrix
+from dcdan.models.regions import CELLS, REGIONS, SIDE, LocalBranch, cut_fixed, cut_given, cut_matrix, seen_part
 
 MIRRORED = [1, 0, 2, 4, 3]
 
@@ -57,6 +57,20 @@ def test_each_cell_of_a_window_is_an_average(side: int) -> None:
     assert matrix.dtype == np.float32
     np.testing.assert_allclose(matrix.sum(2), 1, rtol=1e-6)
     assert (matrix >= 0).all()
+
+
+@pytest.mark.parametrize("side", [4, 6, 8, 14, 28])
+def test_what_no_window_sees_can_be_left_out(side: int) -> None:
+    features = torch.randn(2, 3, side, side)
+    rows, columns = (torch.from_numpy(cut_matrix(TEMPLATE[:, axis], side)) for axis in (1, 0))
+    down, across = seen_part(rows.numpy()), seen_part(columns.numpy())
+    part = cut_fixed(features[:, :, down, across], rows[:, :, down], columns[:, :, across])
+    torch.testing.assert_close(part, fixed(features), rtol=1e-4, atol=1e-5)
+    for matrix, seen in ((rows, down), (columns, across)):
+        assert matrix[:, :, seen.start].any()
+        assert matrix[:, :, seen.stop - 1].any()
+    if side >= 8:
+        assert down.start > 0 < across.start
 
 
 def test_a_mirrored_map_swaps_left_and_right_regions() -> None:

@@ -43,6 +43,12 @@ def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int =
     return rows
 
 
+def seen_part(matrix: np.ndarray) -> slice:
+    """Return the part of a side that the windows of a :func:`cut_matrix` see; the rest need not be computed."""
+    seen = np.flatnonzero(matrix.any((0, 1)))
+    return slice(int(seen[0]), int(seen[-1]) + 1)
+
+
 def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, 7, 7, C)``.
 
@@ -95,17 +101,23 @@ class LocalBranch(nn.Module):
             separable(hidden, 2 * hidden, 1, activation), separable(2 * hidden, width, 2, activation)
         )
         self.score = nn.Linear(width, 1)
-        self.register_buffer("columns", torch.from_numpy(cut_matrix(TEMPLATE[:, 0], map_side)), persistent=False)
-        self.register_buffer("rows", torch.from_numpy(cut_matrix(TEMPLATE[:, 1], map_side)), persistent=False)
+        columns, rows = (cut_matrix(TEMPLATE[:, axis], map_side) for axis in (0, 1))
+        self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
+        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
+        self.seen = seen_part(rows), seen_part(columns)
 
     def forward(self, features: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Cut the regions (fixed windows unless landmarks ``(B, 5, 2)`` are given), look at each, and merge.
 
         The third result are the regions' own features ``(B, 5, width)``.
         """
+        rows, columns = self.rows, self.get_buffer("columns")
+        if landmarks is None and torch.compiler.is_exporting():
+            down, across = self.seen
+            features, rows, columns = features[:, :, down, across], rows[:, :, down], columns[:, :, across]
         reduced: Tensor = self.reduce(features)
         if landmarks is None:
-            cut = cut_fixed(reduced, self.rows.to(reduced.dtype), self.get_buffer("columns").to(reduced.dtype))
+            cut = cut_fixed(reduced, rows.to(reduced.dtype), columns.to(reduced.dtype))
         else:
             cut = cut_given(reduced, landmarks)
         cut = cut + self.embedding[:, None, None]

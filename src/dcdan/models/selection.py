@@ -43,9 +43,9 @@ def select(logits: Logits, thresholds: Tensor, temperature: float = 1.0) -> Choi
     """
     heads = torch.cat(logits).softmax(1).reshape(len(logits), -1, len(thresholds))
     likeliest = heads.amax(2)
-    passing = torch.where(heads >= thresholds, heads, 0.0).amax(2)
-    of_fused, of_global = (passing >= likeliest)[:2]
-    decided_by = torch.where(of_fused, 0, torch.where(of_global, 1, 2))
+    passing = (heads * (heads >= thresholds).to(heads.dtype)).amax(2)
+    sure = passing >= likeliest
+    decided_by = torch.where(sure[0], 0, torch.where(sure[1], 1, 2))
     # What each head has a share of the answer by, ``(3, B)``, spares a graph the branches.
     counted = (passing > 0).to(heads.dtype)
     counted = counted + (1 - counted.amax(0))
