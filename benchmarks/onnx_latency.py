@@ -1,6 +1,6 @@
 """How long one aligned face takes in ONNX Runtime: our MobileNet-V2 at 112, fp32 and int8, and EfficientNet-B0 at 224.
 
-    python benchmarks/onnx_latency.py [--trunk mobilenetv2_100] [--size 112] [--rounds 20] [--threads 1]
+    python benchmarks/onnx_latency.py [--trunk mobilenetv2_100] [--size 112] [--rounds 80] [--threads 1]
 
 All are exported alike, with random weights: time does not depend on what the weights are. EfficientNet-B0 at 224, fp32,
 is what EmotiEffLib runs; its graph starts at floats, ours at bytes. Multiply-adds are counted too, since they say how
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trunk", default="mobilenetv2_100")
     parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=80)
     parser.add_argument("--threads", type=int, default=1)
     print(json.dumps(measure(**vars(parser.parse_args())), indent=2))
 

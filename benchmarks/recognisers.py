@@ -1,6 +1,6 @@
 """The model in the package beside what a user would pick instead, on one and two threads, in ONNX Runtime.
 
-    python benchmarks/recognisers.py [--model NAME_OR_RUN] [--rounds 10]
+    python benchmarks/recognisers.py [--model NAME_OR_RUN] [--rounds 40]
 
 The others are built to their architectures with random weights, since time does not depend on what the weights are:
 EfficientNet-B0 at 224 (what EmotiEffLib runs), the 48 x 48 network of five convolutions (deepface, fer), MobileFaceNet
@@ -164,7 +164,7 @@ def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=None)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=40)
     print(json.dumps(measure(**vars(parser.parse_args())), indent=2))
 
 
