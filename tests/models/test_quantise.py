@@ -96,6 +96,7 @@ def test_bytes_reach_the_first_convolution_as_they_are(tmp_path: Path, mirror: b
         first = next(node for node in model.graph.node if node.op_type == "Conv")
         back = made[first.input[0]]
         assert back.op_type == "DequantizeLinear"
+        assert set(stored) == {name for node in model.graph.node for name in node.input} & set(stored)
         before = {node.op_type for node in model.graph.node[: [*model.graph.node].index(first)]}
         if activations == "unsigned":
             assert stored[back.input[1]] == np.float32(1 / 255)

@@ -114,6 +114,9 @@ def _feed_bytes(model: onnx.ModelProto) -> None:
         node.input[:] = [cast.input[0] if name == back.output[0] else name for name in node.input]
     for node in (cast, division, back):
         nodes.remove(node)
+    used = {name for node in nodes for name in node.input}
+    for weight in [weight for weight in model.graph.initializer if weight.name not in used]:
+        model.graph.initializer.remove(weight)
 
 
 def _choice(model: onnx.ModelProto, parts: Parts) -> tuple[list[str] | None, list[str]]:
