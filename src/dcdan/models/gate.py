@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 KNEE, EDGE, LIMIT = 0.5, 2.5, 1.0
+HALVED = 2 * KNEE, 2 * EDGE, LIMIT / 2
+"""The constants of ``T(x/2)/2``, which is T of the same shape."""
 
 
 def saturate(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = LIMIT) -> Tensor:
@@ -39,8 +41,8 @@ def saturate_slope(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = L
 
 
 def squashed(x: Tensor) -> Tensor:
-    """Return ``1/2 + T(x/2)/2``, any shape, with both halves within T's own constants."""
-    return 0.5 + saturate(x, 2 * KNEE, 2 * EDGE, LIMIT / 2)
+    """Return ``1/2 + T(x/2)/2``, any shape."""
+    return 0.5 + saturate(x, *HALVED)
 
 
 class GateFunction(torch.autograd.Function):
@@ -56,7 +58,7 @@ class GateFunction(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         """Return the gradient for ``x``."""
         (x,) = ctx.saved_tensors
-        return grads[0] * saturate_slope(x, 2 * KNEE, 2 * EDGE, LIMIT / 2)
+        return grads[0] * saturate_slope(x, *HALVED)
 
 
 def gate(x: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def quantise(
         )
     if to_floats:
         quantised = onnx.load(out)
-        _feed_bytes(quantised)
+        _feed_bytes(quantised, *to_floats)
         onnx.save(quantised, out)
 
 
@@ -103,12 +103,9 @@ def _to_floats(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.NodeProto] 
     return None
 
 
-def _feed_bytes(model: onnx.ModelProto) -> None:
+def _feed_bytes(model: onnx.ModelProto, cast: onnx.NodeProto, division: onnx.NodeProto) -> None:
     """Leave out that bytes become floats from 0 to 1 and these the same bytes again."""
     nodes = model.graph.node
-    found = _to_floats(model)
-    assert found is not None
-    cast, division = found
     (back,) = (node for node in nodes if node.op_type == "QuantizeLinear" and node.input[0] == division.output[0])
     for node in nodes:
         node.input[:] = [cast.input[0] if name == back.output[0] else name for name in node.input]
