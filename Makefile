@@ -35,7 +35,7 @@ test-slow: $(STAMP)
 test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt --editable . fsspec onnx pyarrow scipy pytest hypothesis
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/recognition tests/faces tests/test_bundled.py tests/test_lock.py tests/test_durable.py
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/unit/inference tests/unit/images tests/unit/faces tests/unit/core
 
 test-newest:
 	$(PYTHON) -m venv $(NEWEST)

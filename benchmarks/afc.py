@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dcdan.models import afc
 from dcdan.models.afc import AFC
-from dcdan.training.memory import keep_freed_memory
+from dcdan.training.device import keep_freed_memory
 
 BAR = 1.1
 SHAPES = ((2, 64, 14, 14), (64, 256, 7, 7), (160, 128, 7, 7), (64, 256, 28, 28))

@@ -22,15 +22,15 @@ from typing import Any
 
 from timing import interleaved
 
-from dcdan.data.build import build_pack
-from dcdan.data.cluster import Cluster
-from dcdan.data.pack import Pack
-from dcdan.data.spec import open_reader, parse_spec
-from dcdan.data.workers import cores
-from dcdan.faces.find import find_pictures
-from dcdan.recognition.output import Form
-from dcdan.recognition.predict import predict_to_file
-from dcdan.recognition.recogniser import load
+from dcdan.core.atomic_io import Form
+from dcdan.datasets.spec import open_reader, parse_spec
+from dcdan.images.discover import find_pictures
+from dcdan.inference.predict import predict_to_file
+from dcdan.inference.recogniser import load
+from dcdan.jobs.cluster import Cluster
+from dcdan.jobs.workers import cores
+from dcdan.packs.build import build_pack
+from dcdan.packs.pack import Pack
 
 Job = Callable[[Path, Cluster | None], object]
 

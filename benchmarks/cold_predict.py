@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 BAR_SECONDS = 1.0
-DRAWN = Path(__file__).parent.parent / "tests" / "faces" / "drawn_faces.png"
+DRAWN = Path(__file__).parent.parent / "tests" / "helpers" / "drawn_faces.png"
 PROBE = (
     "import json, sys\n"
-    "from dcdan.cli.app import run\n"
+    "from dcdan.cli.main import run\n"
     "code = run(sys.argv[1:])\n"
     "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)\n"
 )
@@ -50,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
 
     arguments = ["predict", str(given.picture), "--model", str(given.model), "--json", "--quiet"]
-    program = [sys.executable, "-c", "from dcdan.cli.app import main; main()", *arguments]
+    program = [sys.executable, "-c", "from dcdan.cli.main import main; main()", *arguments]
     first = seconds(program)
     before = processor_seconds()
     times = [seconds(program) for _ in range(given.runs)]

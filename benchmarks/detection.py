@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dcdan.errors import DcdanError
-from dcdan.faces.decode import UndecodableImage, decode
-from dcdan.faces.detector import create_detector
+from dcdan.core.errors import DcdanError
+from dcdan.faces.detectors.registry import create_detector
 from dcdan.faces.extract import Extractor, frame_crop
-from dcdan.faces.find import find_pictures
+from dcdan.images.decode import UndecodableImage, decode
+from dcdan.images.discover import find_pictures
 
 Image = npt.NDArray[np.uint8]
 Run = Callable[[Sequence[Image]], int]

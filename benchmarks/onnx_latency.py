@@ -26,9 +26,9 @@ from machine import machine
 from timing import Times, interleaved
 from torch.utils.flop_counter import FlopCounterMode
 
+from dcdan.export.quantise import quantise
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.network import Network, NetworkSettings
-from dcdan.models.quantise import quantise
 
 BAR_MILLISECONDS, BAR_TIMES = {"ours": 4.0, "ours_int8": 2.0}, 4.0
 CLASSES = 7

@@ -54,8 +54,8 @@ def peak_megabytes() -> float:
 
 def pack_here(folder: Path, workers: int) -> dict[str, Any]:
     """Pack a folder in this process and return what it took."""
-    from dcdan.data.build import build_pack
-    from dcdan.data.spec import open_reader, parse_spec
+    from dcdan.datasets.spec import open_reader, parse_spec
+    from dcdan.packs.build import build_pack
 
     with tempfile.TemporaryDirectory() as scratch:
         reader = open_reader(parse_spec(f"folder:{folder}"))

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from pack_memory import memory
 
-from dcdan.data.build import build_pack
-from dcdan.data.spec import Spec, open_reader, parse_spec
-from dcdan.data.workers import cores
+from dcdan.datasets.spec import Spec, open_reader, parse_spec
+from dcdan.jobs.workers import cores
+from dcdan.packs.build import build_pack
 
 
 def processor_seconds() -> float:

@@ -24,13 +24,14 @@ import torch
 from machine import machine
 from torch._dynamo import convert_frame
 
-from dcdan.evaluation.benchmark.cell import run_cell, run_stage
-from dcdan.evaluation.benchmark.plan import Plan, cells_of
-from dcdan.evaluation.benchmark.run import prepared_cells
-from dcdan.evaluation.benchmark.runner import prepared_context
+from dcdan.benchmark.cell import run_cell, run_stage
+from dcdan.benchmark.plan import Plan, cells_of
+from dcdan.benchmark.prepare import prepared_cells
+from dcdan.benchmark.runner import prepared_context
 from dcdan.methods.base import find_method
 from dcdan.models.network import Network
-from dcdan.training import judge, loop, step
+from dcdan.training import loop, step
+from dcdan.training.model_selection import epoch_evaluation
 
 BAR = 0.05
 NAMED = {
@@ -38,7 +39,7 @@ NAMED = {
     "views": ((step, "source_view"), (step, "strong_view"), (step, "weak_view")),
     "optimiser": ((torch.optim.SGD, "step"), (torch.nn.utils, "clip_grad_norm_"), (loop, "follow")),
     "checkpoints": ((loop, "save_checkpoint"), (loop, "save_epoch")),
-    "label-free scores": ((judge, "scored"),),
+    "label-free scores": ((epoch_evaluation, "scored"),),
 }
 """What is timed apart, and where it is called."""
 PLAN = Path(__file__).parent.parent / "experiments" / "cross_domain.toml"

@@ -19,8 +19,8 @@ from pathlib import Path
 from machine import machine
 from pack_memory import peak_megabytes
 
-from dcdan.cli.app import run
-from dcdan.faces.find import find_pictures
+from dcdan.cli.main import run
+from dcdan.images.discover import find_pictures
 
 BAR = 1.1
 

@@ -20,7 +20,7 @@ from statistics import median
 
 from machine import machine
 
-from dcdan.training.journal import read_log
+from dcdan.core.limits import read_log
 
 
 def step_seconds(count: int, arguments: list[str], out: Path, environment: dict[str, str]) -> float:

@@ -32,11 +32,11 @@ from dcdan.models import afc
 from dcdan.models.domain_norm import sources_first
 from dcdan.models.network import Network, NetworkSettings
 from dcdan.models.trunk import Trunk
-from dcdan.training.domains import Source, Target
+from dcdan.training.data import Source, Target
+from dcdan.training.device import keep_freed_memory
 from dcdan.training.loop import Trainer
-from dcdan.training.memory import keep_freed_memory
 from dcdan.training.settings import RunSettings, read_settings
-from dcdan.training.teacher import follow, make_teacher
+from dcdan.training.step import follow, make_teacher
 
 BAR = 1.25
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")

@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 from machine import machine
 
-from dcdan.faces.decode import decode
-from dcdan.recognition.drawn import video_file
-from dcdan.recognition.recogniser import CHUNK_PICTURES, CHUNK_PIXELS, load
-from dcdan.recognition.video import open_video
-from dcdan.recognition.watch import Eye, WatchOptions, watched
+from dcdan.images.decode import decode
+from dcdan.images.video_reader import open_video
+from dcdan.inference.annotated_output import video_file
+from dcdan.inference.recogniser import CHUNK_PICTURES, CHUNK_PIXELS, load
+from dcdan.inference.video import FramePipeline, WatchOptions, watched
 
-DRAWN = Path(__file__).parent.parent / "tests" / "faces" / "drawn_faces.png"
+DRAWN = Path(__file__).parent.parent / "tests" / "helpers" / "drawn_faces.png"
 RATE, WIDTH, HEIGHT = 25, 1280, 720
 SIDES = (0.0, 40.0, 80.0)
 SEARCHES = (0.0, 0.2)
@@ -76,7 +76,7 @@ def look(model: str | None, video: Path, min_side: float, search: float, threads
     session.run(np.zeros((1, session.size, session.size, 3), np.uint8))
 
     finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.near)
-    eye = Eye(*finding, clock.timed("recognition", recogniser._name))
+    eye = FramePipeline(*finding, clock.timed("recognition", recogniser._name))
     with open_video(video) as film:
         options = WatchOptions(min_side=min_side, search=search)
         start, faces = clock.now(), 0

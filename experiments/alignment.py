@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dcdan.data.pack import Pack
 from dcdan.evaluation.evaluate import labels_among
-from dcdan.evaluation.intervals import wilson
-from dcdan.faces.decode import decode
-from dcdan.recognition.recogniser import load
+from dcdan.images.decode import decode
+from dcdan.inference.recogniser import load
+from dcdan.metrics.intervals import wilson
+from dcdan.packs.pack import Pack
 
 ENLARGED = (1.0, 1.2, 1.4, 1.6)
 

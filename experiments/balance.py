@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dcdan.data.batches import aligned_weights
-from dcdan.data.build import pack_for
-from dcdan.data.pack import Pack
-from dcdan.evaluation.metrics import accuracy, confusion_matrix, unweighted_average_recall
+from dcdan.metrics.classification import accuracy, confusion_matrix, unweighted_average_recall
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
-from dcdan.training.inference import estimate_statistics, look
-from dcdan.training.rebuild import network_of
+from dcdan.packs.build import pack_for
+from dcdan.packs.pack import Pack
+from dcdan.training.batches import aligned_weights
+from dcdan.training.forward import estimate_statistics, look
+from dcdan.training.pretrained import network_of
 
 PRESS = {"neutral": 0.5, "happiness": 0.4, "surprise": 0.03, "sadness": 0.03, "anger": 0.02, "disgust": 0.015}
 SHIFTS = ("", "shift=lowlight&severity=3", "shift=blur&severity=3")

@@ -14,12 +14,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dcdan.evaluation.evaluate import evaluate
-from dcdan.evaluation.metrics import class_scores
 from dcdan.evaluation.report import Report
-from dcdan.recognition.recogniser import load
+from dcdan.inference.recogniser import load
+from dcdan.metrics.classification import class_scores
 
 HERE = Path(__file__).parent
-WEIGHTS = HERE.parent / "src" / "dcdan" / "recognition" / "weights"
+WEIGHTS = HERE.parent / "src" / "dcdan" / "inference" / "weights"
 FILES = ("model.safetensors", "model.onnx", "model-int8.onnx", "model.json", "run.json")
 FERPLUS = "packs/ferplus64"
 TESTS = {

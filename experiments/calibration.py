@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dcdan.data.build import pack_for
-from dcdan.data.pack import Pack
-from dcdan.data.shifts import Shift, shifted
+from dcdan.corruptions.shifts import Shift, shifted
 from dcdan.evaluation.evaluate import labels_among
+from dcdan.inference.model_card import read_model_info
+from dcdan.metrics.calibration import expected_calibration_error, fit_temperature, matched_temperature, tempered
 from dcdan.models.domain_norm import start_target_from_source
 from dcdan.models.network import Network
-from dcdan.recognition.model_file import read_model_info
-from dcdan.training.calibrate import expected_calibration_error, fit_temperature, matched_temperature, tempered
+from dcdan.packs.build import pack_for
+from dcdan.packs.pack import Pack
 from dcdan.training.calibration import calibrated, chosen_probabilities
-from dcdan.training.choice import density_weights
-from dcdan.training.inference import Features, estimate_statistics, look
-from dcdan.training.rebuild import network_of
+from dcdan.training.forward import Features, estimate_statistics, look
+from dcdan.training.model_selection.scores import density_weights
+from dcdan.training.pretrained import network_of
 
 SHIFTS = ("blur", "lowlight", "noise")
 SEVERITY = 3

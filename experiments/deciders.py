@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcdan.bounded import read_json
-from dcdan.data.build import pack_for
+from dcdan.core.limits import read_json
 from dcdan.evaluation.evaluate import labels_among
 from dcdan.models.network import Network
 from dcdan.models.selection import select
-from dcdan.training.inference import look
-from dcdan.training.rebuild import network_of
-from dcdan.training.run_files import data_of
+from dcdan.packs.build import pack_for
+from dcdan.training.forward import look
+from dcdan.training.pretrained import network_of
+from dcdan.training.run_folder import data_of
 from dcdan.training.settings import RunSettings
 
 HEADER = "| run | faces | fused head alone | the run's thresholds | certain at .9 |\n|---|---|---|---|---|"

@@ -16,14 +16,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["dcdan"], enable_loader_override=False):
-    from dcdan.bounded import read_json, read_toml, text_lines
-    from dcdan.data.npy_annotation import read_numbers
-    from dcdan.data.pack_info import read_info
-    from dcdan.data.spec import open_reader, parse_spec
-    from dcdan.errors import DcdanError
-    from dcdan.faces.decode import UndecodableImage, decode
-    from dcdan.recognition.graph_file import read_graph
-    from dcdan.recognition.model_file import read_model_info
+    from dcdan.core.errors import DcdanError
+    from dcdan.core.limits import read_json, read_toml, text_lines
+    from dcdan.datasets.readers.affectnet import read_numbers
+    from dcdan.datasets.spec import open_reader, parse_spec
+    from dcdan.images.decode import UndecodableImage, decode
+    from dcdan.inference.model_card import read_model_info
+    from dcdan.inference.session import read_graph
+    from dcdan.packs.format import read_info
 
 HERE = Path(tempfile.mkdtemp())
 

@@ -35,16 +35,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "data")]
+sys.path[:0] = [str(ROOT / "tests" / "helpers")]
 # Writers of small data sets in the layouts of their releases, from the tests of the readers.
-from released_layouts import write_ckplus, write_pixels  # noqa: E402
 from test_affectnet import SETS, write_newer, write_older  # noqa: E402
 from test_expw import write_expw  # noqa: E402
 from test_rafdb import write_rafdb  # noqa: E402
 
 import dcdan  # noqa: E402
-from dcdan.cli import app  # noqa: E402
-from dcdan.errors import no_formula  # noqa: E402
+from dcdan.cli import main as app  # noqa: E402
+from dcdan.core.sanitize import no_formula  # noqa: E402
 from hostile_files import (  # noqa: E402
     HOSTILE,
     PLAN,
@@ -60,6 +59,7 @@ from hostile_files import (  # noqa: E402
     sealed,
     spoilt_run,
 )  # fmt: skip
+from released_layouts import write_ckplus, write_pixels  # noqa: E402
 from tiny_model import coloured  # noqa: E402
 from tiny_training import TRUNK, drawn, quick  # noqa: E402
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dcdan.data.build import pack_for
 from dcdan.evaluation.evaluate import labels_among, rows_to_score
-from dcdan.evaluation.export import CALIBRATED, pieces, timed
-from dcdan.models.quantise import ACTIVATIONS, PARTS, quantise
-from dcdan.recognition.model_file import read_model_info, verified
-from dcdan.recognition.session import Session, in_rgb
+from dcdan.export.export import CALIBRATED, pieces, timed
+from dcdan.export.quantise import ACTIVATIONS, PARTS, quantise
+from dcdan.inference.model_card import read_model_info, verified
+from dcdan.inference.session import Session, in_rgb
+from dcdan.packs.build import pack_for
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def write_pictures(folder: Path, count: int) -> None:
     """Write drawn faces as pictures, some of them damaged."""
     from PIL import Image
 
-    from dcdan.data.spec import open_reader, parse_spec
+    from dcdan.datasets.spec import open_reader, parse_spec
 
     folder.mkdir()
     reader = open_reader(parse_spec(f"synthetic:street?n={count}&seed=1&size=48"))
@@ -186,7 +186,7 @@ def begun(*arguments: str) -> int:
     child = os.fork()
     if child:
         return child
-    from dcdan.cli.app import run
+    from dcdan.cli.main import run
 
     code = 70
     try:
@@ -247,7 +247,7 @@ def main() -> int:
     given = parser.parse_args()
     out = given.out and given.out.resolve()
     import dcdan.api
-    import dcdan.evaluation.benchmark.cell  # noqa: F401  (so that children begin at once)
+    import dcdan.benchmark.cell  # noqa: F401  (so that children begin at once)
 
     folder = Path(tempfile.mkdtemp(prefix="dcdan-kills-"))
     os.chdir(folder)

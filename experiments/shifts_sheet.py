@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dcdan.data.prepare import Preparer
-from dcdan.data.shifts import KINDS, SEVERITIES, SHIFTS, Shift, shifted
-from dcdan.data.spec import open_reader, parse_spec
-from dcdan.durable import write_bytes
-from dcdan.evaluation.sheet import Cell, Mark, Row, sheet_png
+from dcdan.core.atomic_io import write_bytes
+from dcdan.corruptions.shifts import KINDS, SEVERITIES, SHIFTS, Shift, shifted
+from dcdan.datasets.spec import open_reader, parse_spec
+from dcdan.packs.prepare import Preparer
+from dcdan.plots.contact_sheet import Cell, Mark, Row, sheet_png
 
 
 def drawn_face(spec: str, number: int, size: int) -> tuple[np.ndarray, str]:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from dcdan.api import flat
-from dcdan.data.build import pack_for
-from dcdan.evaluation.benchmark.plan import merged
+from dcdan.benchmark.plan import merged
 from dcdan.evaluation.evaluate import evaluate_pack
-from dcdan.evaluation.intervals import wilson
+from dcdan.inference.recogniser import load
 from dcdan.methods.base import find_method
-from dcdan.recognition.recogniser import load
+from dcdan.metrics.intervals import wilson
+from dcdan.packs.build import pack_for
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings, read_settings
 from dcdan.training.source_stage import SOURCE_STAGE

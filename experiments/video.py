@@ -20,12 +20,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from video_scene import FADE, HEIGHT, RATE, WIDTH, Actor, cast, covered, make_video, within
 
-from dcdan.durable import write_text, written
+from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.faces.boxes import overlaps
-from dcdan.recognition.recogniser import Recogniser, load
-from dcdan.recognition.results import FaceResult
-from dcdan.recognition.smoothing import Smoother
-from dcdan.recognition.watch import smoothed
+from dcdan.inference.recogniser import Recogniser, load
+from dcdan.inference.table import FaceResult
+from dcdan.inference.video import Smoother, smoothed
 
 HIDDEN = 0.5
 CONSTANTS = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -115,7 +114,7 @@ def plot(path: Path, actors: list[Actor], single: list[Hit], mean: list[Hit]) ->
         axis.set_title(" then ".join(dict.fromkeys(actors[number].labels)), fontsize=9, loc="left", pad=2)
     axes[-1, 0].set_xlabel("seconds")
     figure.tight_layout()
-    with written(path) as beside:
+    with atomic_write(path) as beside:
         figure.savefig(beside, dpi=100, format="png")
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dcdan.data.lfw_expressions import person
-from dcdan.data.spec import open_reader, parse_spec
-from dcdan.faces.decode import decode
-from dcdan.faces.detector import FaceDetector, create_detector
-from dcdan.recognition.drawn import video_file
+from dcdan.datasets.readers.lfw_expressions import person
+from dcdan.datasets.spec import open_reader, parse_spec
+from dcdan.faces.detectors.base import FaceDetector
+from dcdan.faces.detectors.registry import create_detector
+from dcdan.images.decode import decode
+from dcdan.inference.annotated_output import video_file
 
 RATE, WIDTH, HEIGHT = 25, 640, 360
 # Expressions before and after the middle; the last two stay as they are.

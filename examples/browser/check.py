@@ -20,11 +20,11 @@ from statistics import median
 import numpy as np
 import onnxruntime
 
-from dcdan.bundled import model_folder
-from dcdan.data.build import pack_for
 from dcdan.faces.align import TEMPLATE, similarity
-from dcdan.recognition.model_file import GRAPHS, read_model_info
-from dcdan.recognition.session import in_rgb
+from dcdan.inference.bundled import model_folder
+from dcdan.inference.model_card import GRAPHS, read_model_info
+from dcdan.inference.session import in_rgb
+from dcdan.packs.build import pack_for
 
 COUNT = 64
 ALIKE = 1e-3

@@ -13,18 +13,19 @@ __version__ = "0.1.0"
 __all__ = ["Recogniser", "__version__", "adapt", "evaluate", "load", "to_frame", "to_pandas", "to_polars"]
 
 if TYPE_CHECKING:
-    from dcdan.api import adapt, evaluate
-    from dcdan.recognition.frames import to_frame, to_pandas, to_polars
-    from dcdan.recognition.recogniser import Recogniser, load
+    from dcdan.api import adapt
+    from dcdan.evaluation.evaluate import evaluate
+    from dcdan.inference.recogniser import Recogniser, load
+    from dcdan.inference.table import to_frame, to_pandas, to_polars
 
 _HOMES = {
     "adapt": "dcdan.api",
     "evaluate": "dcdan.api",
-    "load": "dcdan.recognition.recogniser",
-    "Recogniser": "dcdan.recognition.recogniser",
-    "to_frame": "dcdan.recognition.frames",
-    "to_pandas": "dcdan.recognition.frames",
-    "to_polars": "dcdan.recognition.frames",
+    "load": "dcdan.inference.recogniser",
+    "Recogniser": "dcdan.inference.recogniser",
+    "to_frame": "dcdan.inference.table",
+    "to_pandas": "dcdan.inference.table",
+    "to_polars": "dcdan.inference.table",
 }
 
 

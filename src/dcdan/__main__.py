@@ -1,6 +1,6 @@
 """``python -m dcdan``: the program, as torchrun starts it."""
 
-from dcdan.cli.app import main
+from dcdan.cli.main import main
 
 if __name__ == "__main__":
     main()

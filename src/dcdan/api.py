@@ -7,15 +7,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from dcdan.data.build import pack_for
-from dcdan.durable import atomic_text
-from dcdan.errors import UsageError
+from dcdan.core.atomic_io import atomic_text
+from dcdan.core.errors import UsageError
+from dcdan.core.locks import folder_lock
 from dcdan.evaluation.evaluate import evaluate
-from dcdan.evaluation.run_report import write_run_report
-from dcdan.lock import held
-from dcdan.recognition.packed import predict_pack
-from dcdan.recognition.recogniser import Recogniser, load
-from dcdan.recognition.rows import csv_sink
+from dcdan.inference.recogniser import Recogniser, load, predict_pack
+from dcdan.inference.table import csv_sink
+from dcdan.packs.build import pack_for
+from dcdan.reports.run_report import write_run_report
 from dcdan.training.distributed import processes
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings, read_settings
@@ -52,7 +51,7 @@ def adapt(
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
-    with processes() as group, held(folder) if group.leads else nullcontext():
+    with processes() as group, folder_lock(folder) if group.leads else nullcontext():
         start = Path(start) if start else None
         train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
         with group.leader_first():

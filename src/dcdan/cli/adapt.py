@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dcdan.errors import printable
+from dcdan.core.sanitize import printable
 
 
 def adapt(

@@ -30,16 +30,16 @@ def benchmark(
     import shlex
     from contextlib import nullcontext
 
-    from dcdan.durable import sweep
-    from dcdan.errors import TrainingError, printable
-    from dcdan.evaluation.benchmark.cell import check_cells
-    from dcdan.evaluation.benchmark.estimate import left_to_do
-    from dcdan.evaluation.benchmark.plan import read_plan
-    from dcdan.evaluation.benchmark.run import devices, plan_table, prepared_cells
-    from dcdan.evaluation.benchmark.runner import run_plan
-    from dcdan.evaluation.benchmark.write_up import PAGE, take_over, write_up
-    from dcdan.lock import held
-    from dcdan.terminal import Console
+    from dcdan.benchmark.cell import check_cells
+    from dcdan.benchmark.plan import read_plan
+    from dcdan.benchmark.prepare import devices, left_to_do, plan_table, prepared_cells
+    from dcdan.benchmark.runner import run_plan
+    from dcdan.benchmark.write_up import PAGE, take_over, write_up
+    from dcdan.core.atomic_io import sweep
+    from dcdan.core.console import Console
+    from dcdan.core.errors import TrainingError
+    from dcdan.core.locks import folder_lock
+    from dcdan.core.sanitize import printable
 
     console = Console(quiet=quiet)
     plan = read_plan(file)
@@ -55,7 +55,7 @@ def benchmark(
         if plan_only:
             return
     failed: dict[str, str] = {}
-    with nullcontext() if tables_only else held(out):
+    with nullcontext() if tables_only else folder_lock(out):
         if not tables_only:
             sweep(out)
             sweep(place)

@@ -28,7 +28,7 @@ def group(context: typer.Context) -> None:
 @data.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """List the readers: classes, size, licence, and how to get each data set."""
-    from dcdan.data.catalogue import catalogue, catalogue_table
+    from dcdan.datasets.catalogue import catalogue, catalogue_table
 
     entries = catalogue()
     if as_json:
@@ -36,7 +36,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
         typer.echo(dumps([entry.to_dict() for entry in entries], indent=2))
         return
-    from dcdan.terminal import Console
+    from dcdan.core.console import Console
 
     console = Console()
     console.print(catalogue_table(entries, console.width))
@@ -65,11 +65,11 @@ def check(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Check a data set: counts against the published ones, broken pictures, doubled images and leaks between splits."""
-    from dcdan.data.check import check as run
-    from dcdan.data.check_table import check_table
-    from dcdan.data.doubles import DISTANCE
-    from dcdan.errors import DataError
-    from dcdan.recognition.output import check_target
+    from dcdan.audit.check import check as run
+    from dcdan.audit.duplicates import DISTANCE
+    from dcdan.audit.report import check_table
+    from dcdan.core.atomic_io import check_target
+    from dcdan.core.errors import DataError
 
     if out is not None:
         check_target(out, force=force)
@@ -82,7 +82,7 @@ def check(
 
         typer.echo(dumps(report.to_dict(), indent=2))
     else:
-        from dcdan.terminal import Console
+        from dcdan.core.console import Console
 
         Console().print(check_table(report))
     if strict and report.faults():
@@ -99,8 +99,8 @@ def show(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the paths.")] = False,
 ) -> None:
     """Draw contact sheets, class distributions and, of several data sets, their shares side by side."""
-    from dcdan.errors import printable
-    from dcdan.evaluation.show import show as run
+    from dcdan.audit.contact_sheets import show as run
+    from dcdan.core.sanitize import printable
 
     for path in run(specs, out, per_class=per_class, seed=seed, force=force):
         if not quiet:

@@ -20,22 +20,21 @@ def demo(
 
     Needs no data and no network. A demonstration that was stopped goes on with the same command.
     """
-    from dcdan.evaluation.demo import run_demo
-    from dcdan.evaluation.demo_page import RESULTS
-    from dcdan.lock import held
+    from dcdan.core.locks import folder_lock
+    from dcdan.reports.demo import RESULTS, run_demo
 
     def say(text: str) -> None:
         if not quiet:
             typer.echo(text, err=True)
 
-    with held(out):
+    with folder_lock(out):
         page = run_demo(out, force=force, quiet=quiet, say=say)
     if json:
         typer.echo((page.parent / RESULTS).read_text(encoding="utf-8"), nl=False)
         say(str(page))
         return
     if not quiet:
-        from dcdan.evaluation.demo_page import table
+        from dcdan.reports.demo import table
 
         for line in table(page.parent):
             typer.echo(line)

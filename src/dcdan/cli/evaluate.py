@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dcdan.errors import printable
+from dcdan.core.sanitize import printable
 
 REPORT_NAME = "evaluation.json"
 PICTURE_NAME = "confusion.png"
@@ -35,8 +35,8 @@ def evaluate(
     """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix."""
     from json import dumps
 
+    from dcdan.core.atomic_io import check_target, write_bytes
     from dcdan.evaluation.evaluate import evaluate as run
-    from dcdan.recognition.output import check_target, write_bytes
 
     if out is not None:
         check_target(out / REPORT_NAME, force=force)
@@ -49,7 +49,7 @@ def evaluate(
     if json:
         typer.echo(content, nl=False)
     else:
-        from dcdan.terminal import Console
+        from dcdan.core.console import Console
 
         Console().print(report.table())
     if not quiet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dcdan.models.quantise import Activations
+    from dcdan.export.quantise import Activations
 
 
 class ActivationChoice(StrEnum):
@@ -45,13 +45,13 @@ def export(
     """Write a model's graphs, compare int8 with fp32, and say what it costs and gains."""
     from json import dumps
 
-    from dcdan.evaluation.export import export as run_export
+    from dcdan.export.export import export as run_export
 
     kind = _ACTIVATIONS[activations]
     found = run_export(run, out, int8=int8, faces=faces, force=force, progress=not quiet, activations=kind)
     if json:
         typer.echo(dumps(found.to_dict(), indent=2))
     elif not quiet:
-        from dcdan.terminal import Console
+        from dcdan.core.console import Console
 
         Console().print(found.table())

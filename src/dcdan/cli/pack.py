@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from dcdan.errors import UsageError, inert, printable
+from dcdan.core.errors import UsageError
+from dcdan.core.sanitize import inert, printable
 
 _SIZE = 112
 
@@ -61,12 +62,12 @@ def pack(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Pack the faces of a data set into a folder that training reads."""
-    from dcdan.data.build import build_pack
-    from dcdan.data.cluster import Cluster
-    from dcdan.data.listing import parse_part
-    from dcdan.data.merge import merge_packs
-    from dcdan.data.spec import open_reader, parse_spec
-    from dcdan.data.summary import found, summary
+    from dcdan.datasets.listing import parse_part
+    from dcdan.datasets.spec import open_reader, parse_spec
+    from dcdan.jobs.cluster import Cluster
+    from dcdan.packs.build import build_pack
+    from dcdan.packs.shards import merge_packs
+    from dcdan.packs.summary import found, summary
 
     given = {"--size": size, "--align": align, "--workers": workers, "--shard": shard, "--ray": ray}
     _check_combination(data or [], out, merge, [name for name, value in given.items() if value is not None])

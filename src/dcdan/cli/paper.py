@@ -22,12 +22,12 @@ def paper(
     markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown page instead of tables.")] = False,
 ) -> None:
     """Recompute the paper's tables and statistics, list its inconsistencies, and put measured results beside them."""
-    from dcdan.errors import UsageError
+    from dcdan.core.errors import UsageError
 
     if json and markdown:
         raise UsageError("--json and --markdown are two forms of the same: give one of them.")
-    from dcdan.evaluation.paper.measured import read_results
-    from dcdan.evaluation.paper.study import study
+    from dcdan.paper.measured import read_results
+    from dcdan.paper.study import study
 
     found = study(table, None if not results else read_results(results))
     if json:
@@ -35,14 +35,14 @@ def paper(
 
         typer.echo(dumps(found.to_dict(), indent=2, allow_nan=False))
         return
-    from dcdan.evaluation.paper.sections import TITLE, sections
+    from dcdan.paper.sections import TITLE, sections
 
     if markdown:
-        from dcdan.evaluation.paper.section import markdown_page
+        from dcdan.paper.sections import markdown_page
 
         typer.echo(markdown_page(TITLE, f"Made by `{command(results or [], table)}`.", sections(found)), nl=False)
         return
-    from dcdan.terminal import Console
+    from dcdan.core.console import Console
 
     console = Console()
     console.width = max(console.width, NARROWEST)  # where the tables fit; a narrower terminal breaks the lines itself

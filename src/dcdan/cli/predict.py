@@ -1,22 +1,155 @@
-"""`dcdan predict`: a row for every face of pictures, folders, videos and cameras, without torch."""
+"""What `dcdan predict` shows: the first rows as a table, how far it is, and a standard output that may be closed.
+
+`dcdan predict`: a row for every face of pictures, folders, videos and cameras, without torch.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from dcdan.errors import UsageError, printable
+from dcdan.core.errors import UsageError
+from dcdan.core.sanitize import printable
 
 if TYPE_CHECKING:
     from dcdan.faces.extract import Alignment
-    from dcdan.recognition.model_file import Precision
-    from dcdan.recognition.steps import Step
+    from dcdan.inference.model_card import Precision
+    from dcdan.inference.predict import Step
+    from dcdan.inference.table import FaceResult
+
+
+SHOWN_ROWS = 50
+_OTHER_COLUMNS = 57  # width of the table without its first column
+_TIME_COLUMN = 11
+
+PIPE_CLOSED = 141
+"""Exit code when the reader of the standard output has gone, as of a program that SIGPIPE has ended."""
+
+
+class FirstRows:
+    """Keeps the first rows, for a table of what is too much to show."""
+
+    def __init__(self) -> None:
+        self._rows: list[FaceResult] = []
+
+    def add(self, step: Step) -> None:
+        """Keep the results of a piece of work while there is room."""
+        for result in step.rows():
+            if len(self._rows) < SHOWN_ROWS:
+                self._rows.append(result)
+
+    def print(self, total: int) -> None:
+        """Print the rows, and how many of the total are not among them."""
+        if self._rows:
+            _print_table(self._rows, total - len(self._rows))
+
+
+@contextmanager
+def progress(
+    paths: Sequence[str], every: int, *, shown: bool
+) -> Iterator[tuple[Callable[[Step], None], Callable[[int], None]]]:
+    """Yield what counts a piece of work, and what is told how many inputs an earlier run has done.
+
+    Inputs are counted; the frames where there is but one video or camera.
+    """
+    from dcdan.core.console import progress_bar, watched
+    from dcdan.images.inputs import find_inputs
+    from dcdan.images.video_reader import is_camera, is_video
+
+    counted = shown and watched()
+    single = len(paths) == 1 and (is_camera(paths[0]) or is_video(paths[0])) and not os.path.isdir(paths[0])  # noqa: PTH112
+    total: int | None = None
+    if counted and single:
+        total = _frames(paths[0], every)
+    elif counted:
+        total = sum(1 for _ in find_inputs(paths))
+    with progress_bar("frames" if single else "inputs", total, shown=shown) as advance:
+
+        def count(step: Step) -> None:
+            advance(len(step.results) if single else len(step.inputs))
+
+        def begun(done: int) -> None:
+            if done and shown:
+                typer.echo(f"dcdan: an earlier run has done {done} of the inputs: going on from there.", err=True)
+            if not single:
+                advance(done)
+
+        yield count, begun
+
+
+@contextmanager
+def standard_output() -> Iterator[IO[str]]:
+    """Yield the standard output; a reader that has gone ends the program without a word, as it does others.
+
+    Raises:
+        OutputError: when the standard output is closed from the beginning.
+    """
+    from dcdan.core.errors import OutputError
+
+    if sys.stdout is None:
+        raise OutputError("The standard output is closed: give --out FILE.")
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would be written, and fail again, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(PIPE_CLOSED) from None
+
+
+def _frames(path: str, every: int) -> int | None:
+    from dcdan.core.errors import DataError
+    from dcdan.images.video_reader import is_camera, open_video
+
+    if is_camera(path):
+        return None
+    try:
+        with open_video(path) as video:
+            return -(-video.expected // every) or None
+    except DataError:
+        return None
+
+
+def _end_of(path: str, width: int) -> str:
+    """Shorten a path from the left, where many are alike, and make it printable."""
+    text = printable(path)
+    return text if len(text) <= width else "…" + text[1 - width :]
+
+
+def _print_table(rows: list[FaceResult], hidden: int) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from dcdan.core.console import Console
+
+    console = Console()
+    timed = any(row.time is not None for row in rows)
+    room = max(12, console.width - _OTHER_COLUMNS - _TIME_COLUMN * timed)
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("path", *(("time",) if timed else ()), "face", "status", "expression"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            Text(_end_of(row.path, room)),
+            *(("" if row.time is None else f"{row.time:.2f}",) if timed else ()),
+            "" if row.face is None else str(row.face),
+            Text(row.status, style="" if row.recognised else "yellow"),
+            Text((row.expression or "") + (" ?" if row.unsure else ""), style="bold"),
+            "" if row.probability is None else f"{row.probability:.3f}",
+        )
+    console.print(table)
+    if hidden > 0:
+        console.print(f"... and {hidden} more rows: give --out faces.csv or --json for all of them.")
 
 
 class AlignChoice(StrEnum):
@@ -111,17 +244,15 @@ def predict(
 
     With --out, a run that was stopped goes on where it was when the same command is given again.
     """
-    from dcdan.cli.predict_shown import FirstRows, progress, standard_output
-    from dcdan.data.cluster import Cluster
-    from dcdan.data.partial import partial_folder
-    from dcdan.recognition.drawn import window
-    from dcdan.recognition.drawn_folder import DrawnFolder, annotated
-    from dcdan.recognition.output import check_target, form_of
-    from dcdan.recognition.predict import predict as run
-    from dcdan.recognition.predict import predict_to_file
-    from dcdan.recognition.recogniser import load
-    from dcdan.recognition.rows import json_sink
-    from dcdan.recognition.watch import WatchOptions
+    from dcdan.core.atomic_io import check_target, form_of
+    from dcdan.inference.annotated_output import DrawnFolder, annotated, window
+    from dcdan.inference.predict import predict as run
+    from dcdan.inference.predict import predict_to_file
+    from dcdan.inference.recogniser import load
+    from dcdan.inference.table import json_sink
+    from dcdan.inference.video import WatchOptions
+    from dcdan.jobs.cluster import Cluster
+    from dcdan.jobs.resumable_job import job_folder
 
     _check_combination(paths, ray, "--draw" if draw is not None else "--show" if show else "")
     # A piece takes one core of a cluster; the number of threads can change the last digits.
@@ -129,7 +260,7 @@ def predict(
     form = None if out is None else form_of(out, json=json)
     going_on = False
     if out is not None:
-        going_on = partial_folder(out).exists()
+        going_on = job_folder(out).exists()
         if not going_on:
             check_target(out, force=force)
     recogniser = load(
@@ -211,8 +342,8 @@ def predict(
 
 def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None:
     """Raise UsageError for what must happen on this machine, where it cannot."""
-    from dcdan.faces.remote import is_url
-    from dcdan.recognition.video import is_camera
+    from dcdan.images.discover import is_url
+    from dcdan.images.video_reader import is_camera
 
     if ray is not None and (camera := next(filter(is_camera, paths), None)):
         raise UsageError(f"{camera} belongs to this machine: leave out --ray.")
@@ -228,7 +359,7 @@ def _interruptible(out: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         if out is None:
             raise
-        from dcdan.cli.app import INTERRUPTED
+        from dcdan.cli.main import INTERRUPTED
 
         typer.echo(
             printable(f"dcdan: stopped before '{out}' was complete: the same command goes on from here."), err=True

@@ -1,1 +1,1 @@
-"""How good a recogniser is: metrics, intervals, confusion matrices, and the report that puts them together."""
+"""How good a recogniser is on labelled faces, and the report that says so."""

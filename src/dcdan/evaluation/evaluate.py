@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.data.pack_info import FACES
-from dcdan.errors import DataError, PackError, nearest
-from dcdan.evaluation.metrics import confusion_matrix
+from dcdan.core.errors import DataError, PackError, nearest
 from dcdan.evaluation.report import Report
 from dcdan.expressions import common_classes
-from dcdan.faces.status import Status
-from dcdan.recognition.model_file import ModelInfo
-from dcdan.recognition.recogniser import Recogniser, load
-from dcdan.recognition.session import DECIDERS, Outputs
+from dcdan.images.status import Status
+from dcdan.inference.model_card import ModelInfo
+from dcdan.inference.recogniser import Recogniser, load
+from dcdan.inference.session import DECIDERS, SessionOutputs
+from dcdan.metrics.classification import confusion_matrix
+from dcdan.packs.format import FACES
 
 if TYPE_CHECKING:
-    from dcdan.data.pack import Pack
+    from dcdan.packs.pack import Pack
 
 ALL = "all"
 _FACES_AT_A_TIME = 1024
@@ -40,7 +40,7 @@ class OfFaces(Protocol):
     def provenance(self) -> dict[str, str]:
         """Versions of what answers, and the checksum of the file that it answers by."""
 
-    def recognise_faces(self, faces: NDArray[np.uint8]) -> Outputs:
+    def recognise_faces(self, faces: NDArray[np.uint8]) -> SessionOutputs:
         """Answer aligned faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8."""
 
 
@@ -69,7 +69,7 @@ def evaluate(
         PackError: when the pack holds faces of another size than the model reads.
         DataError: when the data has no labels, no such split, or no class in common with the model.
     """
-    from dcdan.data.build import pack_for
+    from dcdan.packs.build import pack_for
 
     recogniser = model if isinstance(model, Recogniser) else load(model, threads=threads, align="none")
     face = recogniser.info.face
@@ -162,7 +162,7 @@ def _predict(
     return np.concatenate(choices), np.concatenate(confidences), np.concatenate(deciders)
 
 
-def choose_among(outputs: Outputs, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def choose_among(outputs: SessionOutputs, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Choose among some classes only.
 
     Args:

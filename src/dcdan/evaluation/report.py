@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcdan.evaluation import metrics
-from dcdan.evaluation.intervals import Interval, wilson
-from dcdan.training.calibrate import binned, expected_calibration_error
+from dcdan.metrics import classification
+from dcdan.metrics.calibration import binned, expected_calibration_error
+from dcdan.metrics.intervals import Interval, wilson
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,7 +43,7 @@ class Report:
     data: str
     split: str
     classes: tuple[str, ...]
-    confusion: metrics.Counts
+    confusion: classification.ConfusionMatrix
     confidence: np.ndarray
     correct: np.ndarray
     masked: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Report:
     @property
     def accuracy(self) -> float:
         """Share of right predictions."""
-        return metrics.accuracy(self.confusion)
+        return classification.accuracy(self.confusion)
 
     @property
     def interval(self) -> Interval:
@@ -73,12 +73,12 @@ class Report:
     @property
     def macro_f1(self) -> float:
         """Mean F1 of the classes with samples."""
-        return metrics.macro_f1(self.confusion)
+        return classification.macro_f1(self.confusion)
 
     @property
     def uar(self) -> float:
         """Mean recall of the classes with samples."""
-        return metrics.unweighted_average_recall(self.confusion)
+        return classification.unweighted_average_recall(self.confusion)
 
     @property
     def calibration_error(self) -> float:
@@ -114,7 +114,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single predictions as plain JSON types; a missing score is None."""
-        scores = metrics.class_scores(self.confusion)
+        scores = classification.class_scores(self.confusion)
         return {
             "schema": 1,
             "model": self.model,
@@ -158,7 +158,7 @@ class Report:
 
     def confusion_png(self) -> bytes:
         """Return the confusion matrix as a PNG; needs matplotlib."""
-        from dcdan.evaluation.confusion import confusion_png
+        from dcdan.plots.confusion import confusion_png
 
         return confusion_png(self.confusion, self.classes, title=self._title(), subtitle=self.headline())
 
@@ -168,7 +168,7 @@ class Report:
 
     def reliability_png(self) -> bytes:
         """Return the reliability diagram as a PNG; needs matplotlib."""
-        from dcdan.evaluation.reliability import reliability_png
+        from dcdan.plots.reliability import reliability_png
 
         subtitle = f"calibration error {self.calibration_error:.3f} · {self.images:,} faces"
         bins = binned(self.confidence, self.correct)
@@ -192,7 +192,7 @@ class Report:
         body.add_column("expression")
         for column in ("precision", "recall", "F1", "faces"):
             body.add_column(column, justify="right")
-        scores = metrics.class_scores(self.confusion)
+        scores = classification.class_scores(self.confusion)
         for name, precision, recall, f1, support in zip(self.classes, *scores, strict=True):
             body.add_row(name, _share(precision), _share(recall), _share(f1), f"{support:,}")
         title = Text(f"{self.model} on {self.data}", style="bold")

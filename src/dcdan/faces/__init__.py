@@ -1,1 +1,1 @@
-"""Pictures -> aligned faces: safe decoding, detection with five landmarks, alignment to one template; no torch."""
+"""Pictures -> aligned faces: detection with five landmarks, alignment to one template, quality. No torch."""

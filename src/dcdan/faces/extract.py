@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dcdan.errors import unknown
+from dcdan.core.errors import unknown
 from dcdan.faces.align import TEMPLATE, align, aligned_landmarks
-from dcdan.faces.detector import Detections, FaceDetector, create_detector
-from dcdan.faces.status import Status
+from dcdan.faces.detectors.base import Detections, FaceDetector
+from dcdan.faces.detectors.registry import create_detector
+from dcdan.images.status import Status
 
 Image = npt.NDArray[np.uint8]
 Alignment = Literal["mtcnn", "none"]

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from dcdan.methods.base import Batch, Method, MethodSettings, register
-from dcdan.models.network import Outputs
+from dcdan.models.network import NetworkOutputs
 
 
 class AFNSettings(MethodSettings):
@@ -66,7 +66,7 @@ class AFN(Method):
         super().__init__(settings, width, class_counts)
         self.options = settings
 
-    def of_domain(self, outputs: Outputs) -> Tensor:
+    def of_domain(self, outputs: NetworkOutputs) -> Tensor:
         """Return the norm loss of one domain."""
         features = outputs.of_global + outputs.of_local
         if self.options.variant == "stepwise":

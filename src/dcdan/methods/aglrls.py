@@ -36,7 +36,7 @@ from dcdan.methods.base import Batch, MethodSettings, register
 from dcdan.methods.classification import head_loss
 from dcdan.methods.holistic_local import PartsMethod, parts_of
 from dcdan.models.discriminator import Discriminator
-from dcdan.models.network import Outputs
+from dcdan.models.network import NetworkOutputs
 
 FUSED, GLOBAL, LOCAL = range(3)
 HEADS = (GLOBAL, LOCAL, LOCAL, LOCAL, LOCAL, LOCAL, FUSED)
@@ -102,7 +102,7 @@ def consistency(student: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
     return (cross_entropy(student, labels, reduction="none") * counted).mean()
 
 
-def seven(outputs: Outputs) -> list[tuple[Tensor, Tensor]]:
+def seven(outputs: NetworkOutputs) -> list[tuple[Tensor, Tensor]]:
     """Return the features ``(B, width)`` and logits ``(B, K)`` of the seven classifiers, in the order of ``HEADS``."""
     assert outputs.heads is not None
     parts, heads = parts_of(outputs), outputs.heads

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from dcdan.errors import unknown
+from dcdan.core.errors import unknown
 from dcdan.methods.classification import ClassificationSettings, classification_loss
-from dcdan.models.network import Network, NetworkSettings, Outputs
-from dcdan.models.semantic import Logits
+from dcdan.models.heads import Logits
+from dcdan.models.network import Network, NetworkOutputs, NetworkSettings
 
 Sampling = Literal["even", "source-as-target", "target-as-source"]
 
@@ -37,9 +37,9 @@ class Batch:
 
     labels: Tensor
     """``(B, K)`` float, rows sum to 1: the source's labels, one-hot or votes."""
-    source: Outputs
+    source: NetworkOutputs
     """The student on B source faces."""
-    target: Outputs | None = None
+    target: NetworkOutputs | None = None
     """The student on B target faces (strong view); None in the source stage and for methods without target."""
     teacher: Logits | None = None
     """The teacher's logits, without gradient, on the same target faces (weak view); in a source stage that a method
@@ -144,7 +144,7 @@ def methods() -> dict[str, type[Method]]:
 
 
 def find_method(name: str) -> type[Method]:
-    """Return the named method or raise a :class:`dcdan.errors.UsageError` with the nearest spelling."""
+    """Return the named method or raise a :class:`dcdan.core.errors.UsageError` with the nearest spelling."""
     known = methods()
     if name not in known:
         raise unknown("method", name, known)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from dcdan.errors import UsageError
+from dcdan.core.errors import UsageError
 from dcdan.methods.base import register
 from dcdan.methods.source_only import SourceOnly
 from dcdan.models.network import Network, NetworkSettings

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dcdan.models.semantic import Logits
+from dcdan.models.heads import Logits
 
 Balance = Literal["none", "balanced-sampler", "logit-adjustment", "ldam"]
 

@@ -29,9 +29,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, relu
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
-from dcdan.models.network import Network, NetworkSettings, Outputs
-from dcdan.models.plain import PlainNetwork
-from dcdan.models.pooling import pooled
+from dcdan.models.heads import pooled
+from dcdan.models.network import Network, NetworkOutputs, NetworkSettings, PlainNetwork
 
 STAGES = ("before_last", "last")
 
@@ -67,7 +66,7 @@ def contrastive_loss(queries: Tensor, keys: Tensor, negatives: Tensor, temperatu
 class TwoStageNetwork(PlainNetwork):
     """The plain network; its asides are the maps of the trunk's last two stages."""
 
-    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> Outputs:  # noqa: ARG002
+    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
         """Look at faces; landmarks change nothing here."""
         before_last, last = self.maps(faces)
         features = pooled(self.squeeze(last))

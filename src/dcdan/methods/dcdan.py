@@ -16,13 +16,7 @@ from torch import Tensor
 
 from dcdan.methods.adversarial import Conditional, adversarial_loss, reversal_coefficient
 from dcdan.methods.base import Batch, Method, MethodSettings, Sampling, register
-from dcdan.methods.pseudo_labels import (
-    DynamicThresholds,
-    Prior,
-    Rule,
-    aligned_to_prior,
-    pseudo_label_loss,
-)
+from dcdan.methods.pseudo_labels import DynamicThresholds, Prior, Rule, aligned_to_prior, pseudo_label_loss
 from dcdan.models.discriminator import Discriminator
 
 

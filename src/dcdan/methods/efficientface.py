@@ -22,12 +22,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dcdan.errors import UsageError
+from dcdan.core.errors import UsageError
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.models.domain_norm import with_domains
-from dcdan.models.network import NetworkSettings
-from dcdan.models.plain import PlainNetwork
-from dcdan.models.pooling import pooled
+from dcdan.models.heads import pooled
+from dcdan.models.network import NetworkSettings, PlainNetwork
 from dcdan.models.trunk import Trunk
 
 QUARTERS = 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dcdan.errors import UsageError
+from dcdan.core.errors import UsageError
 from dcdan.methods.base import Method
-from dcdan.models.network import Network, NetworkSettings, Outputs
+from dcdan.models.network import Network, NetworkOutputs, NetworkSettings
 
 
 class PartsMethod(Method):
@@ -21,7 +21,7 @@ class PartsMethod(Method):
         return super().build_network(settings, classes, size)
 
 
-def parts_of(outputs: Outputs) -> Tensor:
+def parts_of(outputs: NetworkOutputs) -> Tensor:
     """Return ``(B, 6, width)``: the global features, then those of the five regions."""
     assert outputs.regions is not None
     return torch.cat([outputs.of_global[:, None], outputs.regions.to(outputs.of_global.dtype)], 1)

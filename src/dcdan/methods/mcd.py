@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from dcdan.methods.adversarial import reversal_coefficient
 from dcdan.methods.base import Batch, Method, MethodSettings, register
 from dcdan.methods.classification import head_loss
-from dcdan.models.reversal import reverse
+from dcdan.models.discriminator import reverse
 
 
 class MCDSettings(MethodSettings):

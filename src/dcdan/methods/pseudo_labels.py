@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dcdan.models.semantic import Logits
+from dcdan.models.heads import Logits
 
 Prior = Literal["none", "source", "uniform", "estimated"]
 Rule = Literal["off", "all", "fixed", "dynamic"]

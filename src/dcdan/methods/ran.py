@@ -26,8 +26,7 @@ from torch.nn.functional import interpolate, relu
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.models.domain_norm import fold
-from dcdan.models.network import NetworkSettings, Outputs
-from dcdan.models.plain import PlainNetwork
+from dcdan.models.network import NetworkOutputs, NetworkSettings, PlainNetwork
 
 CROPS = ((0.0, 0.0, 0.75), (0.25, 0.0, 0.75), (0.125, 0.25, 0.75), (0.075, 0.075, 0.85), (0.05, 0.05, 0.9))
 """Left, top and side of each crop, in units of the face side."""
@@ -73,7 +72,7 @@ class RegionAttentionNetwork(PlainNetwork):
         for part in (self.trunk, self.squeeze):
             fold(part, 1 + len(CROPS))
 
-    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> Outputs:  # noqa: ARG002
+    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
         """Look at faces; landmarks change nothing here."""
         inputs = cut(self.normalised(faces))
         features = self.look(inputs.flatten(0, 1)).reshape(*inputs.shape[:2], -1)

@@ -26,8 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
-from dcdan.models.network import Network, NetworkSettings, Outputs
-from dcdan.models.plain import PlainNetwork
+from dcdan.models.network import Network, NetworkOutputs, NetworkSettings, PlainNetwork
 
 
 class SCNSettings(MethodSettings):
@@ -52,7 +51,7 @@ class SelfCureNetwork(PlainNetwork):
         super().__init__(settings, classes, size)
         self.importance = nn.Linear(settings.width, 1)
 
-    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> Outputs:  # noqa: ARG002
+    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
         """Look at faces; landmarks change nothing here."""
         features = self.look(self.normalised(faces))
         importance = self.importance(features).sigmoid()

@@ -1,20 +1,61 @@
-"""Spatial-group and channel-group self-attention over a feature map.
+"""Self-attention condensation: keys and values come from a smaller map, so attention costs less.
+
+P: "implement self-attention condensation over every group". O: a depthwise convolution with the ratio as its stride,
+then norm and AFC; at ratio 2 a 7x7 map becomes 4x4, and 49 queries meet 16 keys. Ratio 1 is plain attention.
+
+Spatial-group and channel-group self-attention over a feature map.
 
 P names both; R: grouped attention with condensed keys and values (CF-DAN) and channels as tokens (DaViT, Ding et al.,
 ECCV 2022); O: the exact shapes. Both use PyTorch's fused ``scaled_dot_product_attention``.
+
+The dual attention block: spatial and channel attention, a closed loop, and interactive learning between them.
+
+The closed loop is CF-DAN's (R); the interaction is named by P, its formula is ours (O).
+
+    Y_s = X + SA(X) + up(condensed(X)),  Y_c = X + CA(X)
+    a = gate(W1 GAP(Y_c)) scales Y_s by channel;  b = gate(conv1x1(Y_s)) scales Y_c by place
+    Z = AFC(BN(W3 [Y_s a ; Y_c b])) + X
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from dcdan.errors import UsageError
-from dcdan.models.condensation import Condensation, enlarge
+from dcdan.core.errors import UsageError
+from dcdan.models.afc import gate
 from dcdan.models.domain_norm import fold
+from dcdan.models.heads import pooled
+
+
+class Condensation(nn.Sequential):
+    """``(B, C, H, W)`` -> ``(B, C, ceil(H / ratio), ceil(W / ratio))``; the identity at ratio 1."""
+
+    def __init__(self, channels: int, ratio: int, activation: Callable[[], nn.Module]) -> None:
+        if ratio not in (1, 2, 4):
+            raise ValueError(f"The condensation ratio is 1, 2 or 4, not {ratio}.")
+        self.ratio = ratio
+        if ratio == 1:
+            super().__init__(nn.Identity())
+            return
+        kernel = 2 * ratio - 1
+        super().__init__(
+            nn.Conv2d(channels, channels, kernel, stride=ratio, padding=ratio - 1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            activation(),
+        )
+
+
+def enlarge(condensed: Tensor, like: Tensor) -> Tensor:
+    """Return a condensed map ``(B, C, h, w)`` at the size of ``like`` ``(B, C, H, W)``, bilinearly."""
+    if condensed.shape[-2:] == like.shape[-2:]:
+        return condensed
+    return nn.functional.interpolate(condensed, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
 
 WINDOW = 7
 
@@ -127,3 +168,43 @@ class ChannelGroupAttention(nn.Module):
         out = attended(q, k, v, depth**-0.5)
         projected: Tensor = self.project(out.reshape(b, c, h, w))
         return projected
+
+
+Attention = Literal["dual", "spatial", "channel", "off"]
+
+
+class DualAttention(nn.Module):
+    """``(B, C, H, W)`` -> ``(B, C, H, W)``; ``attention`` names the branches that are there."""
+
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        ratio: int,
+        activation: Callable[[], nn.Module],
+        attention: Literal["dual", "spatial", "channel"] = "dual",
+        interaction: bool = True,
+    ) -> None:
+        super().__init__()
+        branches = 2 if attention == "dual" else 1
+        self.spatial = SpatialGroupAttention(channels, groups, ratio, activation) if attention != "channel" else None
+        self.channel = ChannelGroupAttention(channels, groups) if attention != "spatial" else None
+        self.interaction = interaction and branches == 2
+        if self.interaction:
+            self.channel_gate = nn.Linear(channels, channels)
+            self.place_gate = nn.Conv2d(channels, 1, 1)
+        self.merge = nn.Conv2d(branches * channels, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.activation = activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return Z."""
+        branches = [x + branch(x) for branch in (self.spatial, self.channel) if branch is not None]
+        if self.interaction:
+            y_s, y_c = branches
+            by_channel = gate(self.channel_gate(pooled(y_c)))[:, :, None, None]
+            by_place = gate(self.place_gate(y_s))
+            branches = [y_s * by_channel, y_c * by_place]
+        merged = torch.cat(branches, 1) if len(branches) > 1 else branches[0]
+        out: Tensor = self.activation(self.norm(self.merge(merged))) + x
+        return out

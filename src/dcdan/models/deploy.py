@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dcdan.models.mirror import both_ways
-from dcdan.models.network import Network, Outputs
-from dcdan.models.selection import select
+from dcdan.models.network import Network, NetworkOutputs
+from dcdan.models.selection import both_ways, select
 
 OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
@@ -42,9 +41,9 @@ class Deployed(nn.Module):
         choice = select(outputs.logits, self.thresholds, self.temperature)
         return (*choice, outputs.region_weights)
 
-    def look(self, faces: Tensor) -> Outputs:
+    def look(self, faces: Tensor) -> NetworkOutputs:
         """Return what the network says of faces ``(B, 3, S, S)`` uint8."""
-        outputs: Outputs = self.network(faces.float() / 255)
+        outputs: NetworkOutputs = self.network(faces.float() / 255)
         return outputs
 
 

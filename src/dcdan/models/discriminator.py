@@ -1,4 +1,8 @@
-"""Domain discriminators on the global and local features, trained through gradient reversal.
+"""Gradient reversal (Ganin and Lempitsky, ICML 2015): turns Eq. (1), (2) and (4) into one minimisation.
+
+The discriminator below it learns to tell the domains apart; the features above it receive the opposite gradient.
+
+Domain discriminators on the global and local features, trained through gradient reversal.
 
 P: one for each branch (Eq. 1 and 2). R: two hidden layers of 512 with LeakyReLU(.2) and Dropout(.5), then one logit.
 CDAN-E (Long et al., NeurIPS 2018): the feature is replaced by its outer product with the class probabilities.
@@ -6,10 +10,31 @@ CDAN-E (Long et al., NeurIPS 2018): the feature is replaced by its outer product
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from dcdan.models.reversal import reverse
+
+class ReversalFunction(torch.autograd.Function):
+    """Identity forward, multiplication by ``-coefficient`` backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, coefficient: float) -> Tensor:
+        """Return ``x`` itself."""
+        ctx.coefficient = coefficient
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """Return the reversed gradient."""
+        return grads[0] * -ctx.coefficient, None
+
+
+def reverse(x: Tensor, coefficient: float) -> Tensor:
+    """Return ``x``, any shape, whose gradient will be multiplied by ``-coefficient``."""
+    out: Tensor = ReversalFunction.apply(x, coefficient)
+    return out
 
 
 class Discriminator(nn.Sequential):

@@ -2,6 +2,12 @@
 
 Source and target go through it in one concatenated batch. Everything that a checkpoint needs to rebuild it is in
 :class:`NetworkSettings`.
+
+The network of baselines that classify as their papers do: trunk, global average pooling, one linear head.
+
+The 1x1 convolution before the pooling stays, so that features have the same width in every row of a table; attention
+and local branch are off. What has one head says its logits three times, and the exported model keeps its form: the
+fused head decides, and the five regions, which nobody looks at, weigh alike.
 """
 
 from __future__ import annotations
@@ -17,11 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcdan.models.afc import AFC
+from dcdan.models.attention import Attention, DualAttention
 from dcdan.models.domain_norm import with_domains
-from dcdan.models.dual_attention import Attention, DualAttention
-from dcdan.models.pooling import pooled
+from dcdan.models.heads import Logits, SemanticModule, pooled
 from dcdan.models.regions import LocalBranch
-from dcdan.models.semantic import Logits, SemanticModule
 from dcdan.models.trunk import Trunk
 
 Activation = Literal["afc", "gelu", "relu"]
@@ -58,7 +63,7 @@ class NetworkSettings(BaseModel):
     """Whether colour is taken from every face first: for sources that are grey, whose model never saw any."""
 
 
-class Outputs(NamedTuple):
+class NetworkOutputs(NamedTuple):
     """What the network says of B faces."""
 
     of_global: Tensor
@@ -76,17 +81,17 @@ class Outputs(NamedTuple):
     asides: Mapping[str, Tensor] = MappingProxyType({})
     """What the network of a single method says beside this, by name: ``(B, ...)`` each."""
 
-    def split(self, sources: int) -> tuple[Outputs, Outputs]:
+    def split(self, sources: int) -> tuple[NetworkOutputs, NetworkOutputs]:
         """Return the outputs of the first ``sources`` faces and of the others."""
         return self.part(slice(sources)), self.part(slice(sources, None))
 
-    def part(self, which: slice) -> Outputs:
+    def part(self, which: slice) -> NetworkOutputs:
         """Return the outputs of some of the faces."""
         logits = Logits(*(head[which] for head in self.logits))
         regions = None if self.regions is None else self.regions[which]
         weights = self.region_weights[which]
         asides = {name: value[which] for name, value in self.asides.items()}
-        return Outputs(self.of_global[which], self.of_local[which], logits, weights, regions, self.heads, asides)
+        return NetworkOutputs(self.of_global[which], self.of_local[which], logits, weights, regions, self.heads, asides)
 
 
 def activation_of(name: Activation) -> Callable[[], nn.Module]:
@@ -100,7 +105,7 @@ def activation_of(name: Activation) -> Callable[[], nn.Module]:
 
 
 class Network(nn.Module):
-    """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`Outputs` for ``classes`` expressions."""
+    """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`NetworkOutputs` for ``classes`` expressions."""
 
     mean: Tensor
     deviation: Tensor
@@ -137,7 +142,7 @@ class Network(nn.Module):
         if settings.batch_norm == "per-domain":
             with_domains(self)
 
-    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> Outputs:
+    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:
         """Look at faces; landmarks ``(B, 5, 2)`` in units of the face side override the fixed regions."""
         middle, last = self.trunk(self.normalised(faces))
         of_global = pooled(self.attention(self.squeeze(last)))
@@ -150,7 +155,7 @@ class Network(nn.Module):
         logits = self.semantic(of_global, of_local)
         if self.local is None and not self.training:
             logits = logits._replace(of_local=logits.of_global)  # a branch that is not there must not vote
-        return Outputs(of_global, of_local, logits, weights, regions, self.semantic)
+        return NetworkOutputs(of_global, of_local, logits, weights, regions, self.semantic)
 
     def normalised(self, faces: Tensor) -> Tensor:
         """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels.
@@ -185,3 +190,34 @@ class Network(nn.Module):
         of_trunk = list(self.trunk.parameters())
         known = {id(parameter) for parameter in of_trunk}
         return of_trunk, [parameter for parameter in self.parameters() if id(parameter) not in known]
+
+
+class PlainNetwork(Network):
+    """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`NetworkOutputs` whose three heads agree.
+
+    Features are those that the head sees, global and local alike: ``(B, features)``.
+    """
+
+    def __init__(self, settings: NetworkSettings, classes: int, size: int, features: int | None = None) -> None:
+        """``features`` of the head, where they are not the ``width`` of the settings."""
+        super().__init__(settings.model_copy(update={"attention": "off", "local_branch": False}), classes, size)
+        del self.semantic
+        self.head = nn.Linear(features or settings.width, classes)
+
+    def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
+        """Look at faces; landmarks change nothing here."""
+        features = self.look(self.normalised(faces))
+        return self.say(features, self.head(features))
+
+    def heads(self) -> tuple[nn.Linear, ...]:
+        """Return the one head."""
+        return (self.head,)
+
+    def look(self, normalised: Tensor) -> Tensor:
+        """Return the features ``(B, width)`` of faces as :meth:`normalised` leaves them."""
+        return pooled(self.squeeze(self.trunk(normalised)[1]))
+
+    def say(self, features: Tensor, logits: Tensor, **asides: Tensor) -> NetworkOutputs:
+        """Return the outputs of one head: features ``(B, features)`` and logits ``(B, K)``."""
+        even = features.new_full((features.shape[0], 5), 0.2)
+        return NetworkOutputs(features, features, Logits(logits, logits, logits), even, asides=asides)

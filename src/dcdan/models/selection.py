@@ -7,16 +7,20 @@ probability of 1 for the least certain faces of all.
 
 O: the temperature of the calibration comes after the choice. The thresholds were learned on probabilities as they
 are, so a temperature must not change which head decides, nor what it decides: it only changes how sure that is.
+
+Answers averaged over a face and its mirror image: a little better and better calibrated, for twice the time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dcdan.models.semantic import Logits
+from dcdan.models.heads import Logits
+from dcdan.models.network import NetworkOutputs
 
 DECIDERS = ("fused", "global", "sum")
 
@@ -65,3 +69,22 @@ def tempered(probabilities: Tensor, temperature: float) -> Tensor:
     """
     tiny = torch.finfo(probabilities.dtype).tiny
     return (probabilities.clamp_min(tiny).log() / temperature).softmax(1)
+
+
+def both_ways(network: Callable[[Tensor], NetworkOutputs], faces: Tensor) -> NetworkOutputs:
+    """Look at faces ``(B, C, S, S)``, as the network takes them, and at their mirror images.
+
+    The logits are logarithms of the mean probabilities of each head; all else is that of the faces as they are.
+    """
+    out = network(torch.cat([faces, faces.flip(3)]))
+    tiny = torch.finfo(out.of_global.dtype).tiny
+    logits = Logits(*(_pairs(head.softmax(1)).mean(0).clamp_min(tiny).log() for head in out.logits))
+    regions = None if out.regions is None else _pairs(out.regions)[0]
+    of_global, of_local, weights = (_pairs(part)[0] for part in (out.of_global, out.of_local, out.region_weights))
+    return out._replace(
+        of_global=of_global, of_local=of_local, logits=logits, region_weights=weights, regions=regions, asides={}
+    )
+
+
+def _pairs(rows: Tensor) -> Tensor:
+    return rows.reshape(2, -1, *rows.shape[1:])

@@ -16,9 +16,9 @@ import timm
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
-from dcdan.errors import UsageError, first_line, nearest
+from dcdan.core.errors import UsageError, first_line, nearest
+from dcdan.core.offline import FORBIDDEN, is_offline
 from dcdan.models.depthwise import with_fast_gradients
-from dcdan.offline import FORBIDDEN, is_offline
 
 log = logging.getLogger("dcdan")
 

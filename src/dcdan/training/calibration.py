@@ -19,10 +19,7 @@ import torch
 from torch import Tensor
 
 from dcdan.methods.base import Method
-from dcdan.models.network import Network
-from dcdan.models.selection import select
-from dcdan.models.semantic import Logits
-from dcdan.training.calibrate import (
+from dcdan.metrics.calibration import (
     Bins,
     binned,
     conformal_thresholds,
@@ -31,9 +28,12 @@ from dcdan.training.calibrate import (
     tempered,
     unsure_below,
 )
-from dcdan.training.domains import Source, Target
-from dcdan.training.inference import Features, look
-from dcdan.training.judge import some
+from dcdan.models.heads import Logits
+from dcdan.models.network import Network
+from dcdan.models.selection import select
+from dcdan.training.data import Source, Target
+from dcdan.training.forward import Features, look
+from dcdan.training.model_selection.epoch_evaluation import some
 from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)

@@ -20,13 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dcdan.bounded import parse_json
-from dcdan.durable import written
-from dcdan.errors import ModelError
-from dcdan.schema import check_schema
+from dcdan.core.atomic_io import atomic_write
+from dcdan.core.errors import ModelError
+from dcdan.core.limits import parse_json
+from dcdan.core.schema import check_schema
 from dcdan.training.optimiser import fill_momentum
 
-SCHEMA = 1
+CHECKPOINT_SCHEMA = 1
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
@@ -69,9 +69,9 @@ def save_checkpoint(
 
 def put_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write tensors by name, as :func:`read_checkpoint` returns them, in the manner of :func:`save_checkpoint`."""
-    with written(path) as beside:
+    with atomic_write(path) as beside:
         # One entry, since safetensors writes several in any order.
-        header = {**facts, "schema": SCHEMA, "blake2b": digest(tensors)}
+        header = {**facts, "schema": CHECKPOINT_SCHEMA, "blake2b": digest(tensors)}
         save_tensors(tensors, beside, {"dcdan": json.dumps(header)})
         read_back(beside)
         if path.exists():
@@ -146,7 +146,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"The checkpoint '{path}' cannot be read: {error}.") from error
     cure = "finish the run with the version that began it, or train again"
-    check_schema(ModelError, f"The checkpoint '{path}'", facts.get("schema"), SCHEMA, cure)
+    check_schema(ModelError, f"The checkpoint '{path}'", facts.get("schema"), CHECKPOINT_SCHEMA, cure)
     if facts.pop("blake2b", "") not in ("", digest(tensors)):
         raise ModelError(f"The checkpoint '{path}' cannot be read: its checksum is another.")
     return tensors, facts

@@ -19,13 +19,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dcdan.errors import TrainingError, UsageError
+from dcdan.core.errors import TrainingError, UsageError
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one that packs or judges; one that has ended is noticed at once."""
 
 
-class Joined(torch.autograd.Function):
+class AllGather(torch.autograd.Function):
     """All processes' shares ``(B, D)``, in order, as one ``(size * B, D)``.
 
     Every process computes the whole loss, so each takes its own share's gradient and no sum is needed; it is multiplied
@@ -74,7 +74,7 @@ class Processes:
         if not self.several:
             return tensors
         flat = torch.cat([tensor.reshape(len(tensor), -1).float() for tensor in tensors], 1)
-        parts = Joined.apply(flat).split([tensor[0].numel() for tensor in tensors], 1)  # type: ignore[no-untyped-call]
+        parts = AllGather.apply(flat).split([tensor[0].numel() for tensor in tensors], 1)  # type: ignore[no-untyped-call]
         return [part.reshape(-1, *own.shape[1:]).to(own.dtype) for part, own in zip(parts, tensors, strict=True)]
 
     def average(self, parameters: Iterable[nn.Parameter], stop: bool) -> bool:

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcdan.data.batches import Order, ReadAhead
 from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import norms
 from dcdan.models.network import Network
-from dcdan.training.candidates import save_epoch
+from dcdan.training.batches import Order, ReadAhead, SamplingWeights, sampling_weights
 from dcdan.training.checkpoint import (
     load_module,
     load_optimiser,
@@ -26,18 +25,21 @@ from dcdan.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from dcdan.training.domains import Source, Target
-from dcdan.training.draws import DrawWeights, draw_weights
-from dcdan.training.inference import estimate_statistics, look
-from dcdan.training.journal import Journal
-from dcdan.training.judge import judge, some
-from dcdan.training.memory import keep_freed_memory
-from dcdan.training.optimiser import optimiser_of
-from dcdan.training.schedule import learning_rate
+from dcdan.training.data import Source, Target
+from dcdan.training.device import keep_freed_memory
+from dcdan.training.forward import estimate_statistics, look
+from dcdan.training.metrics_log import MetricsLog
+from dcdan.training.model_selection.epoch_evaluation import evaluate_epoch, some
+from dcdan.training.model_selection.kept_epochs import save_epoch
+from dcdan.training.model_selection.signals import (
+    DivergedError,
+    check_discriminator_alive,
+    check_finite,
+    check_prediction_collapse,
+)
+from dcdan.training.optimiser import learning_rate, optimiser_of
 from dcdan.training.settings import StageSettings
-from dcdan.training.signals import WentWrong, refuse_collapse, refuse_dead, refuse_non_finite
-from dcdan.training.step import Learner, Stage
-from dcdan.training.teacher import follow
+from dcdan.training.step import Learner, Stage, follow
 
 COUNTED = 8000
 LOGGED_EVERY = 20
@@ -52,7 +54,7 @@ class Trainer(Learner):
     source: Source
     target: Target
     folder: Path
-    journal: Journal
+    journal: MetricsLog
     stop: Callable[[], bool] = lambda: False
     ease: float = 1.0
     """Factor on the learning rate, halved whenever the training backs off."""
@@ -72,7 +74,7 @@ class Trainer(Learner):
         while True:
             try:
                 return self.run(stage)
-            except WentWrong as error:
+            except DivergedError as error:
                 if self.settings.on_trouble == "stop" or self.ease <= LEAST_EASE:
                     raise
                 self.back_off(stage, error)
@@ -123,7 +125,7 @@ class Trainer(Learner):
                 saving = done % self.settings.checkpoint_every == 0 or done == steps or stopping
                 if saving or done % LOGGED_EVERY == 0:
                     means = {name: round(float(value) / (1 + step % LOGGED_EVERY), 5) for name, value in sums.items()}
-                    refuse_non_finite(means, stage, done, self.bf16)
+                    check_finite(means, stage, done, self.bf16)
                 if done % LOGGED_EVERY == 0 or done == steps:
                     spent = time.perf_counter() - began
                     self.journal.write(
@@ -152,10 +154,10 @@ class Trainer(Learner):
         """Return how many faces an epoch has: those of the larger domain in use."""
         return max(len(self.source.train), len(self.target.train) if adapting else 0)
 
-    def weights(self, stage: Stage) -> DrawWeights:
+    def weights(self, stage: Stage) -> SamplingWeights:
         """Return how a stage draws its faces; ask before its first step, while the source stage's model is there."""
         how = self.method.settings.sampling if stage == "adaptation" else "even"
-        return draw_weights(how, self.classification.balance, self.source, self.seen_in_target)
+        return sampling_weights(how, self.classification.balance, self.source, self.seen_in_target)
 
     def see_plain_targets(self, weights: np.ndarray | None) -> None:
         """Estimate the target's statistics anew, of faces as they are: training has seen them in strong views only."""
@@ -196,8 +198,8 @@ class Trainer(Learner):
         model = self.model if adapting else self.network
         thresholds = self.method.thresholds() if epoch else self.method.first_thresholds()
         target, candidate = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
-        found = judge(model, thresholds, self.source, target, self.device, self.bf16, candidate)
-        refuse_non_finite({"validation": found.total}, stage, step, self.bf16)
+        found = evaluate_epoch(model, thresholds, self.source, target, self.device, self.bf16, candidate)
+        check_finite({"validation": found.total}, stage, step, self.bf16)
         if found.candidate is not None and self.group.leads:
             save_epoch(self.folder, found.candidate, model, thresholds)
         facts = found.facts()
@@ -205,8 +207,8 @@ class Trainer(Learner):
             facts |= {name: round(value, 4) for name, value in self.method.report().items()}
         self.journal.write(f"{stage}-epoch", step, epoch=epoch, **facts)
         if found.target is not None and epoch:
-            refuse_collapse(found.target, epoch)
-            refuse_dead(self.method, epoch)
+            check_prediction_collapse(found.target, epoch)
+            check_discriminator_alive(self.method, epoch)
         self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
     @property
@@ -244,7 +246,7 @@ class Trainer(Learner):
         if self.settings.on_trouble == "back-off":
             self.save(GOOD, stage, step, optimiser, {})
 
-    def back_off(self, stage: Stage, error: WentWrong) -> None:
+    def back_off(self, stage: Stage, error: DivergedError) -> None:
         """Make the last good epoch the newest checkpoint, and halve the rate."""
         self.ease /= 2
         tensors, facts = read_checkpoint(self.folder / "checkpoints" / GOOD)

@@ -1,4 +1,7 @@
-"""Where a trunk starts from: at random, from ImageNet, or from faces: the trunk of a model of dcdan."""
+"""The network of a finished run, from its weights: for looking into it with torch.
+
+Where a trunk starts from: at random, from ImageNet, or from faces: the trunk of a model of dcdan.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,45 @@ import logging
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from dcdan.bounded import read_json
-from dcdan.bundled import WEIGHTS, bundled_models
-from dcdan.errors import UsageError, nearest
+from dcdan.core.atomic_io import sha256
+from dcdan.core.errors import ModelError, UsageError, first_line, nearest
+from dcdan.core.limits import read_json
+from dcdan.inference.bundled import WEIGHTS, bundled_models
+from dcdan.models.network import Network
 from dcdan.models.trunk import Trunk, load_imagenet, take_weights
-from dcdan.training.rebuild import network_of
+from dcdan.training.run_folder import read_run_settings
+from dcdan.training.settings import RunSettings
+
+WEIGHTS_FILE = "model.safetensors"
+_MOST_CLASSES = 1000
+
+
+def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
+    """Return the network in evaluation mode, the run's settings and its class names.
+
+    Raises ModelError without a finished run, and for weights that were changed, do not fit, or are no finite numbers.
+    """
+    settings = read_run_settings(run)
+    try:
+        description = read_json(run / "model.json")
+        classes = tuple(map(str, description["classes"]))
+        if len(classes) > _MOST_CLASSES:
+            raise ValueError(f"it has more than {_MOST_CLASSES} classes")
+        if sha256(run / WEIGHTS_FILE) != description["files"][WEIGHTS_FILE]:
+            raise ValueError(f"{WEIGHTS_FILE} was changed since it was saved (its checksum differs)")
+        network = settings.build(len(classes))
+        tensors = load_file(run / WEIGHTS_FILE)
+        network.load_state_dict(tensors)
+        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+            raise ValueError(f"a weight in {WEIGHTS_FILE} is no finite number")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = first_line(error)
+        raise ModelError(f"'{run}' is no finished run whose network can be built again: {reason}.") from error
+    return network.eval(), settings, classes
+
 
 log = logging.getLogger("dcdan")
 

@@ -13,39 +13,33 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from dcdan.data.build import pack_for
-from dcdan.data.pack import Pack
-from dcdan.durable import write_text, written
-from dcdan.errors import PackError, UsageError
+from dcdan.core.atomic_io import atomic_write, write_text
+from dcdan.core.errors import PackError, UsageError
+from dcdan.core.limits import read_log
+from dcdan.core.signals import finish_or_stop, stoppable
 from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.network import Network
 from dcdan.models.trunk import check_name
-from dcdan.stopping import finish_or_stop, stoppable
+from dcdan.packs.build import pack_for
+from dcdan.packs.pack import Pack
 from dcdan.training.calibration import calibration_of
-from dcdan.training.candidates import described as candidate_facts
-from dcdan.training.candidates import drop_epochs, load_epoch, read_candidates
 from dcdan.training.checkpoint import newest_checkpoint, save_tensors
-from dcdan.training.choice import pick
+from dcdan.training.data import Source, source_of, target_of
+from dcdan.training.device import choose_bf16, pick_device
 from dcdan.training.distributed import Processes
-from dcdan.training.domains import Source, source_of, target_of
-from dcdan.training.facts import commit, described, versions
-from dcdan.training.folder import claim_folder, left_as_found
-from dcdan.training.inference import estimate_statistics
-from dcdan.training.journal import Journal, read_log
-from dcdan.training.judge import harm
+from dcdan.training.forward import estimate_statistics
 from dcdan.training.loop import NEWEST, Trainer
-from dcdan.training.model_out import model_description
-from dcdan.training.precision import choose_bf16, pick_device
+from dcdan.training.metrics_log import MetricsLog
+from dcdan.training.model_selection.epoch_evaluation import harm
+from dcdan.training.model_selection.kept_epochs import drop_epochs, load_epoch, read_kept_epochs
+from dcdan.training.model_selection.kept_epochs import epoch_metadata as candidate_facts
+from dcdan.training.model_selection.scores import pick
 from dcdan.training.pretrained import check_pretrained, start_trunk
-from dcdan.training.settings import SCHEMA, RunSettings, for_pretrained
-from dcdan.training.source_stage import (
-    check_start,
-    give_teacher,
-    run_source_stage,
-    take_source_stage,
-    was_pretrained,
-)
+from dcdan.training.run_folder import claim_folder, rollback_on_error
+from dcdan.training.run_metadata import commit, model_description, run_metadata, versions
+from dcdan.training.settings import CONFIG_SCHEMA, RunSettings, for_pretrained
+from dcdan.training.source_stage import check_start, give_teacher, run_source_stage, take_source_stage, was_pretrained
 
 
 def train_run(
@@ -72,12 +66,12 @@ def train_run(
     group.check_batch(settings.source.batch, "source.batch")
     group.check_batch(settings.adaptation.batch, "adaptation.batch")
     data = {"source": source, "target": target, "start": str(start) if start else ""}
-    config_text = tomli_w.dumps({"schema": SCHEMA, "data": data, **settings.whole()})
+    config_text = tomli_w.dumps({"schema": CONFIG_SCHEMA, "data": data, **settings.whole()})
     if group.agreed(group.leads and claim_folder(out, config_text)):
         if group.leads and not settings.keep_epochs:
             drop_epochs(out)
         return out
-    with left_as_found(out) if group.leads else nullcontext():
+    with rollback_on_error(out) if group.leads else nullcontext():
         check_start(start)
         check_name(settings.network.trunk)
         check_pretrained(settings.pretrained)
@@ -92,11 +86,11 @@ def train_run(
     began = time.time()
     with ExitStack() as stack:
         made = ("config.toml", "checkpoints", "log.jsonl", "tensorboard")
-        with left_as_found(out, *made) if group.leads else nullcontext():
+        with rollback_on_error(out, *made) if group.leads else nullcontext():
             if group.leads:
                 write_text(out / "config.toml", config_text)
                 (out / "checkpoints").mkdir(exist_ok=True)
-            journal = stack.enter_context(Journal(out if group.leads else None, quiet or not group.leads))
+            journal = stack.enter_context(MetricsLog(out if group.leads else None, quiet or not group.leads))
             trainer = make_trainer(settings, domain, target_pack, out, journal, start, group)
             source_stage_done = take_source_stage(trainer, start)
         trainer.stop = stack.enter_context(stoppable()).is_set
@@ -119,8 +113,8 @@ def train_run(
             "dcdan_schema": 1,
             "command": command,
             "settings": settings.whole(),
-            "source": described(source_pack, domain),
-            "target": described(target_pack, None),
+            "source": run_metadata(source_pack, domain),
+            "target": run_metadata(target_pack, None),
             "versions": versions(),
             "commit": commit(),
             "machine": {
@@ -147,7 +141,7 @@ def settled(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
     by = settings.choose
     if by == "last" or not method.sees_target:
         return trainer.model, method.thresholds(), {"by": "last"}
-    candidates = read_candidates(trainer.folder)
+    candidates = read_kept_epochs(trainer.folder)
     taken = pick(candidates, by)
     thresholds = load_epoch(trainer.folder, taken.epoch, trainer.model)
     trainer.journal.say(f"epoch {taken.epoch} of {len(candidates)} chosen by {by}")
@@ -172,7 +166,7 @@ def make_trainer(
     source: Source,
     target_pack: Pack,
     out: Path,
-    journal: Journal,
+    journal: MetricsLog,
     start: Path | None,
     group: Processes,
 ) -> Trainer:
@@ -229,10 +223,10 @@ def write_model(
     trainer.journal.say(calibration.sentence())
     model = model.cpu().eval()
     thresholds = torch.tensor([round(value, 6) for value in thresholds.tolist()])  # as model.json holds them
-    with written(out / "model.safetensors") as beside:
+    with atomic_write(out / "model.safetensors") as beside:
         save_tensors({k: v.contiguous() for k, v in model.state_dict().items()}, beside)
     if graph:
-        with written(out / "model.onnx") as beside:
+        with atomic_write(out / "model.onnx") as beside:
             export_onnx(Deployed(model, thresholds, calibration.temperature, settings.mirror), settings.size, beside)
     else:
         (out / "model.onnx").unlink(missing_ok=True)

@@ -10,19 +10,19 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dcdan.bounded import read_toml
-from dcdan.data.augment import AugmentSettings
-from dcdan.errors import UsageError, nearest
+from dcdan.core.errors import UsageError, nearest
+from dcdan.core.limits import read_toml
+from dcdan.core.schema import check_schema
 from dcdan.methods.base import MethodSettings, find_method
 from dcdan.methods.dcdan import PRESETS
 from dcdan.models.network import Network, NetworkSettings
-from dcdan.schema import check_schema
-from dcdan.training.choice import Score
+from dcdan.training.augment import AugmentSettings
+from dcdan.training.model_selection.scores import Score
 
 Checked = TypeVar("Checked", bound=BaseModel)
 _SHOWN = 80
 
-SCHEMA = 1
+CONFIG_SCHEMA = 1
 """Of ``config.toml`` and of a benchmark's plan. A field that comes with a default needs no other."""
 
 
@@ -242,7 +242,7 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
 def check_config_schema(values: dict[str, Any], file: Path) -> None:
     """Take ``schema`` out of the values of a settings file, and raise UsageError unless this version reads it."""
     cure = "write the file anew, as the documents describe it"
-    check_schema(UsageError, f"'{file}'", values.pop("schema", SCHEMA), SCHEMA, cure)
+    check_schema(UsageError, f"'{file}'", values.pop("schema", CONFIG_SCHEMA), CONFIG_SCHEMA, cure)
 
 
 def for_pretrained(settings: RunSettings) -> RunSettings:

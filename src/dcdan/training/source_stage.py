@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dcdan.errors import ModelError
+from dcdan.core.errors import ModelError
+from dcdan.core.signals import finish_or_stop
 from dcdan.methods.base import Method
 from dcdan.models.domain_norm import start_target_from_source
-from dcdan.stopping import finish_or_stop
 from dcdan.training.checkpoint import load_module, newest_checkpoint, read_checkpoint, save_checkpoint
 from dcdan.training.loop import NEWEST, Trainer
-from dcdan.training.teacher import make_teacher
+from dcdan.training.step import make_teacher
 
 SOURCE_STAGE = "source.safetensors"
 

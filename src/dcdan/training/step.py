@@ -1,23 +1,55 @@
-"""One step: views of a batch, the passes of student and teacher, and the method's losses."""
+"""The teacher: a moving average of the student's weights and statistics (mean teacher, Tarvainen and Valpola, 2017).
+
+One step: views of a batch, the passes of student and teacher, and the method's losses.
+"""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dcdan.data.augment import source_view, strong_view, weak_view
 from dcdan.methods.base import Batch, Method
 from dcdan.models.domain_norm import norms, sources_first
-from dcdan.models.network import Network, Outputs
-from dcdan.models.semantic import Logits
+from dcdan.models.heads import Logits
+from dcdan.models.network import Network, NetworkOutputs
 from dcdan.models.synchronised import synchronised
+from dcdan.training.augment import source_view, strong_view, weak_view
+from dcdan.training.data import in_colour, to_float
 from dcdan.training.distributed import Processes
-from dcdan.training.domains import in_colour, to_float
 from dcdan.training.settings import RunSettings
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def make_teacher(student: Module) -> Module:
+    """Return a copy of the student in evaluation mode, without gradients."""
+    teacher = copy.deepcopy(student)
+    teacher.requires_grad_(False)
+    return teacher.eval()
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float, step: int) -> None:
+    """Move the teacher towards the student; early steps move it further, so that it does not lag a short run.
+
+    Counted once per optimiser step. Integer buffers are copied. The teacher is a copy of the student, whose tensors
+    come in the same order.
+    """
+    keep = min(momentum, (1 + step) / (10 + step)) if momentum else 0.0
+    ours = [*teacher.parameters(), *teacher.buffers()]
+    theirs = [*student.parameters(), *student.buffers()]
+    pairs = [*zip(ours, theirs, strict=True)]
+    floating = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_([own for own, _ in floating], [other.detach() for _, other in floating], 1 - keep)
+    for own, other in pairs:
+        if not own.is_floating_point():
+            own.copy_(other)
+
 
 Stage = Literal["source", "adaptation"]
 
@@ -103,7 +135,7 @@ class Learner:
         return Logits(*self.group.joined([head.float() for head in logits]))
 
 
-def joined(group: Processes, outputs: Outputs) -> Outputs:
+def joined(group: Processes, outputs: NetworkOutputs) -> NetworkOutputs:
     """Return what the network says of the whole batch, from what it says of this process's share."""
     if not group.several:
         return outputs
@@ -113,4 +145,6 @@ def joined(group: Processes, outputs: Outputs) -> Outputs:
     of_global, of_local, fused, logits_g, logits_l, weights = every[:6]
     merged = every[6] if regions else None
     asides = dict(zip(outputs.asides, every[6 + len(regions) :], strict=True))
-    return Outputs(of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, asides)
+    return NetworkOutputs(
+        of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, asides
+    )

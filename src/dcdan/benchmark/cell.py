@@ -1,0 +1,149 @@
+"""Train and score one cell, or one source stage, in the process that it is given; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcdan.benchmark.plan import Cell, Domain, Plan, Stage
+from dcdan.core.atomic_io import atomic_write, write_text
+from dcdan.core.errors import UsageError
+from dcdan.core.limits import read_json
+from dcdan.evaluation.evaluate import class_indices, evaluate_pack, labels_among, rows_to_score
+from dcdan.evaluation.torch_recogniser import TorchRecogniser
+from dcdan.expressions import common_classes
+from dcdan.packs.build import pack_for
+from dcdan.training.device import pick_device
+from dcdan.training.forward import chosen, look
+from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metadata, load_epoch, read_kept_epochs
+from dcdan.training.pretrained import network_of
+from dcdan.training.run import train_run
+from dcdan.training.source_stage import SOURCE_STAGE
+
+SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
+
+
+def stage_done(stage: Stage, out: Path) -> bool:
+    """Return whether the source stage has been trained."""
+    return (out / stage.folder / "checkpoints" / SOURCE_STAGE).is_file()
+
+
+def cell_done(cell: Cell, out: Path) -> bool:
+    """Return whether the cell has been trained and scored."""
+    return (out / cell.folder / SCORES).is_file()
+
+
+def run_stage(stage: Stage, out: Path, command: str) -> None:
+    """Train a source stage."""
+    if not stage_done(stage, out):
+        data = stage.source.data, stage.target.data
+        train_run(*data, out / stage.folder, stage.settings, None, True, command, source_stage_only=True)
+
+
+def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
+    """Adapt from the stage, which is there, and score the model on the target's test and on the plan's others."""
+    if cell_done(cell, out):
+        return
+    folder = out / cell.folder
+    start = out / cell.stage.folder
+    train_run(cell.source.data, cell.target.data, folder, cell.settings, start, True, command, graph=False)
+    score(cell, plan, folder)
+
+
+def score(cell: Cell, plan: Plan, folder: Path) -> None:
+    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were named rightly)."""
+    recogniser = TorchRecogniser(folder)
+    face = recogniser.info.face
+    reports: list[dict[str, Any]] = []
+    answers: dict[str, np.ndarray] = {}
+    tests: list[tuple[str, Domain]] = [("target", cell.target), *(("also", test) for test in plan.also)]
+    for kind, test in tests:
+        pack = pack_for(test.scored, face.size, face.align, progress=False)
+        report = evaluate_pack(recogniser, pack, data=test.scored, split=test.split or None)
+        about = {
+            "kind": kind,
+            "test": test.name,
+            "source": cell.source.name,
+            "target": cell.target.name,
+            "trunk": cell.trunk,
+            "key": cell.entry.key,
+            "row": cell.entry.name,
+            "seed": cell.seed,
+            "plan": cell.digest,
+        }
+        reports.append({**about, **report.to_dict()})
+        answers[f"{test.name}/correct"] = report.correct
+        answers[f"{test.name}/confidence"] = report.confidence.astype(np.float32)
+    if not (folder / EPOCHS).exists() and (epochs := score_epochs(folder, cell.target)):
+        write_text(folder / EPOCHS, json.dumps(epochs, indent=1) + "\n")
+    drop_epochs(folder)
+    with atomic_write(folder / ANSWERS) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **answers)
+    write_text(folder / SCORES, json.dumps(reports, indent=1) + "\n")
+
+
+def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
+    """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
+
+    The accuracies say afterwards how good a choice would have been; no choice sees them.
+    """
+    candidates = read_kept_epochs(folder)
+    if not candidates:
+        return []
+    network, settings, classes = network_of(folder)
+    device = pick_device(settings.device)
+    network = network.to(device)
+    pack = pack_for(target.scored, settings.size, settings.align, progress=False)
+    common = common_classes(classes, pack.classes)
+    _, rows = rows_to_score(pack, target.split or None, target.scored)
+    labels = labels_among(common, pack)[rows]
+    rows, labels = rows[labels >= 0], labels[labels >= 0]
+    columns = class_indices(common, classes)
+    found = []
+    for candidate in candidates:
+        thresholds = load_epoch(folder, candidate.epoch, network)
+        seen = look(network, pack.faces, rows, device, source=False, bf16=False)
+        answers = chosen(seen, thresholds).numpy()[:, columns].argmax(1)
+        found.append({**epoch_metadata(candidate), "accuracy": float((answers == labels).mean())})
+    return found
+
+
+def read_epochs(cell: Cell, out: Path) -> list[dict[str, Any]]:
+    """Return what :func:`score_epochs` said of a cell; [] when it kept no epochs."""
+    path = out / cell.folder / EPOCHS
+    found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+    return found
+
+
+def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
+    """Return the reports of a cell that is done."""
+    found: list[dict[str, Any]] = read_json(out / cell.folder / SCORES)
+    return found
+
+
+def check_cells(cells: Sequence[Cell], out: Path) -> None:
+    """Raise UsageError when one of the cells that are done is of another plan."""
+    for cell in cells:
+        if cell_done(cell, out):
+            check_same(cell, out / cell.folder / SCORES)
+
+
+def check_same(cell: Cell, scores: Path) -> None:
+    """Raise UsageError when a cell's scores are of another plan, in which a row or target of that name was other."""
+    reports = read_json(scores)
+    found = reports[0].get("plan", cell.digest) if isinstance(reports, list) and reports else cell.digest
+    if found != cell.digest:
+        raise UsageError(
+            f"'{scores}' was measured with other settings or data than the plan gives {cell.title}: "
+            "choose another --out and --results, or remove it and it is trained again."
+        )
+
+
+def read_correct(cell: Cell, out: Path, test: str) -> np.ndarray:
+    """Return which faces of a test a cell named rightly, ``(N,)`` bool."""
+    with np.load(out / cell.folder / ANSWERS, allow_pickle=False) as answers:
+        return np.asarray(answers[f"{test}/correct"], bool)

@@ -1,0 +1,153 @@
+"""How long a plan will take: a few measured steps of each network, times the steps that are left.
+
+A benchmark from its file to its page: packs, plan, training, tables.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from dcdan.benchmark.cell import cell_done, stage_done
+from dcdan.benchmark.plan import Cell, Plan, cells_of
+from dcdan.core.errors import UsageError
+from dcdan.jobs.workers import cores
+from dcdan.methods.base import find_method
+from dcdan.models.network import NetworkSettings
+from dcdan.packs.build import pack_for
+from dcdan.packs.pack import Pack
+from dcdan.reports.text_table import Table
+from dcdan.training.data import source_of, target_of
+from dcdan.training.device import pick_device
+from dcdan.training.settings import RunSettings
+
+_MEASURED_FACES = 16
+_TEACHER = 0.4
+"""A forward pass over a third set of views, against forward and backward over the others."""
+
+
+class Work(NamedTuple):
+    """What a plan has done and what is left."""
+
+    stages: int
+    stages_done: int
+    cells: int
+    cells_done: int
+    seconds: float
+    """Of one process at a time, for what is left; scoring and start-up are not in it."""
+
+
+def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> Work:
+    """Estimate the work of what is not done; ``packs`` by spec, sources with labels and targets without."""
+    stages = {cell.stage.folder: cell.stage for cell in cells}
+    costs: dict[tuple[NetworkSettings, str, int, str], float] = {}
+    faces: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def counts(source: str, target: str) -> tuple[int, int]:
+        if (source, target) not in faces:
+            train = source_of(packs[f"source {source}"], packs[f"target {target}"].classes, False).train
+            faces[source, target] = len(train), len(target_of(packs[f"target {target}"]).train)
+        return faces[source, target]
+
+    def cost(settings: RunSettings) -> float:
+        key = settings.network, settings.method, settings.size, settings.device
+        if key not in costs:
+            costs[key] = seconds_a_face(settings)
+        return costs[key]
+
+    seconds = 0.0
+    for stage in stages.values():
+        if not stage_done(stage, out):
+            sources, _ = counts(stage.source.data, stage.target.data)
+            seconds += stage.settings.source.epochs * sources * cost(stage.settings)
+    for cell in cells:
+        method = find_method(cell.settings.method)
+        if method.sees_target and not cell_done(cell, out):
+            longest = max(counts(cell.source.data, cell.target.data))
+            share = 2 + (_TEACHER if method.uses_teacher else 0)
+            seconds += cell.settings.adaptation.epochs * longest * share * cost(cell.settings)
+    done = sum(cell_done(cell, out) for cell in cells)
+    return Work(len(stages), sum(stage_done(s, out) for s in stages.values()), len(cells), done, seconds)
+
+
+def seconds_a_face(settings: RunSettings) -> float:
+    """Return the measured time of forward and backward pass for one face, the least of three small steps."""
+    device = pick_device(settings.device)
+    network = settings.build(7).to(device)
+    faces = torch.rand(_MEASURED_FACES, 3, settings.size, settings.size, device=device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            network(faces).logits.fused.sum().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(threads)
+    return min(times) / _MEASURED_FACES
+
+
+def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pack], dict[str, tuple[str, ...]]]:
+    """Build or open every pack that the plan names; return its cells, the packs, and each target's class names.
+
+    Packs stand under "source SPEC" and "target SPEC"; targets are opened without labels.
+    Raises UsageError when the runs of a plan differ in face size: they would not see the same faces.
+    """
+    shapes = {(cell.settings.size, cell.settings.align) for cell in cells_of(plan, {})}
+    if len(shapes) > 1:
+        raise UsageError("The rows of the plan differ in size or align: a table compares runs on the same faces.")
+    size, align = next(iter(shapes))
+    packs = {f"source {d.data}": pack_for(d.data, size, align, progress=progress) for d in plan.sources}
+    for domain in (*plan.targets, *plan.also):
+        packs[f"target {domain.data}"] = pack_for(domain.data, size, align, labelled=False, progress=progress)
+        pack_for(domain.scored, size, align, labelled=False, progress=progress)
+    classes = {domain.data: packs[f"target {domain.data}"].classes for domain in plan.targets}
+    return list(cells_of(plan, classes)), packs, classes
+
+
+def devices(jobs: int | None) -> list[str]:
+    """Return one entry for each process at a time: the CUDA devices there are, or "cpu" for each core.
+
+    ``jobs`` limits the cores, or lets several processes share the CUDA devices in turn.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = [name for name in visible.split(",") if name] or [str(i) for i in range(torch.cuda.device_count())]
+        return [names[i % len(names)] for i in range(jobs or len(names))]
+    return ["cpu"] * (jobs or cores())
+
+
+def plan_table(plan: Plan, cells: Sequence[Cell], work: Work, processes: int, out: Path) -> Table:
+    """Return what is to be done and how long it may take."""
+    rows = []
+    for entry in (*plan.methods, *plan.ablations):
+        own = [cell for cell in cells if cell.entry.key == entry.key]
+        done = sum(cell_done(cell, out) for cell in own)
+        rows.append((entry.name, own[0].settings.method, str(len(own)), str(done)))
+    rows.append(("source stages", "shared", str(work.stages), str(work.stages_done)))
+    note = (
+        f"{len(plan.sources)} sources x {len(plan.targets)} targets x {len(plan.trunks)} trunks x {len(plan.seeds)} "
+        f"seeds; about {duration(work.seconds / processes)} of training left with {processes} processes, by a few "
+        "measured steps."
+    )
+    return Table(plan.title, ("row", "method", "cells", "done"), tuple(rows), note)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(40), duration(4000), duration(100_000)
+    ('1 min', '1 h 07 min', '27 h 47 min')
+    """
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

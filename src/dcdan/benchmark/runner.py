@@ -1,0 +1,181 @@
+"""Run a plan: a process for each stage or cell, as many at a time as there are devices, to the end."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from dcdan.benchmark.cell import FAILED, cell_done, stage_done
+from dcdan.benchmark.plan import Cell, Plan
+from dcdan.benchmark.worker import work
+from dcdan.core.limits import read_json
+from dcdan.core.signals import Interrupted, stoppable
+
+_LOOK_EVERY = 1.0
+_PRELOADED = "dcdan.benchmark.cell", "sklearn.linear_model"
+_COMPILER = ("torch._inductor.compile_fx",)
+
+
+@dataclass
+class Queue:
+    """What is to be done in which order; a cell waits for its stage, and fails with it."""
+
+    cells: Sequence[Cell]
+    out: Path
+    started: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Folder -> why."""
+
+    def next(self) -> str | None:
+        """Return the folder of something that can start now and has not been tried, or None."""
+        for cell in self.cells:
+            if cell_done(cell, self.out) or cell.folder in self.failed:
+                continue
+            stage = cell.stage.folder
+            if stage in self.failed:
+                self.failed[cell.folder] = f"its source stage failed: {self.failed[stage]}"
+            elif stage_done(cell.stage, self.out):
+                if cell.folder not in self.started:
+                    self.started.add(cell.folder)
+                    return cell.folder
+            elif stage not in self.started:
+                self.started.add(stage)
+                return stage
+        return None
+
+    def left(self) -> int:
+        """Return how many cells are neither done nor failed."""
+        return sum(not cell_done(cell, self.out) and cell.folder not in self.failed for cell in self.cells)
+
+
+def run_plan(
+    plan: Plan,
+    cells: Sequence[Cell],
+    classes: dict[str, tuple[str, ...]],
+    out: Path,
+    devices: Sequence[str],
+    command: str,
+    quiet: bool,
+) -> dict[str, str]:
+    """Train and score what is not done yet; return folder -> reason of each cell that failed.
+
+    ``devices``: one entry for each process that may run at a time, "cpu" or the number of a CUDA device. Ctrl-C and
+    SIGTERM let every process save first; then Interrupted is raised.
+    """
+    queue = Queue(cells, out)
+    context = prepared_context(devices)
+    running: dict[BaseProcess, tuple[str, str]] = {}
+    text = plan.model_dump_json()
+    free = list(devices)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stoppable())
+        board = stack.enter_context(Board(len(cells), quiet))
+        while not stop.is_set():
+            while free and (folder := queue.next()) is not None:
+                device = free.pop(0)
+                process = context.Process(target=work, args=(text, classes, folder, out, command, device))
+                process.start()
+                running[process] = (folder, device)
+            if not running:
+                break
+            wait([process.sentinel for process in running], timeout=_LOOK_EVERY)
+            for ended in [process for process in running if not process.is_alive()]:
+                folder, device = running.pop(ended)
+                free.append(device)
+                if ended.exitcode not in (0, Interrupted.exit_code):
+                    queue.failed[folder] = reason(out / folder, ended.exitcode)
+            board.show(len(cells) - queue.left(), {folder: out / folder for folder, _ in running.values()})
+        for left in running:
+            left.terminate()
+        for left in running:
+            left.join()
+        if stop.is_set():
+            raise Interrupted(f"Stopped; everything is saved in '{out}': the same command goes on from there.")
+    return {cell.folder: queue.failed[cell.folder] for cell in cells if cell.folder in queue.failed}
+
+
+def prepared_context(devices: Sequence[str]) -> ForkServerContext | SpawnContext:
+    """Return a context whose processes start with what training imports, where the system can fork one that has it.
+
+    They choose their own device and number of threads before either is used: what asks for CUDA when it is imported is
+    left to them where they have any.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_PRELOADED, *(_COMPILER if set(devices) == {"cpu"} else ())])
+    return context
+
+
+def reason(folder: Path, code: int | None) -> str:
+    """Return why a process failed: its own sentence, or how it ended."""
+    try:
+        return str(read_json(folder / FAILED)["error"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"its process ended with code {code} (out of memory?)"
+
+
+class Board:
+    """Progress on a terminal: cells done, and where each running training is."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self.total = total
+        self.quiet = quiet
+        self.lines: dict[str, Any] = {}
+
+    def __enter__(self) -> Board:
+        """Start the display, where a person is watching."""
+        import sys
+
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from dcdan.core.console import Console
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        hidden = self.quiet or not sys.stderr.isatty()
+        self.progress = Progress(*columns, console=Console(stderr=True), disable=hidden)
+        self.progress.start()
+        self.all = self.progress.add_task("cells", total=self.total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the display."""
+        self.progress.stop()
+
+    def show(self, done: int, running: dict[str, Path]) -> None:
+        """Update the display; ``running`` gives the folder of every training that runs."""
+        self.progress.update(self.all, completed=done)
+        for name in [name for name in self.lines if name not in running]:
+            self.progress.remove_task(self.lines.pop(name))
+        for name, folder in running.items():
+            if name not in self.lines:
+                self.lines[name] = self.progress.add_task(name, total=None)
+            step, rate = last_step(folder / "log.jsonl")
+            self.progress.update(self.lines[name], description=f"{name} {rate}", completed=step)
+
+
+def last_step(log: Path) -> tuple[int, str]:
+    """Return the last step in a log and its rate in words; reads the log's end only."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 4096))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return 0, ""
+    for line in reversed(lines):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if "rate" in record:
+            return int(record["step"]), f"{record['kind']} {record['rate']:.0f} faces/s"
+    return 0, ""

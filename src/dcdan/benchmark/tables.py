@@ -1,0 +1,290 @@
+"""Scores of many cells as figures: means over seeds and targets, spread, intervals, and tests between methods.
+
+The tables of a benchmark, in the shape of the paper's: a row a method, a column a target, by source and trunk.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dcdan.benchmark.cell import cell_done, read_correct, read_epochs, read_scores
+from dcdan.benchmark.plan import Cell, Entry, Plan
+from dcdan.methods.base import find_method
+from dcdan.metrics.intervals import LAST, Interval, wilson
+from dcdan.metrics.significance import least_rank_p, mcnemar, paired_t, signed_rank
+from dcdan.reports.text_table import Table
+from dcdan.training.model_selection.kept_epochs import candidate_of
+from dcdan.training.model_selection.scores import SCORES, Score, pick
+
+SIGNIFICANT = 0.05
+
+
+class Figures(NamedTuple):
+    """One row on one test: means over the seeds, all 0..1."""
+
+    seeds: int
+    images: int
+    accuracy: float
+    deviation: float
+    """Standard deviation of the accuracy over the seeds (n - 1); not a number for one seed."""
+    interval: Interval
+    """95 % Wilson interval of the mean accuracy over so many images: of the images drawn, not of the seeds."""
+    macro_f1: float
+    uar: float
+    ece: float
+
+
+class Scored(NamedTuple):
+    """A cell that is done, with its report on one test."""
+
+    cell: Cell
+    report: dict[str, Any]
+
+
+class Compared(NamedTuple):
+    """McNemar's test between the reference and another row on the same faces, seed by seed."""
+
+    better: int
+    """Seeds in which the reference is significantly better."""
+    worse: int
+    seeds: int
+    p_value: float
+    """The median of the seeds' probabilities."""
+
+
+def done_cells(cells: Iterable[Cell], out: Path) -> list[Scored]:
+    """Return every report of the cells that are done."""
+    return [Scored(cell, report) for cell in cells if cell_done(cell, out) for report in read_scores(cell, out)]
+
+
+def figures(reports: Sequence[dict[str, Any]]) -> Figures:
+    """Return the figures of one row on one test from its seeds' reports."""
+    mean = {key: statistics.mean(report[key] for report in reports) for key in ("accuracy", "macro_f1", "uar", "ece")}
+    images = int(reports[0]["images"])
+    spread = statistics.stdev(report["accuracy"] for report in reports) if len(reports) > 1 else float("nan")
+    interval = wilson(round(mean["accuracy"] * images), images)
+    return Figures(len(reports), images, mean["accuracy"], spread, interval, mean["macro_f1"], mean["uar"], mean["ece"])
+
+
+def reports_of(scored: Sequence[Scored], key: str, test: str, source: str, trunk: str, target: str = "") -> list[Any]:
+    """Return the reports of a row on a test, by seed; of the target's own test where no target is named."""
+    return [
+        report
+        for cell, report in scored
+        if cell.entry.key == key
+        and cell.source.name == source
+        and cell.trunk == trunk
+        and report["test"] == test
+        and (cell.target.name == target if target else report["kind"] == "target")
+    ]
+
+
+def compare(cells: Sequence[Cell], out: Path, reference: str, other: str, target: str) -> Compared | None:
+    """Compare two rows on a target's test by McNemar's test, over the seeds that both have; None without any.
+
+    ``cells`` are of one source and trunk.
+    """
+    by_seed: dict[tuple[str, int], Cell] = {
+        (cell.entry.key, cell.seed): cell for cell in cells if cell.target.name == target and cell_done(cell, out)
+    }
+    p_values, better, worse = [], 0, 0
+    for key, seed in by_seed:
+        if key != reference or (other, seed) not in by_seed:
+            continue
+        first = read_correct(by_seed[reference, seed], out, target)
+        second = read_correct(by_seed[other, seed], out, target)
+        found = mcnemar(first, second)
+        p_values.append(found.p_value)
+        if found.p_value < SIGNIFICANT:
+            better += found.only_first > found.only_second
+            worse += found.only_second > found.only_first
+    return Compared(better, worse, len(p_values), statistics.median(p_values)) if p_values else None
+
+
+def target_means(scored: Sequence[Scored], plan: Plan, key: str, source: str, trunk: str) -> list[float]:
+    """Return a row's mean accuracy on every target, in the plan's order; [] unless all of them are there."""
+    found = [reports_of(scored, key, target.name, source, trunk) for target in plan.targets]
+    return [figures(reports).accuracy for reports in found] if all(found) else []
+
+
+def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[Scored], out: Path) -> list[Table]:
+    """Return every table of a benchmark, for what is done of it."""
+    tables: list[Table] = []
+    for source in plan.sources:
+        for trunk in plan.trunks:
+            own = [cell for cell in cells if cell.source.name == source.name and cell.trunk == trunk]
+            tables.append(accuracy_table(plan, scored, source.name, trunk))
+            tables += [figures_table(plan, scored, source.name, trunk, name, target) for name, target in tests_of(plan)]
+            tables.append(mcnemar_table(plan, own, out, source.name, trunk))
+            if len(plan.targets) > 1:
+                tables.append(paired_table(plan, scored, source.name, trunk))
+            if plan.ablations:
+                tables.append(ablation_table(plan, scored, source.name, trunk))
+            tables.append(choice_table(plan, own, out, source.name, trunk))
+    return [table for table in tables if table.rows]
+
+
+def tests_of(plan: Plan) -> list[tuple[str, str]]:
+    """Return each test with the target whose models it scores; '' where the test is the target's own."""
+    own = [(target.name, "") for target in plan.targets]
+    return own + [(test.name, target.name) for test in plan.also for target in plan.targets]
+
+
+def accuracy_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+    """Return accuracy in per cent by method and target, and the means of all targets and of the last four."""
+    names = [target.name for target in plan.targets]
+    header = ["method", "sees target", *names]
+    header += ["mean"] if len(names) > 1 else []
+    header += [f"mean of the last {LAST}"] if len(names) > LAST else []
+    rows = []
+    for entry in plan.methods:
+        found = [reports_of(scored, entry.key, name, source, trunk) for name in names]
+        if not any(found):
+            continue
+        means = target_means(scored, plan, entry.key, source, trunk)
+        row = [entry.name, sees_target(plan, entry), *(_spread(figures(r)) if r else "–" for r in found)]
+        row += [_percent(statistics.mean(means)) if means else "–"] if len(names) > 1 else []
+        row += [_percent(statistics.mean(means[-LAST:])) if means else "–"] if len(names) > LAST else []
+        rows.append(tuple(row))
+    note = f"Accuracy in per cent, mean and standard deviation over the seeds; {trunk}, last checkpoint."
+    return Table(f"{source}, {trunk}", tuple(header), tuple(rows), note)
+
+
+def figures_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str, test: str, target: str = "") -> Table:
+    """Return all figures of one test."""
+    rows = []
+    images = 0
+    for entry in (*plan.methods, *plan.ablations):
+        reports = reports_of(scored, entry.key, test, source, trunk, target)
+        if not reports:
+            continue
+        found = figures(reports)
+        images = found.images
+        low, high = found.interval
+        rows.append(
+            (
+                entry.name,
+                str(found.seeds),
+                _percent(found.accuracy),
+                "one seed" if math.isnan(found.deviation) else _percent(found.deviation),
+                f"{_percent(low)} to {_percent(high)}",
+                *(f"{value:.3f}" for value in (found.macro_f1, found.uar, found.ece)),
+            )
+        )
+    header = ("method", "seeds", "accuracy %", "sd", "95 % interval", "macro-F1", "UAR", "ECE")
+    title = f"{source}, {trunk}: {test}" + (f", models adapted to {target}" if target else "")
+    note = f"{images} faces; the Wilson interval is that of the mean accuracy over so many faces."
+    return Table(title, header, tuple(rows), note)
+
+
+def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
+    """Return McNemar's test of the reference against every other row, on each target's test."""
+    header = ("against", *(target.name for target in plan.targets))
+    rows = []
+    for entry in (*plan.methods, *plan.ablations):
+        if entry.key == plan.against:
+            continue
+        found = [compare(cells, out, plan.against, entry.key, target.name) for target in plan.targets]
+        if any(found):
+            rows.append((entry.name, *(_compared(f.better, f.worse, f.seeds, f.p_value) if f else "–" for f in found)))
+    reference = name_of(plan, plan.against)
+    note = (
+        f"{reference} against each row on the same faces and seed: seeds in which it is better / worse at p < .05, "
+        "and the median p of the seeds. Not corrected for the number of comparisons."
+    )
+    return Table(f"{source}, {trunk}: McNemar's test of {reference}", header, tuple(rows), note)
+
+
+def paired_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+    """Return paired tests of the reference against every other method over the targets."""
+    own = target_means(scored, plan, plan.against, source, trunk)
+    rows = []
+    for entry in plan.methods:
+        other = target_means(scored, plan, entry.key, source, trunk)
+        if entry.key == plan.against or not own or not other:
+            continue
+        t, ranks = paired_t(own, other), signed_rank(own, other)
+        rows.append(
+            (entry.name, f"{100 * t.difference:+.1f}", f"{t.t:.2f}", f"{t.p_value:.3f}", f"{ranks.p_value:.3f}")
+        )
+    header = ("against", "mean difference", f"t({len(plan.targets) - 1})", "p, paired t", "p, Wilcoxon")
+    count = len(plan.targets)
+    note = f"Over {count} targets, each the mean of its seeds; Wilcoxon's p cannot be below {least_rank_p(count):.3f}."
+    return Table(f"{source}, {trunk}: over the targets", header, tuple(rows), note)
+
+
+def ablation_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+    """Return the change of accuracy when a part is taken away, seed against seed."""
+    rows = []
+    for entry in plan.ablations:
+        cells = []
+        for target in plan.targets:
+            whole = {r["seed"]: r for r in reports_of(scored, plan.against, target.name, source, trunk)}
+            without = reports_of(scored, entry.key, target.name, source, trunk)
+            gaps = [100 * (r["accuracy"] - whole[r["seed"]]["accuracy"]) for r in without if r["seed"] in whole]
+            spread = f" ± {statistics.stdev(gaps):.1f}" if len(gaps) > 1 else ""
+            cells.append(f"{statistics.mean(gaps):+.1f}{spread} ({len(gaps)})" if gaps else "–")
+        if set(cells) != {"–"}:
+            rows.append((entry.name, *cells))
+    header = ("taken away", *(target.name for target in plan.targets))
+    note = (
+        f"Accuracy less that of {name_of(plan, plan.against)} at the same seed, points: mean, standard deviation of "
+        "the differences, and number of seeds."
+    )
+    return Table(f"{source}, {trunk}: ablations", header, tuple(rows), note)
+
+
+def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
+    """Return what each label-free score's pick among the epochs would have had, beside the last and the best epoch."""
+    header = ("method", "target", "cells", "last", *(name.replace("_", " ") for name in SCORES), "oracle")
+    rows = []
+    for entry in (*plan.methods, *plan.ablations):
+        for target in plan.targets:
+            own = [c for c in cells if c.entry.key == entry.key and c.target.name == target.name and cell_done(c, out)]
+            kept = [found for found in (read_epochs(cell, out) for cell in own) if found]
+            if not kept:
+                continue
+            picked = [[_accuracy(epochs, score) for epochs in kept] for score in SCORES]
+            last = [epochs[-1]["accuracy"] for epochs in kept]
+            oracle = [max(epoch["accuracy"] for epoch in epochs) for epochs in kept]
+            figures_ = [_percent(statistics.mean(values)) for values in (last, *picked, oracle)]
+            rows.append((entry.name, target.name, str(len(kept)), *figures_))
+    note = (
+        "Accuracy in per cent on the target's test, mean over the cells, of the epoch that each label-free score picks "
+        "(collapsed ones left out). The oracle picks by the test's labels, which no user has: it is no result."
+    )
+    return Table(f"{source}, {trunk}: choosing an epoch without labels", header, tuple(rows), note)
+
+
+def _accuracy(epochs: list[dict[str, Any]], by: Score) -> float:
+    """Return the accuracy of the epoch that a score picks."""
+    taken = pick([candidate_of(epoch) for epoch in epochs], by).epoch
+    return next(float(e["accuracy"]) for e in epochs if e["epoch"] == taken)
+
+
+def name_of(plan: Plan, key: str) -> str:
+    """Return the name of a row."""
+    return next(entry.name for entry in (*plan.methods, *plan.ablations) if entry.key == key)
+
+
+def sees_target(plan: Plan, entry: Entry) -> str:
+    """Say what a method's training uses of the target."""
+    method = find_method(str(entry.settings.get("method", plan.settings.get("method", "dcdan"))))
+    return "images" if method.sees_target else "statistics" if method.estimates_statistics else "no"
+
+
+def _compared(better: int, worse: int, seeds: int, p_value: float) -> str:
+    return f"{better} / {worse} of {seeds}, p {'< .001' if p_value < 0.001 else f'= {p_value:.3f}'}"
+
+
+def _spread(found: Figures) -> str:
+    spread = "" if math.isnan(found.deviation) else f" ± {_percent(found.deviation)}"
+    return f"{_percent(found.accuracy)}{spread}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,0 +1,54 @@
+"""A process that trains one stage or cell; nothing heavy is imported here, since it must choose its device first."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+
+def work(
+    plan_text: str, classes: dict[str, tuple[str, ...]], folder: str, out: Path, command: str, device: str
+) -> None:
+    """Train the stage or cell that ``folder`` names, and end the process: 0 done, 1 failed, 130 stopped and saved.
+
+    ``device`` is "cpu" (one thread) or the number of a CUDA device. Of a failure ``failed.json`` keeps the sentence.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if device == "cpu":
+        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)  # where torch was imported before, it does not look at the variables again
+    from dcdan.benchmark.cell import FAILED, run_cell, run_stage
+    from dcdan.benchmark.plan import Plan, cells_of
+    from dcdan.core.atomic_io import write_text
+    from dcdan.core.errors import DcdanError
+    from dcdan.core.signals import Interrupted
+    from dcdan.jobs.workers import end_with_parent
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    plan = Plan.model_validate_json(plan_text)
+    failed = out / folder / FAILED
+    try:
+        for cell in cells_of(plan, classes):
+            if cell.stage.folder == folder:
+                run_stage(cell.stage, out, command)
+                break
+            if cell.folder == folder:
+                run_cell(cell, plan, out, command)
+                break
+    except Interrupted as stopped:
+        sys.exit(stopped.exit_code)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, DcdanError) else f"{type(error).__name__}: {error}"
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        write_text(failed, json.dumps({"error": sentence}) + "\n")
+        sys.exit(1)
+    failed.unlink(missing_ok=True)

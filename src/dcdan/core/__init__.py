@@ -1,0 +1,1 @@
+"""What every room stands on: errors, bounded reading, whole files, locks, signals, the console."""

@@ -1,0 +1,190 @@
+"""Known shifts: aligned faces made worse in one way, in five steps, so that adaptation is measured under a known cause.
+
+In the spirit of ImageNet-C (Hendrycks & Dietterich, ICLR 2019, which has blur, noise, contrast and JPEG), with lengths
+and noise in units of the face: a severity means the same at 48 and at 112 pixels. All are functions of faces
+(N, S, S[, 3]) uint8, the strength of a severity and the faces' keys, and return new faces of the same shape. The result
+follows from a face, its name and the seed, never from its batch; a higher severity draws the same random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcdan.corruptions.keyed_random import Keys, bits, face_keys, normals, uniforms
+from dcdan.corruptions.pose_warp import pose_maps
+from dcdan.faces.align import TEMPLATE
+
+Faces = npt.NDArray[np.uint8]
+Kind = Literal["blur", "lowlight", "occlusion", "jpeg", "noise", "pose", "contrast"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SEVERITIES = (1, 2, 3, 4, 5)
+RECIPE = 1
+"""Goes up when a shift comes to mean something else, so that no pack of the old kind is taken for one of the new."""
+
+# Noise of pixels that are averaged falls with their side: it is stated for faces of this side.
+_NOISE_SIDE = 64
+_GAMMA = 2.2
+_PHOTONS = 1500.0
+_JPEG_SIDE = 112
+_BLOCK = 32
+
+
+class Shift(BaseModel):
+    """Which shift, how strong, and the seed of its random numbers: what pack.json keeps of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    severity: int = Field(ge=1, le=5)
+    seed: int = 0
+    recipe: int = RECIPE
+
+
+def shifted(faces: np.ndarray, shift: Shift, paths: Sequence[str], numbers: Sequence[int]) -> Faces:
+    """Return faces (N, S, S) grey or (N, S, S, 3) RGB, uint8, under a shift.
+
+    paths, numbers: the picture of each face and which face of it, by which its random numbers are drawn.
+    """
+    keys = face_keys(paths, numbers, shift.seed, shift.kind)
+    how = SHIFTS[shift.kind]
+    strength = how.strengths[shift.severity - 1]
+    out = np.empty(faces.shape, np.uint8)
+    for start in range(0, len(faces), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        out[block] = how.apply(np.asarray(faces[block]), strength, keys[block])
+    return out
+
+
+def blur(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
+    """Blur by a Gaussian whose standard deviation is a share of the face side; the border goes on."""
+    deviation = strength * faces.shape[1]
+    offsets = np.arange(-math.ceil(4 * deviation), math.ceil(4 * deviation) + 1)
+    weights = np.exp(-0.5 * (offsets / deviation) ** 2)
+    weights /= weights.sum()
+    # Not GaussianBlur, which rounds the weights to a 256th.
+    blurred = [cv2.sepFilter2D(face, cv2.CV_64F, weights, weights, borderType=cv2.BORDER_REPLICATE) for face in faces]
+    return _bytes(np.stack(blurred))
+
+
+def contrast(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
+    """Keep a share of each face's deviations from its mean (of each channel)."""
+    planes = _planes(faces)
+    side = faces.shape[1]
+    mean = planes.sum((1, 2), keepdims=True, dtype=np.int64) / (side * side)
+    return _bytes((planes - mean) * strength + mean).reshape(faces.shape)
+
+
+def noise(faces: Faces, strength: float, keys: Keys) -> Faces:
+    """Add Gaussian noise; its standard deviation is a share of the full range at 64 pixels, and grows with the side."""
+    deviation = np.float32(255 * strength * faces.shape[1] / _NOISE_SIDE)
+    return _bytes(faces + deviation * normals(keys, faces.shape[1:]))
+
+
+def lowlight(faces: Faces, strength: float, keys: Keys) -> Faces:
+    """Let a share of the light in (gamma 2.2) and add its shot noise; 1500 photons fill a pixel of a 64 pixel face."""
+    light = (np.arange(256) / 255) ** _GAMMA * strength
+    full = _PHOTONS * (_NOISE_SIDE / faces.shape[1]) ** 2
+    expected = light[faces]
+    seen = expected + np.sqrt(expected / full) * normals(keys, faces.shape[1:])
+    return _bytes(255 * np.maximum(seen, 0) ** (1 / _GAMMA))
+
+
+def jpeg(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
+    """Lay over each face what JPEG of a quality, 1 to 100, changes in it at 112 pixels (a block is a 14th of that)."""
+    return np.stack([_compressed(face, int(strength)) for face in faces])
+
+
+def occlusion(faces: Faces, strength: float, keys: Keys) -> Faces:
+    """Cover a share of the area by a rectangle of one grey, near an eye, the nose or a corner of the mouth."""
+    part, dx, dy, shape, grey = uniforms(keys, 5).T
+    centre = TEMPLATE[(part * len(TEMPLATE)).astype(int)] + 0.2 * (np.stack([dx, dy], 1) - 0.5)
+    wide = 2 ** (1.2 * shape - 0.6)
+    half = np.sqrt(strength) / 2 * np.stack([np.sqrt(wide), 1 / np.sqrt(wide)], 1)
+    # Moved into the picture, the covered area is what was asked for, and a greater one holds the smaller.
+    centre = np.clip(centre, half, 1 - half)
+    across, down = (_covered(centre[:, axis], half[:, axis], faces.shape[1]) for axis in (0, 1))
+    mask = (down[:, :, None] * across[:, None, :])[..., None]
+    planes = _planes(faces)
+    return _bytes(planes + mask * (255 * grey[:, None, None, None] - planes)).reshape(faces.shape)
+
+
+def pose(faces: Faces, strength: float, keys: Keys) -> Faces:
+    """Turn the head by so many degrees to a random side, and by a third of that up or down."""
+    signs = 1.0 - 2.0 * (bits(keys, 2) >> np.uint64(63))
+    size = faces.shape[1]
+    return np.stack(
+        [
+            cv2.remap(
+                face,
+                *pose_maps(size, float(side) * strength, float(way) * strength / 3),
+                cv2.INTER_CUBIC,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for face, (side, way) in zip(faces, signs, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A shift's function, its strength at severity 1 to 5, and what the strength is."""
+
+    apply: Callable[[Faces, float, Keys], Faces]
+    strengths: tuple[float, float, float, float, float]
+    unit: str
+
+
+SHIFTS: Mapping[Kind, Recipe] = MappingProxyType(
+    {
+        "blur": Recipe(blur, (0.01, 0.016, 0.024, 0.034, 0.044), "deviation, share of the face side"),
+        "lowlight": Recipe(lowlight, (0.5, 0.28, 0.15, 0.08, 0.04), "share of the light"),
+        "occlusion": Recipe(occlusion, (0.05, 0.09, 0.14, 0.2, 0.28), "share of the face's area"),
+        "jpeg": Recipe(jpeg, (20, 13, 9, 6, 4), "quality"),
+        "noise": Recipe(noise, (0.03, 0.05, 0.08, 0.115, 0.16), "deviation at 64 pixels, share of the range"),
+        "pose": Recipe(pose, (10, 17, 24, 31, 38), "degrees"),
+        "contrast": Recipe(contrast, (0.5, 0.36, 0.26, 0.18, 0.12), "share of the contrast"),
+    }
+)
+
+
+def _planes(faces: Faces) -> Faces:
+    """Return faces with a channel axis: (N, S, S, 1 or 3)."""
+    return faces.reshape(*faces.shape[:3], -1)
+
+
+def _bytes(values: np.ndarray) -> Faces:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+
+
+def _compressed(face: Faces, quality: int) -> Faces:
+    side = face.shape[0]
+    there = _resized(face, _JPEG_SIDE)
+    # OpenCV takes colours in the order blue, green, red.
+    _, code = cv2.imencode(".jpg", there[..., ::-1] if face.ndim == 3 else there, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    back = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR if face.ndim == 3 else cv2.IMREAD_GRAYSCALE))
+    change = (back[..., ::-1] if face.ndim == 3 else back).astype(np.float32) - there
+    return _bytes(face + _resized(change, side))
+
+
+def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    if picture.shape[0] == side:
+        return picture
+    how = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=how))
+
+
+def _covered(centre: np.ndarray, half: np.ndarray, size: int) -> npt.NDArray[np.float64]:
+    """Return how much (N, size), 0 to 1, of each pixel of a line lies between centre - half and centre + half."""
+    edge = np.arange(size) / size
+    low, high = (centre - half)[:, None], (centre + half)[:, None]
+    inside = np.minimum(edge + 1 / size, high) - np.maximum(edge, low)
+    return np.asarray(np.clip(inside * size, 0, 1))

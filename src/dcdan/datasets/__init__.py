@@ -1,0 +1,1 @@
+"""Data sets: the reader protocol, specs, the registry, and readers of folders and tables. No torch."""

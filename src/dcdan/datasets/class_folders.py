@@ -1,0 +1,105 @@
+"""A folder with one sub-folder per expression, in any of the usual spellings, perhaps below folders for the splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from dcdan.core.errors import DataError
+from dcdan.datasets.folder import no_pictures
+from dcdan.datasets.reader import Reader, ReaderOptions, Sample
+from dcdan.datasets.registry import register
+from dcdan.expressions import SPELLINGS, canonical, ordered
+from dcdan.images.discover import find_pictures, is_picture_name
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+class ClassFoldersOptions(ReaderOptions):
+    """`faces`: "photographs" are searched for the face of a person, "crops" hold one face each already."""
+
+    faces: Literal["photographs", "crops"] = "photographs"
+
+
+@register
+class ClassFolders(Reader):
+    """`{expression}/*.jpg` or `{train,validation,test}/{expression}/*.jpg`; the rest is left out and counted."""
+
+    name = "class_folders"
+    title = "A folder of expressions"
+    licence = "your own"
+    follows_links = True
+    Options = ClassFoldersOptions
+    split_rule = "the folders train, validation and test, where they are there"
+    options: ClassFoldersOptions
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        super().__init__(root, options)
+        self.cropped = self.options.faces == "crops"
+        if not self.folder.is_dir():
+            raise DataError(f"'{self.folder}' is a file: give the folder that holds one folder per expression.")
+        self._splits = _split_folders(self.folder)
+        names = [canonical(child.name) for _, place in self._splits for child in _children(place)]
+        self.classes = ordered([name for name in names if name])
+        if not self.classes:
+            raise self._wrong_layout()
+
+    def samples(self) -> Iterator[Sample]:
+        empty = True
+        for split, place in self._splits:
+            self.skip("picture in no class folder", sum(1 for path in place.iterdir() if _is_picture(path)))
+            for child in _children(place):
+                label = canonical(child.name)
+                if label is None:
+                    self.skip(f"folder '{child.name}' is no expression", sum(1 for _ in find_pictures(child)))
+                    continue
+                for path in find_pictures(child, self.skip):
+                    empty = False
+                    name = path.relative_to(self.folder).as_posix()
+                    yield Sample(name, self.classes.index(label), split=split)
+        if empty:
+            raise no_pictures(self.folder)
+
+    def _wrong_layout(self) -> DataError:
+        found = ", ".join(f"'{child.name}'" for child in _children(self.folder)[:6]) or "none"
+        known = ", ".join(sorted(SPELLINGS)[:6])
+        return DataError(
+            f"'{self.folder}' should have one folder per expression ({known}, ...); the folders found are: {found}."
+        )
+
+
+def _is_picture(path: Path) -> bool:
+    return is_picture_name(path.name) and path.is_file()
+
+
+def _children(folder: Path) -> list[Path]:
+    """Return the folders in a folder, by name; the files, of which there may be a million, are not kept."""
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _split_folders(folder: Path) -> list[tuple[str, Path]]:
+    """Return (split, folder) of each folder for a split, or the folder itself as the split ''."""
+    splits = [
+        (SPLIT_NAMES[child.name.lower()], child) for child in _children(folder) if child.name.lower() in SPLIT_NAMES
+    ]
+    return splits or [("", folder)]
+
+
+def holds_classes(folder: Path) -> bool:
+    """True when the folders with pictures, perhaps below folders for splits, are all named like expressions."""
+    places = [place for _, place in _split_folders(folder)]
+    children = [child for place in places for child in _children(place)]
+    named = {canonical(child.name) for child in children if next(find_pictures(child), None) is not None}
+    return None not in named and len(named) >= 2

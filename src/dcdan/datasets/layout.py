@@ -1,0 +1,148 @@
+"""Looking at folders: what is where, in any spelling of upper and lower case, and the sentence for a wrong folder.
+
+Published sets that say the expression by the folder: its pictures, and a look at the first of them.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from pathlib import Path, PureWindowsPath
+
+from dcdan.core.errors import DataError
+from dcdan.datasets.reader import Reader
+from dcdan.expressions import canonical
+from dcdan.images.discover import find_pictures, is_picture_name
+
+_SHOWN = 6
+# A folder of a million pictures is asked for a hundred names before it is known to be no published set.
+_LOOKED_AT = 2000
+
+
+def below(folder: Path, way: str) -> Path | None:
+    """Return what lies at ``way`` ("a/b/c") below a folder, in any case of letters, or None; exact names come first.
+
+    Where a folder holds thousands of names, another case of letters is looked for in the first few thousand alone.
+    """
+    place = folder
+    for part in way.split("/"):
+        exact = place / part
+        if not exact.exists():
+            same = [name for name in some_names(place, _LOOKED_AT) if name.lower() == part.lower()]
+            if not same:
+                return None
+            exact = place / same[0]
+        place = exact
+    return place
+
+
+def root_with(given: Path, markers: Iterable[str], inner: Iterable[str] = ()) -> Path | None:
+    """Return the first of ``given`` and its named inner folders that holds all markers, or None.
+
+    ``markers`` and ``inner`` are ways below a folder, in any case of letters.
+    """
+    inside = (below(given, way) for way in inner)
+    wanted = tuple(markers)
+    for place in (given, *(place for place in inside if place is not None)):
+        if place.is_dir() and all(below(place, way) is not None for way in wanted):
+            return place
+    return None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what a folder holds, sorted, hidden ones left out; [] for a file or nothing."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def some_names(folder: Path, most: int = 64) -> list[str]:
+    """Return so many names at most of what a folder holds, hidden ones left out: quick, however much it holds."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), most))
+    except OSError:
+        return []
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder, by name."""
+    return [folder / name for name in names_in(folder) if (folder / name).is_dir()]
+
+
+def inside(way: str) -> str:
+    """Return the way to a picture that a label file gives, with forward slashes; nothing is looked up on disk.
+
+    Raises ValueError for a way that is empty, cannot be one, or leads out of the folder that it starts from.
+
+    >>> inside("689\\\\737db2.jpg"), inside("./a.jpg")
+    ('689/737db2.jpg', 'a.jpg')
+    """
+    # The Windows flavour knows drives, both slashes and everything that POSIX takes for absolute.
+    path = PureWindowsPath(way)
+    if path.drive or path.root or ".." in path.parts:
+        raise ValueError(f"'{way}' leads out of the folder")
+    if not path.parts or "\0" in way:
+        raise ValueError(f"'{way}' is no name of a picture")
+    return path.as_posix()
+
+
+def wrong_layout(title: str, wanted: str, folder: Path) -> DataError:
+    """Return the error of a reader for a folder that is no such data set: what it looked for and what it found."""
+    names = names_in(folder)
+    found = ", ".join(islice(names, _SHOWN)) + (" and more" if len(names) > _SHOWN else "")
+    what = found or ("an empty folder" if folder.is_dir() else "a file")
+    return DataError(f"{title} looked for {wanted} in '{folder}' and found {what}.")
+
+
+_FOLDERS = 200
+
+
+def labelled_pictures(place: Path, reader: Reader) -> Iterator[tuple[Path, str]]:
+    """Yield every picture below the expression folders of `place`, and its expression, one of `reader.classes`.
+
+    Pictures elsewhere, and those of expressions that are no classes, are counted by `reader.skip`.
+    """
+    reader.skip("picture in no class folder", sum(1 for name in names_in(place) if is_picture_name(name)))
+    for child in folders_in(place):
+        expression = canonical(child.name)
+        if expression is None:
+            reader.skip(f"folder '{child.name}' is no expression", sum(1 for _ in find_pictures(child)))
+        elif expression not in reader.classes:
+            reader.skip(expression, sum(1 for _ in find_pictures(child)))
+        else:
+            yield from ((path, expression) for path in find_pictures(child))
+
+
+def expressions_in(place: Path) -> dict[str, Path]:
+    """Return expression -> folder of the folders in `place` that are called by one, looking at few names."""
+    named = {canonical(name): place / name for name in some_names(place, _FOLDERS)}
+    return {name: child for name, child in named.items() if name is not None and child.is_dir()}
+
+
+def picture_names(folder: Path) -> list[str]:
+    """Return the names of some pictures directly in a folder, looking at few."""
+    return [name for name in some_names(folder) if is_picture_name(name)]
+
+
+def header(picture: Path) -> tuple[int, int, str] | None:
+    """Return width, height and mode ("L" is grey) by the header of a picture, or None where it cannot be read."""
+    from PIL import Image
+
+    try:
+        # Pillow warns of pictures with very many pixels; none is decoded here.
+        with warnings.catch_warnings(action="ignore"), Image.open(picture) as image:
+            return *image.size, image.mode
+    except Exception:  # A damaged file can make Pillow raise anything.
+        return None
+
+
+def first_header(folders: Collection[Path]) -> tuple[int, int, str] | None:
+    """Return the `header` of the first picture in the first of the folders that has one, or None."""
+    for folder in folders:
+        for name in picture_names(folder):
+            return header(folder / name)
+    return None

@@ -1,0 +1,97 @@
+"""What a build packs: the samples of a reader, counted and cut into chunks of one length; all of them, or a shard's."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dcdan.core.errors import UsageError
+from dcdan.datasets.reader import Reader, Sample
+
+T = TypeVar("T")
+
+CHUNK = 128
+_KEPT_SAMPLES = 4096
+
+Part = tuple[int, int]
+"""Which shard of how many, counted from 1."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples to pack, and what was seen while all samples of the reader were counted.
+
+    chunks: CHUNK samples each, the last one fewer. count: samples in them. total: samples of the whole data set.
+    digest: a hash of all of them. skipped, remarks: what the reader left out, and what it says of that.
+    """
+
+    chunks: Iterator[list[Sample]]
+    count: int
+    total: int
+    digest: str
+    skipped: dict[str, int]
+    remarks: tuple[str, ...]
+
+
+def listed(reader: Reader, part: Part | None = None) -> Listing:
+    """List what a reader selects, or one part of it; a long list is read twice rather than kept.
+
+    Parts are runs of whole chunks, so the parts in order hold what the whole holds, chunk for chunk.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    kept: list[list[Sample]] = []
+    total = 0
+    for chunk in chunks(reader.selected(), CHUNK):
+        total += len(chunk)
+        digest.update(chunk_key(chunk).encode("ascii"))
+        if total <= _KEPT_SAMPLES:
+            kept.append(chunk)
+    # The second reading begins the reader's counts anew, and a shard's does not come to the end.
+    skipped, remarks = dict(sorted(reader.skipped.items())), (*reader.warnings, *reader.notes)
+    listing = iter(kept) if total <= _KEPT_SAMPLES else chunks(reader.selected(), CHUNK)
+    first, last = _range(-(-total // CHUNK), part or (1, 1))
+    count = min(last * CHUNK, total) - min(first * CHUNK, total)
+    if part is not None:
+        listing = itertools.islice(listing, first, last)
+    return Listing(listing, count, total, digest.hexdigest(), skipped, remarks)
+
+
+def chunk_key(samples: Sequence[Sample]) -> str:
+    """Return a hash of what a chunk's samples say, by which a continued build knows that they are still the same."""
+    return hashlib.blake2b(repr(samples).encode(), digest_size=16).hexdigest()
+
+
+def parse_part(text: str) -> Part:
+    """Read a shard as it is written on the command line; raise UsageError when it is none.
+
+    >>> parse_part("2/8")
+    (2, 8)
+    """
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+    if not match:
+        raise UsageError(f"'{text}' is no shard: write i/n, for instance 2/8 for the second of eight.")
+    return checked_part((int(match[1]), int(match[2])))
+
+
+def checked_part(part: Part) -> Part:
+    """Return the part; raise UsageError when there is no such part."""
+    number, count = part
+    if not 1 <= number <= count:
+        raise UsageError(f"There is no shard {number} of {count}: they are counted from 1/{count} to {count}/{count}.")
+    return part
+
+
+def _range(chunks: int, part: Part) -> tuple[int, int]:
+    """Return the first chunk of a part and the one after its last: parts differ by one chunk at most."""
+    number, count = part
+    return (number - 1) * chunks // count, number * chunks // count
+
+
+def chunks(samples: Iterator[T], length: int) -> Iterator[list[T]]:
+    """Yield the samples, or whatever they are, in lists of one length, the last one shorter."""
+    while chunk := list(itertools.islice(samples, length)):
+        yield chunk

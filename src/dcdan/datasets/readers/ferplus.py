@@ -1,0 +1,294 @@
+"""Ten votes to one label: FERPlus's table of votes and its three readings (Barsoum et al., ICMI 2016; votes under MIT).
+
+The readings follow the authors' released code: single votes are taken for mistakes and dropped in *majority* and
+*probability*; *argmax* keeps them.
+
+FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016), in the three forms that are about.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dcdan.core.errors import DataError, UsageError
+from dcdan.datasets.layout import below, labelled_pictures, picture_names, root_with, wrong_layout
+from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of, readable
+from dcdan.datasets.readers.fer2013_table import SPLITS, PixelTable, pixel_file
+from dcdan.datasets.registry import register
+from dcdan.expressions import EXPRESSIONS
+
+VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+KNOWN = 8
+Rule = Literal["majority", "argmax", "probability"]
+_HEADER = ("Usage", "Image name", *VOTE_COLUMNS)
+_MOST_VOTES = 100
+
+
+@dataclass(frozen=True)
+class VoteTable:
+    """The good rows of `fer2013new.csv`.
+
+    usages, names: of each row; votes: (N, 10); rows: number of each row in the file, from 0; lines: its line, from 1;
+    length: rows in the file, damaged ones too, blank lines not.
+    """
+
+    usages: list[str]
+    names: list[str]
+    votes: np.ndarray
+    rows: list[int]
+    lines: list[int]
+    length: int
+
+
+def read_votes(table: Path, damaged: Callable[[Path, int, object], None]) -> VoteTable:
+    """Read `fer2013new.csv`; `damaged` is told file, line and reason of each row that cannot be read.
+
+    Raises DataError when the columns are others.
+    """
+    usages: list[str] = []
+    names: list[str] = []
+    votes: list[list[int]] = []
+    rows: list[int] = []
+    at: list[int] = []
+    length = 0
+    lines = csv.reader(lines_of(table))
+    header = next(lines, [])
+    if tuple(cell.strip() for cell in header) != _HEADER:
+        raise DataError(f"'{table}' should begin with the columns {', '.join(_HEADER)}; it has {header}.")
+    for cells in filter(None, readable(lines, table)):
+        try:
+            usage, name, counts = _parsed(cells)
+        except ValueError as reason:
+            damaged(table, lines.line_num, reason)
+        else:
+            usages.append(usage)
+            names.append(name)
+            votes.append(counts)
+            rows.append(length)
+            at.append(lines.line_num)
+        length += 1
+    return VoteTable(usages, names, np.array(votes, np.int64).reshape(-1, len(VOTE_COLUMNS)), rows, at, length)
+
+
+def without_single_votes(votes: np.ndarray) -> np.ndarray:
+    """Return votes (N, 10) with the entries of one vote set to zero."""
+    return np.where(votes > 1, votes, 0)
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """Return the winning column (N,) of votes (N, 10), -1 where none has over half once single votes are gone."""
+    kept = without_single_votes(votes)
+    return np.where(2 * kept.max(1) > kept.sum(1), kept.argmax(1), -1)
+
+
+def plain_argmax(votes: np.ndarray) -> np.ndarray:
+    """Return the column with most votes (N,); the first of them on a tie."""
+    return np.asarray(votes.argmax(1))
+
+
+def probability(votes: np.ndarray) -> np.ndarray:
+    """Return the top column (N,) of the authors' "probability" reading, -1 where it is refused.
+
+    The highest votes are added level by level until three columns or three quarters of the votes are in. A level with
+    unknown or not-a-face ends it, and counts only when nothing came before. It is refused when half of the votes or
+    less are in, or more than three columns.
+    """
+    left = without_single_votes(votes)
+    total = left.sum(1)
+    taken = np.zeros_like(left)
+    going = np.ones(len(left), bool)
+    for _ in range(3):
+        going &= (4 * taken.sum(1) < 3 * total) & ((taken > 0).sum(1) < 3)
+        level = left.max(1, keepdims=True)
+        tied = (left == level) & (level > 0) & going[:, None]
+        odd = tied[:, KNOWN:].any(1)
+        first_odd = KNOWN + tied[:, KNOWN:].argmax(1)
+        tied[:, KNOWN:] = False
+        alone = odd & ~tied.any(1) & ~taken.any(1)
+        tied[alone, first_odd[alone]] = True
+        taken = np.where(tied, left, taken)
+        left = np.where(tied, 0, left)
+        going &= ~odd
+    refused = (2 * taken.sum(1) <= total) | ((taken > 0).sum(1) > 3)
+    return np.where(refused, -1, taken.argmax(1))
+
+
+RULES: dict[Rule, Callable[[np.ndarray], np.ndarray]] = {
+    "majority": majority,
+    "argmax": plain_argmax,
+    "probability": probability,
+}
+
+
+def _parsed(cells: list[str]) -> tuple[str, str, list[int]]:
+    if len(cells) != len(_HEADER):
+        raise ValueError(f"{len(cells)} columns instead of {len(_HEADER)}")
+    usage, name = cells[0].strip(), cells[1].strip()
+    if usage not in SPLITS:
+        raise ValueError(f"usage '{usage}'")
+    if name != Path(name).name:
+        raise ValueError(f"image name '{name}'")
+    counts = [int(cell) for cell in cells[2:]]
+    if min(counts) < 0 or max(counts) > _MOST_VOTES:
+        raise ValueError("votes out of range")
+    return usage, name, counts
+
+
+_TABLE = "fer2013new.csv"
+_FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+_COPY_SPLITS = ("train", "validation", "test")
+# `suprise` is how the copy spells it, and by what it is told from other folders.
+_COPY_CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "suprise")
+_COPY_MARKERS = [f"{split}/{name}" for split in _COPY_SPLITS for name in _COPY_CLASSES]
+_PUBLISHED: dict[tuple[Rule, bool], tuple[int, int, int]] = {
+    ("majority", True): (25060, 3199, 3153),
+    ("majority", False): (24941, 3186, 3137),
+    ("argmax", True): (28389, 3553, 3546),
+    ("probability", True): (27956, 3505, 3505),
+}
+_TO_CANONICAL = np.array([VOTE_COLUMNS.index(name) for name in EXPRESSIONS])
+
+
+class FERPlusOptions(ReaderOptions):
+    """`votes`: how ten votes become a label; `contempt`: whether contempt is a class."""
+
+    split: Literal["train", "validation", "test"] | None = None
+    votes: Rule = "majority"
+    contempt: bool = True
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where the three forms keep what: the samples' root, the table of votes, the file of pixels."""
+
+    layout: str
+    root: Path
+    votes: Path | None = None
+    pixels: Path | None = None
+
+
+@register
+class FERPlus(Reader):
+    """`fer2013new.csv` with `data/FER2013{Train,Valid,Test}/fer#######.png` or `fer2013.csv`; or the Kaggle folders.
+
+    The folders `{train,test,validation}/{angry,contempt,...,suprise}/` carry one label each and no votes.
+    """
+
+    name = "ferplus"
+    title = "FERPlus"
+    licence = "votes: MIT (microsoft/FERPlus); images: FER2013, for research, not to be redistributed"
+    extent = "35,887 grey faces of 48 x 48, ten votes each, 8 expressions"
+    obtain = "votes: github.com/microsoft/FERPlus; pictures: fer2013.csv from Kaggle, put beside fer2013new.csv"
+    Options = FERPlusOptions
+    classes = EXPRESSIONS
+    cropped = True
+    channels = 1
+    options: FERPlusOptions
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        super().__init__(root, options)
+        found = _found(self.folder if self.folder.is_dir() else self.folder.parent)
+        if isinstance(found, str):
+            raise wrong_layout(self.title, found, self.folder)
+        self.root, self.layout, self._votes = found.root, found.layout, found.votes
+        self._pixels = None if found.pixels is None else PixelTable(found.pixels)
+        self.classes = EXPRESSIONS if self.options.contempt else EXPRESSIONS[:-1]
+        if self._votes is None:
+            if "votes" in self.options.model_fields_set and self.options.votes != "majority":
+                raise UsageError(
+                    f"votes={self.options.votes} is not possible with the folders in '{found.root}', which hold labels "
+                    f"and no votes: leave it out, or get {_TABLE}."
+                )
+            self.split_rule = "as in the uploader's folders"
+            self.warnings.append("the labels are the uploader's, without votes: the published counts do not apply")
+
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:
+        found = _found(folder)
+        return None if isinstance(found, str) else found.layout
+
+    def official(self) -> Mapping[str, Mapping[str, int]]:
+        counts = _PUBLISHED.get((self.options.votes, self.options.contempt))
+        if counts is None or self._votes is None:
+            return {}
+        return {split: {"": count} for split, count in zip(SPLITS.values(), counts, strict=True)}
+
+    def samples(self) -> Iterator[Sample]:
+        if self._votes is None:
+            yield from self._copied()
+            return
+        table = read_votes(self._votes, self.damaged)
+        paths = self._rows(self._votes, table) if self._pixels is not None else self._files(table)
+        label = RULES[self.options.votes](table.votes)
+        kept = table.votes if self.options.votes == "argmax" else without_single_votes(table.votes)
+        soft = kept[:, _TO_CANONICAL[: len(self.classes)]].astype(np.float64)
+        soft /= np.maximum(soft.sum(1, keepdims=True), 1e-12)
+        for path, name, usage, column, weights in zip(paths, table.names, table.usages, label, soft, strict=True):
+            if path is None:
+                continue
+            if not name:
+                self.skip("no image name")
+            elif column < 0:
+                self.skip(f"no {self.options.votes}")
+            elif VOTE_COLUMNS[column] not in self.classes:
+                self.skip("contempt" if column < KNOWN else "unknown or not a face")
+            else:
+                yield Sample(path, self.classes.index(VOTE_COLUMNS[column]), tuple(weights.tolist()), SPLITS[usage])
+
+    def _files(self, table: VoteTable) -> Iterator[str]:
+        there = {usage: below(self.folder, name) for usage, name in _FOLDERS.items()}
+        names = {usage: place.name if place else _FOLDERS[usage] for usage, place in there.items()}
+        return (f"{names[usage]}/{name}" for usage, name in zip(table.usages, table.names, strict=True))
+
+    def _rows(self, votes: Path, table: VoteTable) -> list[str | None]:
+        """Return each row's name in the pixel file, None where the two tables say different usages."""
+        assert self._pixels is not None
+        usages = [row.usage for row in self._pixels.rows()]
+        if len(usages) != table.length:
+            raise DataError(
+                f"'{self._pixels.file}' has {len(usages)} rows and '{votes}' {table.length}: they must be the same "
+                "pictures in the same order, so get both files again."
+            )
+        paths: list[str | None] = []
+        for row, line, usage in zip(table.rows, table.lines, table.usages, strict=True):
+            same = usages[row] == usage
+            paths.append(self._pixels.name(row) if same else None)
+            if not same:
+                self.damaged(votes, line, f"usage '{usage}', in {self._pixels.file.name} '{usages[row][:40]}'")
+        return paths
+
+    def _copied(self) -> Iterator[Sample]:
+        for split in _COPY_SPLITS:
+            place = below(self.folder, split)
+            for path, expression in labelled_pictures(place, self) if place is not None else ():
+                name = path.relative_to(self.folder).as_posix()
+                yield Sample(name, self.classes.index(expression), split=split)
+
+    def load(self, sample: Sample) -> np.ndarray:
+        return super().load(sample) if self._pixels is None else self._pixels.load(sample.path)
+
+
+def _found(given: Path) -> _Found | str:
+    """Return where the parts are, given the folder, its `data` or its parent; or what was looked for in vain."""
+    home = below(given, "FERPlus") or given / "FERPlus"
+    in_data = below(given, "FER2013Train") is not None
+    near = (given, home, below(given, "data"), given.parent if in_data else None)
+    tables = [below(place, _TABLE) for place in near if place is not None]
+    table = next((path for path in tables if path is not None and path.is_file()), None)
+    if table is None:
+        copy = root_with(given, _COPY_MARKERS, ("FERPlus",))
+        return _Found("folders of the Kaggle copy", copy) if copy else f"{_TABLE} or the folders train/suprise etc."
+    holders = (below(given, "data"), below(home, "data"), given)
+    places = [place for place in holders if place is not None and below(place, "FER2013Train") is not None]
+    pixels = pixel_file(table.parent, ("data", "fer2013")) or pixel_file(given, ("data", "fer2013"))
+    # A clone of the authors' repository has the folders, but no picture in them.
+    filled = [place for place in places if picture_names(below(place, "FER2013Train") or place)]
+    if filled or (places and pixels is None):
+        return _Found("PNG files", (filled or places)[0], table)
+    return "data/FER2013Train or fer2013.csv" if pixels is None else _Found("fer2013.csv", pixels.parent, table, pixels)

@@ -1,0 +1,111 @@
+"""LFW expressions: press photographs of faces with student labels (github.com/muxspace/facial_expressions).
+
+Labels mix upper and lower case, some images have no row, some rows no image and some images two rows; the data set has
+no split, so the project defines one by a hash of the person's name, which is the image's without its number; so nobody
+is in both.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from dcdan.core.errors import DataError
+from dcdan.datasets.folds import hashed_percent
+from dcdan.datasets.layout import root_with, wrong_layout
+from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of, readable
+from dcdan.datasets.registry import register
+from dcdan.expressions import EXPRESSIONS, canonical
+from dcdan.images.discover import find_pictures
+
+_TRAIN_PERCENT = 80
+_COLUMNS = ("image", "emotion")
+_MARKERS = ("data/legend.csv", "images")
+
+
+def person(name: str) -> str:
+    """Return who is in an image, by its name.
+
+    >>> person("Abba_Eban_0001.jpg"), person("facial-expressions_2868588k.jpg")
+    ('Abba_Eban', 'facial-expressions_2868588k')
+    """
+    return re.sub(r"_\d{4}$", "", Path(name).stem)
+
+
+def split_of(name: str) -> str:
+    """Return "train" or "test" for the name of an image: train when SHA-256(person) mod 100 is below 80.
+
+    >>> split_of("Abba_Eban_0001.jpg"), split_of("Aaron_Guiel_0001.jpg")
+    ('train', 'test')
+    """
+    return "train" if hashed_percent(person(name)) < _TRAIN_PERCENT else "test"
+
+
+class LFWExpressionsOptions(ReaderOptions):
+    """`split`: by the project's own rule."""
+
+    split: Literal["train", "test"] | None = None
+
+
+@register
+class LFWExpressions(Reader):
+    """`data/legend.csv` (user.id, image, emotion) beside `images/*.jpg`; grey, loosely framed, one person each."""
+
+    name = "lfw_expressions"
+    title = "LFW expressions"
+    extent = "13,718 photographs of 160 or 350 pixels, mostly of one person each; labels by students, very uneven"
+    obtain = "Free: github.com/muxspace/facial_expressions; give the folder that holds data/ and images/."
+    licence = "Apache-2.0 (muxspace/facial_expressions); the photographs are LFW's"
+    Options = LFWExpressionsOptions
+    channels = 1
+    classes = EXPRESSIONS
+    split_rule = (
+        "train when SHA-256(image name without number) mod 100 < 80, else test (the project's; none was released)"
+    )
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        super().__init__(root, options)
+        given = self.folder
+        found = root_with(given, _MARKERS, ("facial_expressions", "..")) if given.is_dir() else None
+        if found is None:
+            raise wrong_layout(self.title, " and ".join(_MARKERS), given)
+        self.root = found
+
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:
+        return "as released" if root_with(folder, _MARKERS, ("facial_expressions",)) else None
+
+    def samples(self) -> Iterator[Sample]:
+        images = self.folder / "images"
+        present = {path.relative_to(images).as_posix() for path in find_pictures(images)}
+        labels = self._labels()
+        self.skip("image without row", len(present - labels.keys()))
+        for name in sorted(labels):
+            if name not in present:
+                self.skip("row without image")
+            elif len(labels[name]) > 1:
+                self.skip("image with two different labels")
+            else:
+                (label,) = labels[name]
+                yield Sample(f"images/{name}", EXPRESSIONS.index(label), split=split_of(name), subject=person(name))
+
+    def _labels(self) -> dict[str, set[str]]:
+        """Return image name -> the different expressions that its rows give; damaged rows are counted by line."""
+        labels: dict[str, set[str]] = {}
+        table = self.folder / "data" / "legend.csv"
+        rows = csv.DictReader(lines_of(table))
+        if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+            raise DataError(f"'{table}' should have the columns image and emotion; it has {rows.fieldnames}.")
+        for row in readable(rows, table):
+            name, word = (row[column] or "" for column in _COLUMNS)
+            label = canonical(word)
+            if label is None or not name or name != Path(name).name:
+                self.damaged(table, rows.line_num, f"image '{name}', emotion '{word}'")
+            elif label in labels.setdefault(name, set()):
+                self.skip("repeated row")
+            else:
+                labels[name].add(label)
+        return labels

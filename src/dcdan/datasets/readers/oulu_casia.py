@@ -1,0 +1,112 @@
+"""Oulu-CASIA: 80 people act six expressions before a visible-light and an infrared camera (Zhao et al., IVC 2011)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from dcdan.datasets.folds import FoldedReader, SequenceOptions, chosen_frames, without_neutral
+from dcdan.datasets.layout import below, folders_in, names_in, some_names, wrong_layout
+from dcdan.datasets.reader import ReaderOptions, Sample
+from dcdan.datasets.registry import register
+from dcdan.expressions import EXPRESSIONS, canonical
+from dcdan.images.discover import find_pictures, is_picture_name
+
+_SIX = without_neutral(EXPRESSIONS[:7])
+_PEOPLE = 80
+_PERSON = re.compile(r"P\d{3}", re.IGNORECASE)
+_MODALITIES = ("VL", "NI")
+_LIGHTS = ("Strong", "Weak", "Dark")
+_INNER = (
+    "PreProcess_Img",
+    "Oulu_CASIA_NIR_VIS/PreProcess_Img",
+    "Oulu_CASIA_NIR_VIS",
+    "Oulu-CASIA/PreProcess_Img",
+    "Oulu-CASIA",
+    "Oulu_CASIA/PreProcess_Img",
+    "Oulu_CASIA",
+)
+
+
+class OuluCASIAOptions(SequenceOptions):
+    """`modality`: visible light or near infrared; `light`: how bright the room was."""
+
+    neutral: bool = Field(False, description="take the first frame as neutral")
+    modality: Literal["VL", "NI"] = Field("VL", description="visible light or near infrared")
+    light: Literal["strong", "weak", "dark"] = Field("strong", description="how bright the room was")
+
+
+@register
+class OuluCASIA(FoldedReader):
+    """`PreProcess_Img/{VL,NI}_Acropped/{Strong,Weak,Dark}/P###/{Anger,...}/NNN.jpeg`, from neutral to the height."""
+
+    name = "oulu_casia"
+    title = "Oulu-CASIA"
+    licence = "by signed agreement with the University of Oulu; research only, not to be redistributed"
+    extent = "480 sequences of 80 subjects in each of 6 conditions, 6 expressions"
+    obtain = "ask the Center for Machine Vision and Signal Analysis, University of Oulu, for the licence agreement"
+    Options = OuluCASIAOptions
+    cropped = True
+    options: OuluCASIAOptions
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        super().__init__(root, options)
+        self.classes = EXPRESSIONS[:7] if self.options.neutral else _SIX
+        way = f"{self.options.modality}_Acropped/{self.options.light.capitalize()}"
+        places = [place for root in _roots(self.folder) if (place := below(root, way)) is not None and place.is_dir()]
+        if not places:
+            raise wrong_layout(self.title, f"PreProcess_Img/{way}", next(iter(_roots(self.folder)), self.folder))
+        self._people = places[0]
+        self.root = places[0].parent.parent
+        self.layout = _layout(self.root)
+
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:
+        roots = _roots(folder)
+        return _layout(roots[0]) if roots else None
+
+    def published(self) -> Mapping[str, int]:
+        counts = dict.fromkeys(_SIX, _PEOPLE * self.options.frames)
+        return counts | ({"neutral": _PEOPLE * len(_SIX)} if self.options.neutral else {})
+
+    def unsplit(self) -> Iterator[Sample]:
+        for person in folders_in(self._people):
+            if _PERSON.fullmatch(person.name) is None:
+                self.skip(f"folder '{person.name}' is no person", sum(1 for _ in find_pictures(person)))
+                continue
+            for sequence in folders_in(person):
+                expression = canonical(sequence.name)
+                if expression not in _SIX:
+                    self.skip(f"folder '{sequence.name}' is none of the six", sum(1 for _ in find_pictures(sequence)))
+                    continue
+                for frame, neutral in chosen_frames(self._frames(sequence), self.options.frames, self.options.neutral):
+                    label = self.classes.index("neutral" if neutral else expression)
+                    name = frame.relative_to(self.folder).as_posix()
+                    yield Sample(name, label, subject=person.name.upper())
+
+    def _frames(self, sequence: Path) -> list[Path]:
+        names = [name for name in names_in(sequence) if is_picture_name(name)]
+        frames = [name for name in names if Path(name).stem.isdecimal()]
+        self.skip("picture that is no numbered frame", len(names) - len(frames))
+        self.skip("sequence without frames", not frames)
+        return [sequence / name for name in sorted(frames, key=lambda name: int(Path(name).stem))]
+
+
+def _roots(given: Path) -> list[Path]:
+    """Return the places that hold `VL_Acropped` or `NI_Acropped` with people in some light."""
+    inside = (below(given, way) for way in _INNER)
+    places = [given, *(place for place in inside if place is not None)]
+    return [place for place in places if any(_people(place, modality) for modality in _MODALITIES)]
+
+
+def _layout(root: Path) -> str:
+    return " and ".join(f"{modality}_Acropped" for modality in _MODALITIES if _people(root, modality))
+
+
+def _people(place: Path, modality: str) -> bool:
+    lights = (below(place, f"{modality}_Acropped/{light}") for light in _LIGHTS)
+    return any(_PERSON.fullmatch(name) for light in lights if light is not None for name in some_names(light))

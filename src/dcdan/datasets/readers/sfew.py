@@ -1,0 +1,139 @@
+"""SFEW 2.0: frames of feature films (Dhall et al., ICCV workshops 2011 and ICMI 2015), whole or as aligned faces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dcdan.datasets.layout import below, expressions_in, first_header, labelled_pictures, picture_names, wrong_layout
+from dcdan.datasets.reader import Reader, ReaderOptions, Sample
+from dcdan.datasets.registry import register
+from dcdan.expressions import EXPRESSIONS
+from dcdan.images.discover import find_pictures
+
+_ALIGNED_SIZE = (143, 181)
+_INNER = ("SFEW", "SFEW_2", "SFEW2", "SFEW_2.0", "SFEW 2.0", "SFEW2.0")
+# Everybody tests on Val, since the labels of Test are withheld.
+_SPLITS = {"train": "Train", "test": "Val"}
+_ALIGNED_NAMES = ("Aligned_Faces", "Aligned_Faces_new")
+_FILM = re.compile(r"(.+?)_\d+_\d+")
+_FRAME = re.compile(r".+_\d{9}_\d{8}\.")
+_FRAMES = "whole frames in class folders"
+_PUBLISHED = {True: (891, 431), False: (958, 436)}
+
+
+def film(name: str) -> str:
+    """Return the film that a frame is from, by its name; '' when it is called otherwise.
+
+    >>> film("AboutABoy_000155240_00000001.png"), film("holiday.png")
+    ('AboutABoy', '')
+    """
+    match = _FILM.fullmatch(Path(name).stem)
+    return match[1] if match else ""
+
+
+class SFEWOptions(ReaderOptions):
+    """`split`: Train is train, Val is test."""
+
+    split: Literal["train", "test"] | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The root, the folder of class folders of each split, and whether its name says that the faces are aligned."""
+
+    root: Path
+    places: Mapping[str, Path]
+    named_aligned: bool
+
+
+@register
+class SFEW(Reader):
+    """`{Train,Val}/{Train,Val}_Aligned_Faces/{Angry,...}/*.png`, or the class folders directly under Train and Val.
+
+    The aligned faces are read where both are there. The film's name is kept as the group `movie`.
+    """
+
+    name = "sfew"
+    title = "SFEW 2.0"
+    licence = "by signed agreement with its authors; not to be redistributed"
+    extent = "1,394 frames of films, 7 expressions"
+    obtain = "ask its authors for the agreement: users.cecs.anu.edu.au/~few_group/AFEW.html"
+    Options = SFEWOptions
+    classes = EXPRESSIONS[:7]
+    split_rule = "Train is train and Val is test, since the labels of Test are withheld"
+    options: SFEWOptions
+
+    def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        super().__init__(root, options)
+        found = _found(self.folder)
+        if found is None:
+            raise wrong_layout(self.title, "Train/Train_Aligned_Faces/Angry (or Train/Angry) and Val", self.folder)
+        self.root, self._places = found.root, found.places
+        self.layout = _layout(found)
+        self.cropped = self.layout != _FRAMES
+
+    @classmethod
+    def recognise(cls, folder: Path) -> str | None:
+        found = _found(folder)
+        if found is None:
+            return None
+        # A user's own folders may be called Train and Val too: the names of the pictures tell.
+        folders = expressions_in(found.places["train"]).values()
+        certain = found.named_aligned or any(_FRAME.match(name) for place in folders for name in picture_names(place))
+        return _layout(found) if certain else None
+
+    def official(self) -> Mapping[str, Mapping[str, int]]:
+        return {split: {"": count} for split, count in zip(_SPLITS, _PUBLISHED[self.cropped], strict=True)}
+
+    def samples(self) -> Iterator[Sample]:
+        self._skip_others()
+        for split, place in self._places.items():
+            for path, expression in labelled_pictures(place, self):
+                movie = film(path.name)
+                groups = {"movie": movie} if movie else {}
+                name = path.relative_to(self.folder).as_posix()
+                yield Sample(name, self.classes.index(expression), split=split, groups=groups)
+
+    def _skip_others(self) -> None:
+        """Count what lies beside the faces that are read: Test, and the whole frames of aligned faces."""
+        for way in ("Test", "Test_Aligned_Faces"):
+            test = below(self.folder, way)
+            if test is not None and test.is_dir():
+                self.skip("Test, whose labels are withheld", sum(1 for _ in find_pictures(test)))
+        for split, place in self._places.items():
+            frames = below(self.folder, _SPLITS[split])
+            for other in expressions_in(frames).values() if frames is not None and frames != place else ():
+                self.skip("whole frame beside the aligned faces", sum(1 for _ in find_pictures(other)))
+
+
+def _found(given: Path) -> _Found | None:
+    inside = (below(given, way) for way in _INNER)
+    for root in (given, *(place for place in inside if place is not None)):
+        for aligned in (True, False):
+            places = {split: _place(root, folder, aligned) for split, folder in _SPLITS.items()}
+            there = {split: place for split, place in places.items() if place is not None}
+            if len(there) == len(_SPLITS):
+                return _Found(root, there, aligned)
+    return None
+
+
+def _layout(found: _Found) -> str:
+    if found.named_aligned:
+        return "aligned faces"
+    seen = first_header(list(expressions_in(found.places["train"]).values()))
+    return "aligned faces in class folders" if seen is not None and seen[:2] == _ALIGNED_SIZE else _FRAMES
+
+
+def _place(root: Path, folder: str, aligned: bool) -> Path | None:
+    """Return what holds the class folders of Train or Val: most of them must be there."""
+    names = [f"{folder}_{name}" for name in _ALIGNED_NAMES]
+    ways = [f"{folder}/{name}" for name in names] + names if aligned else [folder]
+    for way in ways:
+        place = below(root, way)
+        if place is not None and len(expressions_in(place).keys() & set(EXPRESSIONS[:7])) == 7:
+            return place
+    return None

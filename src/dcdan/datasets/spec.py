@@ -1,0 +1,167 @@
+"""Specs: how a data set is named on the command line and in a configuration.
+
+ferplus:/data/FERPlus?split=train&votes=majority     a reader, where the data is, and options
+s3://bucket/faces?faces=crops                        pictures at a URL that fsspec knows, the same as folder:s3://...
+synthetic:street?n=2000                              a domain in place of a path
+./my_photos                                          a bare folder, pack or manifest: the reader is found by looking
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+from pydantic import ValidationError
+
+from dcdan.core.errors import DataError, UsageError, nearest, unknown
+from dcdan.datasets.class_folders import holds_classes
+from dcdan.datasets.reader import Reader, ReaderOptions
+from dcdan.datasets.registry import readers
+from dcdan.images.discover import is_url
+
+_PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
+_MANIFESTS = (".csv", ".parquet")
+_Options = TypeVar("_Options", bound=ReaderOptions)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed spec: the reader's name or None, the path (or domain) as written, and the options as text."""
+
+    reader: str | None
+    path: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The spec written out; `parse_spec(spec.text) == spec`."""
+        head = self.path if self.reader is None else f"{self.reader}:{self.path}"
+        query = "&".join(f"{_escape(key)}={_escape(value)}" for key, value in self.options.items())
+        return f"{head}?{query}" if query or "?" in self.path else head
+
+
+def parse_spec(text: str) -> Spec:
+    """Parse `[reader:]path[?option=value&option=value]`; the last question mark starts the options.
+
+    Option values may hold percent-encoded characters; paths are taken as they are. Raises UsageError.
+    """
+    head, mark, query = text.rpartition("?")
+    if not mark:
+        head, query = text, ""
+    options: dict[str, str] = {}
+    for item in query.split("&") if query else []:
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise UsageError(f"'{item}' in '{text}' is no option: write ?name=value, and & between two of them.")
+        if unquote(key) in options:
+            raise UsageError(f"The option '{unquote(key)}' stands twice in '{text}': keep one of them.")
+        options[unquote(key)] = unquote(value)
+    match = None if is_url(head) else _PREFIX.fullmatch(head)
+    reader, path = (match[1], match[2]) if match else (None, head)
+    if not path and reader is None:
+        raise UsageError(f"The spec '{text}' names no data: write reader:path, or a folder.")
+    return Spec(reader, path, options)
+
+
+def is_pack(path: Path) -> bool:
+    """True when the folder is a pack (it holds a pack.json)."""
+    return (path / "pack.json").is_file()
+
+
+def open_reader(spec: Spec) -> Reader:
+    """Return the reader that a spec names, its options checked.
+
+    Raises UsageError (unknown reader or option, with the nearest spelling; bad value) or DataError (nothing there, or
+    the folder is laid out otherwise).
+    """
+    known = readers()
+    remote = is_url(spec.path)
+    name = spec.reader or ("folder" if remote else _reader_for(spec.path, known))
+    if name not in known:
+        if Path(f"{spec.reader}:{spec.path}").exists():
+            return open_reader(Spec(None, f"./{spec.reader}:{spec.path}", spec.options))
+        raise unknown("reader", name, known)
+    kind = known[name]
+    options = _options(kind, spec.options)
+    if remote:
+        return kind.at_url(spec.path, options)
+    if not kind.needs_path:
+        return kind(Path(spec.path) if spec.path else None, options)
+    if not spec.path:
+        raise UsageError(f"The reader '{name}' needs a path: write {name}:PATH.")
+    path = Path(spec.path).expanduser()
+    if not path.exists():
+        raise DataError(f"There is nothing at '{path}': give {kind.title} a path that exists.")
+    return kind(path, options)
+
+
+def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:
+    """Find by looking which reader a bare path wants."""
+    place = Path(path).expanduser()
+    if is_pack(place):
+        raise UsageError(f"'{path}' is a pack already: use it as it is, or name the data it was made from.")
+    if place.is_file():
+        if place.suffix.lower() in _MANIFESTS:
+            return "manifest"
+        raise DataError(f"'{path}' is a file and no manifest (.csv, .parquet): give the folder of the pictures.")
+    if not place.is_dir():
+        if path in known:
+            what = "PATH, with the folder of the data" if known[path].needs_path else "and what it should make"
+            raise UsageError(f"'{path}' is the name of a reader: write {path}:{what}.")
+        hint = nearest(path, known) if "/" not in path else ""
+        raise DataError(f"There is no folder '{path}': check the path, or write reader:path.{hint}")
+    found = recognised(place, known)
+    if len(found) > 1:
+        names = " or ".join(f"{name}:{path}" for name in found)
+        raise UsageError(f"'{path}' looks like more than one data set: write {names}.")
+    return next(iter(found), "class_folders" if holds_classes(place) else "folder")
+
+
+def recognised(folder: Path, known: Mapping[str, type[Reader]] | None = None) -> dict[str, str]:
+    """Return reader -> layout of the data sets that a folder certainly is: one, as a rule, or none."""
+    layouts = {name: kind.recognise(folder) for name, kind in (known or readers()).items()}
+    return {name: layout for name, layout in layouts.items() if layout is not None}
+
+
+def _options(kind: type[Reader], given: Mapping[str, str]) -> ReaderOptions:
+    """Validate the options of a spec against the reader's own model."""
+    fields = kind.Options.model_fields
+    for key in given:
+        if key not in fields:
+            raise unknown(f"option of {kind.name}", key, fields)
+    return _validated(kind.Options, given, kind.name)
+
+
+class ViewOptions(ReaderOptions):
+    """What may follow a pack in a spec: `pack?split=test&limit=100&seed=1`, or `pack?shift=blur&severity=2`."""
+
+
+def view_options(given: Mapping[str, str]) -> ViewOptions:
+    """Return the options of a pack's spec; raise UsageError."""
+    for key in given:
+        if key not in ViewOptions.model_fields:
+            raise unknown("option of a pack", key, ViewOptions.model_fields)
+    return _validated(ViewOptions, given, "a pack")
+
+
+def _validated(model: type[_Options], given: Mapping[str, str], owner: str) -> _Options:
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        text = first["msg"].removeprefix("Value error, ").rstrip(".")
+        message = text[:1].lower() + text[1:]
+        if not first["loc"]:
+            raise UsageError(f"The options of {owner} do not go together: {message}.") from None
+        key = str(first["loc"][0])
+        expected = str(first.get("ctx", {}).get("expected", ""))
+        close = nearest(given[key], re.findall(r"'(\w+)'", expected))
+        raise UsageError(f"The option {key}={given[key]} of {owner} is not valid: {message}.{close}") from None
+
+
+def _escape(text: str) -> str:
+    return quote(text, safe="/:., @+-_")

@@ -1,0 +1,132 @@
+"""The two domains: how a face of each is set up and drawn.
+
+A contact sheet of drawn faces, to be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dcdan.datasets.synthetic.action_units import FloatArray, draw_units
+from dcdan.datasets.synthetic.drawing import SUPERSAMPLING, Image, paint
+from dcdan.datasets.synthetic.dressing import dress
+from dcdan.datasets.synthetic.geometry import Geometry, Pose, build
+from dcdan.datasets.synthetic.identity import Identity, draw_identity
+from dcdan.datasets.synthetic.occlusion import cover, draw_cover
+from dcdan.datasets.synthetic.street import cluttered, draw_pose, photograph
+from dcdan.expressions import EXPRESSIONS
+
+DOMAINS = ("studio", "street")
+_GAZE = {"studio": (0.05, 0.02), "street": (0.12, 0.05)}
+_SITTER = 165.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A face before it is painted: who, in which domain, and where everything lies after posing."""
+
+    domain: str
+    person: Identity
+    posed: Geometry
+
+    @property
+    def landmarks(self) -> npt.NDArray[np.float32]:
+        """Left eye, right eye, nose, left and right mouth corner (5, 2) in units of the picture's side."""
+        return self.posed.landmarks.astype(np.float32)
+
+
+def set_up(rng: np.random.Generator, expression: str, domain: str, person: Identity | None = None) -> Scene:
+    """Draw units, gaze, pose and what is worn; the person too unless given. Paints nothing."""
+    if person is None:
+        person = draw_identity(rng)
+    units = draw_units(rng, expression)
+    across, down = _GAZE[domain]
+    geometry = dress(person, build(person, units, (rng.normal(0.0, across), rng.normal(0.0, down))))
+    if domain == "studio":
+        return Scene(domain, person, _studio_pose(rng).apply(geometry))
+    worn = draw_cover(rng, person)
+    return Scene(domain, person, draw_pose(rng).apply(geometry.moved({**geometry.parts, **worn}, geometry.landmarks)))
+
+
+def render(rng: np.random.Generator, scene: Scene, size: int) -> Image:
+    """Paint a scene (size, size, 3) uint8 RGB, at twice the size and then averaged."""
+    side = size * SUPERSAMPLING
+    if scene.domain == "studio":
+        picture = paint(_plain(rng, side, scene.person), scene.person, scene.posed)
+        return _develop(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), scene.person)
+    picture = paint(cluttered(rng, side), scene.person, scene.posed)
+    cover(rng, picture, scene.person, scene.posed)
+    return photograph(rng, cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def draw_face(
+    rng: np.random.Generator, expression: str, domain: str, size: int, person: Identity | None = None
+) -> tuple[Image, npt.NDArray[np.float32]]:
+    """Draw one face; return its picture (size, size, 3) uint8 RGB and its landmarks (5, 2), see `Scene`."""
+    scene = set_up(rng, expression, domain, person)
+    return render(rng, scene, size), scene.landmarks
+
+
+def _exposure(person: Identity) -> float:
+    """Return the gain of a studio picture: half-way towards an equal brightness of every skin."""
+    return min(1.45, float((_SITTER / np.dot(person.skin, (0.299, 0.587, 0.114))) ** 0.5))
+
+
+def _plain(rng: np.random.Generator, side: int, person: Identity) -> Image:
+    """Return a plain grey backdrop (side, side, 3), a little lighter in the middle, that no exposure burns out."""
+    ramp: FloatArray = rng.uniform(130, 215) - 26.0 * np.linspace(-1.0, 1.0, side) ** 2
+    grey = np.empty((side, side), np.uint8)
+    grey[:] = (ramp / max(_exposure(person), 1.0)).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _studio_pose(rng: np.random.Generator) -> Pose:
+    return Pose(yaw=rng.normal(0, 0.03), roll=rng.normal(0, 0.012), scale=rng.normal(1.0, 0.012))
+
+
+def _develop(picture: Image, person: Identity) -> Image:
+    """Return the grey print of a studio picture."""
+    exposed = cv2.convertScaleAbs(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), alpha=_exposure(person))
+    return np.asarray(cv2.cvtColor(exposed, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+_PAPER = 250
+_GAP = 6
+
+
+def contact_sheet(
+    domain_rows: Sequence[str] = DOMAINS,
+    *,
+    expressions: Sequence[str] = EXPRESSIONS,
+    columns: int = 6,
+    size: int = 112,
+    seed: int = 0,
+) -> Image:
+    """Return a sheet (H, W, 3) uint8 RGB: a row an expression, the domains side by side, `columns` faces of each.
+
+    Every face is of another person; the same arguments give the same sheet.
+    """
+    margin = size
+    bands = []
+    for expression in expressions:
+        cells = [_label(expression, margin, size)]
+        for place, domain in enumerate(domain_rows):
+            if place:
+                cells.append(np.full((size, _GAP, 3), _PAPER, np.uint8))
+            for column in range(columns):
+                entropy = [seed, DOMAINS.index(domain), EXPRESSIONS.index(expression), column]
+                cells.append(draw_face(np.random.default_rng(entropy), expression, domain, size)[0])
+        bands.append(np.concatenate(cells, axis=1))
+    return np.concatenate(bands, axis=0)
+
+
+def _label(text: str, width: int, height: int) -> Image:
+    paper = np.full((height, width, 3), _PAPER, np.uint8)
+    scale = width / 112 * 0.5
+    cv2.putText(paper, text, (width // 16, height // 2), cv2.FONT_HERSHEY_SIMPLEX, scale, (40, 40, 40), 1, cv2.LINE_AA)
+    return paper

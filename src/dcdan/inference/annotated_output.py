@@ -1,0 +1,246 @@
+"""Drawn pictures where they can be seen: a picture file, a video file, a window.
+
+A folder of pictures and videos with their faces drawn in, named as the inputs are, which are never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dcdan.core.atomic_io import atomic_write, write_bytes
+from dcdan.core.errors import OutputError, UsageError
+from dcdan.images.discover import is_picture_name
+from dcdan.images.inputs import Input, read_picture
+from dcdan.images.video_reader import quiet_opencv
+from dcdan.inference.annotate import draw
+from dcdan.inference.predict import READ, Step
+from dcdan.inference.table import FaceResult
+
+Image = NDArray[np.uint8]
+
+# H.264 has no encoder in every OpenCV; MPEG-4 is in all of them.
+_CODECS = ("avc1", "mp4v")
+_ENDS = (ord("q"), 27)
+_LARGEST_WINDOW = (1280, 720)
+
+
+def write_picture(path: Path, picture: Image) -> None:
+    """Write (H, W, 3) uint8 RGB in the format of the name's suffix (JPEG for one that OpenCV cannot write).
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    suffix = path.suffix if path.suffix.lower() in (".png", ".webp", ".bmp", ".tif", ".tiff") else ".jpg"
+    good, content = cv2.imencode(suffix, pixels)
+    if not good:
+        raise OutputError(f"'{path}' cannot be encoded: give a name that ends in .png or .jpg.")
+    write_bytes(path, content.tobytes())
+
+
+@contextmanager
+def video_file(path: Path, rate: float) -> Iterator[Callable[[Image], None]]:
+    """Yield a function that adds a picture (H, W, 3) uint8 RGB to an MP4 video, which appears when the block has ended.
+
+    The first picture gives the size (an odd side loses its last row or column); others are brought to it.
+
+    Args:
+        path: the file.
+        rate: pictures a second.
+
+    Raises:
+        OutputError: when the file cannot be written, or when the block added no picture.
+    """
+    with atomic_write(path) as beside:
+        # The encoder takes the container from the suffix.
+        inner = beside.with_name(beside.name + ".mp4")
+        film = _Film(inner, rate)
+        try:
+            yield film.add
+            film.end(path)
+            inner.replace(beside)
+        finally:
+            film.release()
+            with suppress(OSError):
+                inner.unlink()
+
+
+def show(pictures: Iterable[Image], title: str = "dcdan") -> None:
+    """Show pictures (H, W, 3) uint8 RGB in a window as they come; q, Esc or closing the window ends it.
+
+    Raises:
+        UsageError: when this OpenCV has no windows or there is no screen.
+    """
+    with window(title) as shown:
+        for picture in pictures:
+            if not shown(picture):
+                break
+
+
+@contextmanager
+def window(title: str = "dcdan") -> Iterator[Callable[[Image], bool]]:
+    """Yield a function that shows a picture (H, W, 3) uint8 RGB and says whether the window is still wanted.
+
+    Raises:
+        UsageError: when this OpenCV has no windows or there is no screen.
+    """
+    if not has_windows():
+        raise UsageError(
+            "This OpenCV cannot open a window: pip install 'dcdan[gui]' and run it with a screen, or write a file."
+        )
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+    try:
+        yield partial(_shown, title, [])
+    finally:
+        with suppress(cv2.error):
+            cv2.destroyWindow(title)
+
+
+def _shown(title: str, size: list[int], picture: Image) -> bool:
+    if not size:  # The window is as large as the first picture, as far as a small screen allows.
+        height, width = picture.shape[:2]
+        scale = min(1.0, _LARGEST_WINDOW[0] / width, _LARGEST_WINDOW[1] / height)
+        size[:] = [max(1, round(scale * width)), max(1, round(scale * height))]
+        cv2.resizeWindow(title, *size)
+    cv2.imshow(title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    ended = cv2.waitKey(1) & 0xFF in _ENDS or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
+    return not ended
+
+
+def has_windows() -> bool:
+    """Return whether OpenCV was built with windows and, on Linux, whether there is a screen to open them on."""
+    lines = cv2.getBuildInformation().splitlines()
+    gui = next((line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("GUI:")), "NONE")
+    # Without a screen Qt would end the whole process.
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return gui not in ("", "NONE") and bool(screen)
+
+
+class _Film:
+    """An encoder that is opened with the first picture."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path, self._rate = path, rate
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def add(self, picture: Image) -> None:
+        if self._writer is None:
+            self._size = (max(2, picture.shape[1] // 2 * 2), max(2, picture.shape[0] // 2 * 2))
+            self._writer = self._opened()
+        if picture.shape[1::-1] != self._size:
+            width, height = self._size
+            near = picture.shape[1] - width in (0, 1) and picture.shape[0] - height in (0, 1)
+            picture = picture[:height, :width] if near else np.asarray(cv2.resize(picture, self._size), np.uint8)
+        with quiet_opencv():
+            self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def end(self, path: Path) -> None:
+        if self._writer is None:
+            raise OutputError(f"'{path}' would be a video without a picture: there is nothing to write.")
+        self.release()
+        # The encoder does not say when the disk is full.
+        with quiet_opencv():
+            made = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+            whole = made.isOpened() and made.grab()
+            made.release()
+        if not whole:
+            raise OutputError(f"'{path}' could not be written whole: free some space or choose another folder.")
+
+    def release(self) -> None:
+        if self._writer is not None:
+            with quiet_opencv():
+                self._writer.release()
+
+    def _opened(self) -> cv2.VideoWriter:
+        with quiet_opencv():
+            for codec in _CODECS:
+                fourcc = cv2.VideoWriter.fourcc(*codec)
+                writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, fourcc, self._rate, self._size)
+                if writer.isOpened():
+                    return writer
+        raise OutputError("This OpenCV cannot write MP4 videos: install opencv-python-headless from its wheels.")
+
+
+# The charts of more faces than this cover one another, and the faces.
+_MOST_CHARTS = 4
+
+
+class DrawnFolder:
+    """Draws the results of pieces of work; to be used in a ``with``, which ends a video that is being written."""
+
+    def __init__(self, folder: Path, paths: Iterable[str], *, force: bool = False) -> None:
+        """Check the folder; it is made with the first drawing.
+
+        Args:
+            folder: a new or empty folder, or with ``force`` one that has files, which may be replaced.
+            paths: what the inputs are found in.
+            force: see above.
+
+        Raises:
+            OutputError: when the folder is a file or has files, lies in an input folder, or holds an input.
+        """
+        self._folder = folder
+        place = folder.resolve()
+        for path in map(Path, paths):
+            given = path.resolve()
+            if path.exists() and (place == given or given in place.parents or place in given.parents):
+                raise OutputError(f"'{folder}' has to do with the input '{path}': give --draw a folder of its own.")
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"'{folder}' is a file: give --draw a new folder.")
+        if folder.is_dir() and not force and any(folder.iterdir()):
+            raise OutputError(f"'{folder}' has files in it: give --draw a new folder, or --force to write into it.")
+        self._film = ExitStack()
+        self._add: Callable[[NDArray[np.uint8]], None] | None = None
+
+    def __enter__(self) -> DrawnFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._film.__exit__(*error)  # type: ignore[arg-type]
+
+    def add(self, step: Step) -> None:
+        """Draw a piece of work: pictures are read once more, frames of a video come with it.
+
+        Raises:
+            OutputError: when a file cannot be written.
+        """
+        if step.frame is not None:
+            if self._add is None:
+                target = self._folder / _named(step.frame.video, (".mp4",))
+                self._add = self._film.enter_context(video_file(target, step.frame.rate))
+            self._add(annotated(step.frame.pixels, step.results[0]))
+            return
+        if self._add is not None:
+            self._film.close()
+            self._add = None
+            return
+        for each, results in zip(step.inputs, step.results, strict=False):
+            self._draw(each, results)
+
+    def _draw(self, each: Input, results: Sequence[FaceResult]) -> None:
+        if results[0].status in READ:
+            picture = read_picture(each.path)
+            if picture.pixels is not None:
+                write_picture(self._folder / _named(each), annotated(picture.pixels, results))
+
+
+def annotated(picture: NDArray[np.uint8], results: Sequence[FaceResult]) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) uint8 RGB with its faces drawn in, with a chart beside each while there are few."""
+    return draw(picture, results, charts=len(results) <= _MOST_CHARTS)
+
+
+def _named(each: Input, suffixes: Sequence[str] = ()) -> Path:
+    """Return the name of an input, with another suffix behind its own where that would promise another content."""
+    name = each.name
+    good = name.suffix.lower() in suffixes if suffixes else is_picture_name(name.name)
+    return Path(name) if good else Path(name.with_name(name.name + (suffixes[0] if suffixes else ".jpg")))

@@ -1,0 +1,325 @@
+"""The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
+
+Counts of a run, and what is said when nothing could be read.
+
+Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcdan.core.atomic_io import Form, check_target
+from dcdan.core.errors import DataError
+from dcdan.core.signals import stoppable, stopped
+from dcdan.datasets.listing import chunks
+from dcdan.images.discover import holds_data, refuse_vanished
+from dcdan.images.inputs import Input, Kind, find_inputs
+from dcdan.images.status import Status
+from dcdan.images.video_reader import open_video
+from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
+from dcdan.inference.resumable_table import ResumableTable
+from dcdan.inference.table import FaceResult, header_text, rows_text, write_parquet
+from dcdan.inference.video import WatchOptions
+from dcdan.jobs.cluster import Cluster
+from dcdan.jobs.resumable_job import named_before, output_error
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """A frame that was looked at: its video, its pixels (H, W, 3) uint8 RGB, and such frames a second."""
+
+    video: Input
+    pixels: NDArray[np.uint8]
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of work that is done.
+
+    Attributes:
+        inputs: the inputs that end with it; none within a video.
+        results: results of each picture, in the order of ``inputs``, or of a frame of a video.
+        note: a sentence on what is wrong with a video or camera; empty when nothing is.
+        frame: the frame of the video, where frames were asked for; None for pictures.
+    """
+
+    inputs: Sequence[Input]
+    results: Sequence[Sequence[FaceResult]]
+    note: str = ""
+    frame: VideoFrame | None = None
+
+    def rows(self) -> Iterator[FaceResult]:
+        """Iterate over the results of all its inputs, in order."""
+        return chain.from_iterable(self.results)
+
+
+def steps(
+    recogniser: Recogniser,
+    inputs: Iterable[Input],
+    watching: WatchOptions,
+    frames: bool = False,
+    cluster: Cluster | None = None,
+) -> Iterator[Step]:
+    """Yield the work on inputs piece by piece: pictures in blocks, videos and cameras frame by frame.
+
+    A block depends on nothing but its inputs, so that its results have the same digits wherever it is done. Of a
+    cluster, the steps of a video come at once, when it has ended.
+    """
+    if cluster is not None:
+        for _, done in cluster.ordered(partial(_done, recogniser, watching), _pieces(inputs)):
+            yield from done
+        return
+    for piece in _pieces(inputs):
+        yield from _steps(recogniser, watching, piece, frames)
+
+
+def _pieces(inputs: Iterable[Input]) -> Iterator[list[Input]]:
+    """Yield blocks of pictures, and each video or camera alone."""
+    for of_pictures, group in groupby(inputs, key=lambda each: each.kind is Kind.PICTURE):
+        yield from chunks(group, CHUNK_PICTURES if of_pictures else 1)
+
+
+def _done(recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input]) -> list[Step]:
+    return list(_steps(recogniser, watching, piece))
+
+
+def _steps(
+    recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input], frames: bool = False
+) -> Iterator[Step]:
+    if piece[0].kind is Kind.PICTURE:
+        yield Step(piece, list(recogniser.stream(each.source for each in piece)))
+    else:
+        yield from _video(recogniser, piece[0], watching, frames)
+
+
+def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: bool) -> Iterator[Step]:
+    try:
+        video = open_video(each.path)
+    except DataError as error:
+        yield Step([each], [[FaceResult(each.path, None, _why_closed(each))]], str(error))
+        return
+    with video, stoppable(video.camera) as stop:
+        for frame, results in recogniser.watch(video, **asdict(watching), with_frames=True):
+            seen = VideoFrame(each, frame.pixels, video.rate / watching.every) if frames else None
+            yield Step([], [results], frame=seen)
+            if stop.is_set():
+                break
+        yield Step([each], [], video.warning)
+
+
+def _why_closed(each: Input) -> Status:
+    if each.kind is Kind.CAMERA or not Path(each.path).exists():
+        return Status.MISSING
+    return Status.EMPTY if Path(each.path).stat().st_size == 0 else Status.UNREADABLE
+
+
+# Statuses of a picture that was read, whether or not a face was in it.
+READ: frozenset[Status] = frozenset({Status.OK, Status.NOT_ALIGNED, Status.NO_FACE})
+
+_REASONS: dict[Status, str] = {
+    Status.MISSING: "does not exist",
+    Status.EMPTY: "is empty or holds no picture",
+    Status.NOT_AN_IMAGE: "is no JPEG, PNG, WebP, BMP or TIFF",
+    Status.TOO_LARGE: "has too many pixels or bytes",
+    Status.UNREADABLE: "is damaged or cannot be read",
+}
+
+
+@dataclass
+class RunSummary:
+    """Counts of a run: inputs, faces, rows by status and faces by expression; and what was wrong first, in words."""
+
+    inputs: int = 0
+    faces: int = 0
+    statuses: Counter[Status] = field(default_factory=Counter)
+    expressions: Counter[str] = field(default_factory=Counter)
+    failure: str = ""
+
+    def add(self, step: Step) -> None:
+        """Count a piece of work."""
+        self.inputs += len(step.inputs)
+        for result in step.rows():
+            self.statuses[result.status] += 1
+            if result.expression is not None:
+                self.faces += 1
+                self.expressions[result.expression] += 1
+            if result.status not in READ and not self.failure:
+                reason = _REASONS.get(result.status, "cannot be read")
+                self.failure = step.note or f"'{result.path}' {reason}: give a picture or a folder of pictures."
+
+    @property
+    def nothing_read(self) -> bool:
+        """Whether not one input was a picture that could be read."""
+        return not any(status in READ for status in self.statuses)
+
+    def sentence(self) -> str:
+        """Return the counts in words, the common statuses first."""
+        return (
+            f"{_plural(self.inputs, 'input')}, {_plural(self.faces, 'face')} recognised ({self._rows() or 'nothing'})"
+        )
+
+    def refuse_nothing(self) -> None:
+        """Raise DataError when not one input could be read."""
+        if not self.nothing_read:
+            return
+        if self.inputs > 1:
+            raise DataError(
+                f"None of the {self.inputs} inputs could be read ({self._rows()}); the first: {self.failure}"
+            )
+        raise DataError(self.failure or "There is nothing to recognise: give a picture or a folder of pictures.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts as JSON values."""
+        return {
+            "inputs": self.inputs,
+            "faces": self.faces,
+            "statuses": dict(self.statuses),
+            "expressions": dict(self.expressions),
+            "failure": self.failure,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` gave; an empty mapping is no counts yet."""
+        if not values:
+            return cls()
+        statuses = Counter({Status(name): count for name, count in values["statuses"].items()})
+        return cls(values["inputs"], values["faces"], statuses, Counter(values["expressions"]), values["failure"])
+
+    def _rows(self) -> str:
+        return ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+Sink = Callable[[FaceResult], None]
+
+
+def predict(
+    recogniser: Recogniser,
+    paths: Iterable[Path | str],
+    sink: Sink | None = None,
+    *,
+    watching: WatchOptions | None = None,
+    frames: bool = False,
+    cluster: Cluster | None = None,
+    each: Callable[[Step], None] | None = None,
+) -> RunSummary:
+    """Recognise every picture, video and camera that the paths lead to and hand each result to ``sink`` at once.
+
+    Folders are walked through; a path that does not exist or is no picture gives one result with its status, and the
+    others are still done. Memory does not grow with the number of pictures or frames. ``each`` is called after each
+    piece of work, before its results go to the sink; with ``frames``, those of a video come with their frame. The work
+    is done on the ``cluster`` where one is given; the results are the same, in the same order, but without frames.
+
+    Raises:
+        DataError: after the last result, when not one input could be read.
+    """
+    tally = RunSummary()
+    inputs = find_inputs([str(path) for path in paths])
+    for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
+        tally.add(step)
+        if each is not None:
+            each(step)
+        if sink is not None:
+            for result in step.rows():
+                sink(result)
+    tally.refuse_nothing()
+    return tally
+
+
+def predict_to_file(
+    recogniser: Recogniser,
+    paths: Sequence[Path | str],
+    out: Path,
+    form: Form = Form.CSV,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    watching: WatchOptions | None = None,
+    frames: bool = False,
+    cluster: Cluster | None = None,
+    force: bool = False,
+    each: Callable[[Step], None] | None = None,
+    begun: Callable[[int], None] | None = None,
+) -> RunSummary:
+    """Recognise everything that the paths lead to into one file, which appears when all of it is there.
+
+    A run that was stopped or killed goes on after its last whole piece of work, a chunk of pictures or a video, when
+    it is asked for again with the same paths, model and settings and the files done have not changed; the file then
+    has the very bytes of a run without a pause.
+
+    Args:
+        recogniser: the model at work.
+        paths: pictures, folders, videos, cameras.
+        out: the file to write.
+        form: CSV, JSON lines or Parquet.
+        settings: JSON values that the results depend on, beside the paths, the model and ``watching``.
+        watching: how videos are looked at.
+        frames: whether the work on a video comes with its frames.
+        cluster: where the work is done, without frames then; a run begun without it may go on with it.
+        force: replace a file of that name.
+        each: called after each piece of work, before it counts.
+        begun: called once with the number of inputs that an earlier run has done.
+
+    Raises:
+        OutputError: when the file exists, cannot be written, or another process is at work on it.
+        DataError: when not one input could be read, then no file is written, or when a folder vanished meanwhile.
+        Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece of work is saved.
+    """
+    given, watching = [str(path) for path in paths], watching or WatchOptions()
+    state = {
+        "paths": given,
+        "folder": str(Path.cwd()),
+        "form": form,
+        "model": dict(recogniser.info.files),
+        "classes": recogniser.classes,
+        "watching": asdict(watching),
+        "settings": dict(settings or {}),
+    }
+    if (done := named_before(out, state)) is not None:
+        return RunSummary.from_dict(done)
+    check_target(out, force=force)
+    text = partial(rows_text, form, recogniser.classes)
+    folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
+    try:
+        with closing(ResumableTable(out, state)) as table, stoppable() as stop:
+            todo, notes = table.rest(lambda: find_inputs(given))
+            tally = RunSummary.from_dict(notes)
+            if begun is not None:
+                begun(tally.inputs)
+            if not notes:
+                table.write(header_text(form, recogniser.classes))
+            for step in steps(recogniser, todo, watching, frames, cluster):
+                if any(result.status not in READ for result in step.rows()):
+                    refuse_vanished(folders)
+                tally.add(step)
+                if each is not None:
+                    each(step)
+                table.write(text(step.results))
+                if step.inputs:
+                    table.commit(step.inputs, tally.to_dict())
+                if stop.is_set():
+                    raise stopped(out)
+            refuse_vanished(folders)
+            if tally.nothing_read:
+                table.discard()
+            tally.refuse_nothing()
+            convert = partial(write_parquet, classes=recogniser.classes) if form is Form.PARQUET else None
+            table.finish(convert, force=force)
+    except OSError as error:
+        raise output_error(error, out) from error
+    return tally

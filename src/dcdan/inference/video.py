@@ -1,0 +1,321 @@
+"""Class probabilities of each track averaged over time, so that one odd frame does not change an answer.
+
+Where faces are looked for in a video: in some frames everywhere, in those between about where they were found.
+
+Faces of a video over time: found and recognised in batches of frames, then followed and smoothed frame by frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from numpy.typing import NDArray
+
+from dcdan.core.errors import UsageError
+from dcdan.faces.extract import Face, large_enough
+from dcdan.faces.tracking.tracker.appearance import appearance
+from dcdan.faces.tracking.tracker.tracker import Tracker
+from dcdan.images.status import Status
+from dcdan.images.video_reader import Frame, Video
+from dcdan.inference.answers import candidate_sets
+from dcdan.inference.table import FaceResult
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+# What is older than so many time constants has a weight below 5e-5 and is dropped.
+_MEMORY = 10.0
+
+
+class Smoother:
+    """Exponentially weighted means of the past: frame ``i`` of a track counts ``w_i exp(-(t - t_i) / constant)``.
+
+    The means are of what has been seen so far only, and the time constant is in seconds: looking at every second
+    frame changes how many frames are averaged, not over how long. After a lasting change of the face, 63 % of the
+    mean is new after one time constant.
+    """
+
+    def __init__(self, constant: float) -> None:
+        """Set up.
+
+        Args:
+            constant: seconds, at least 0; with 0 every frame stands for itself.
+        """
+        self.constant = constant
+        self._ids: Indices = np.zeros(0, np.int64)
+        self._sums: Floats | None = None
+        self._weights: Floats = np.zeros(0)
+        self._seen: Floats = np.zeros(0)
+
+    def update(
+        self,
+        time: float,
+        tracks: Indices,
+        probabilities: npt.NDArray[np.floating],
+        weights: npt.NDArray[np.floating] | None = None,
+    ) -> Floats:
+        """Take the faces of the next frame.
+
+        Args:
+            time: seconds, later than that of the frame before.
+            tracks: (n,) the track of each face, all different.
+            probabilities: (n, K), rows sum to 1.
+            weights: (n,) how much each face counts, above 0; None for all alike.
+
+        Returns:
+            (n, K) the smoothed probabilities, rows sum to 1.
+        """
+        own: Floats = np.asarray(probabilities, np.float64)
+        if self.constant <= 0 or len(own) == 0:
+            return own
+        weight = np.ones(len(own)) if weights is None else np.asarray(weights, np.float64)
+        at = self._places(time, tracks, own.shape[1])
+        assert self._sums is not None
+        fade = np.exp(-(time - self._seen[at]) / self.constant)
+        self._weights[at] = fade * self._weights[at] + weight
+        self._sums[at] = fade[:, None] * self._sums[at] + weight[:, None] * own
+        self._seen[at] = time
+        return self._sums[at] / self._weights[at][:, None]
+
+    def _places(self, time: float, tracks: Indices, classes: int) -> Indices:
+        """Return where the tracks stand in the table, after old ones are dropped and new ones are added."""
+        if self._sums is None:
+            self._sums = np.zeros((0, classes))
+        kept = (time - self._seen <= _MEMORY * self.constant) | np.isin(self._ids, tracks)
+        fresh = np.setdiff1d(tracks, self._ids)
+        ids = np.concatenate([self._ids[kept], fresh])
+        order = np.argsort(ids)
+        self._ids = ids[order]
+        self._sums = np.concatenate([self._sums[kept], np.zeros((len(fresh), classes))])[order]
+        self._weights = np.concatenate([self._weights[kept], np.zeros(len(fresh))])[order]
+        self._seen = np.concatenate([self._seen[kept], np.full(len(fresh), time)])[order]
+        return np.searchsorted(self._ids, tracks)
+
+
+Pictures = Sequence[NDArray[np.uint8]]
+Boxes = NDArray[np.float32]
+
+_EARLY = 1e-3
+"""Seconds by which the times of frames may be rounded."""
+
+
+class Search:
+    """Finds the faces of frames that come in chunks; remembers the faces of the last frame.
+
+    A face that is nowhere at the searches before and after is missed in between.
+    """
+
+    def __init__(
+        self,
+        extract: Callable[[Pictures], list[list[Face]]],
+        near: Callable[[Pictures, Sequence[Boxes]], list[list[Face]]],
+        pause: float,
+    ) -> None:
+        """Set up the search.
+
+        Args:
+            extract: pictures -> the faces of each.
+            near: pictures and the places of each, (n, 4) boxes -> the faces that are about there.
+            pause: seconds from one search of a whole frame to the next; 0 searches every frame.
+        """
+        self._extract, self._near, self._pause = extract, near, pause
+        self._searched = -inf
+        self._last = _boxes([])
+
+    def faces(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """Return the faces of each of the next frames."""
+        whole = [index for index, frame in enumerate(frames) if self._due(frame.time)]
+        found = dict(zip(whole, self._extract([frames[index].pixels for index in whole]), strict=True))
+        between = [index for index in range(len(frames)) if index not in found]
+        if between:
+            places = self._places(between, {index: _boxes(faces) for index, faces in found.items()})
+            found |= zip(between, self._near([frames[index].pixels for index in between], places), strict=True)
+        ordered = [found[index] for index in range(len(frames))]
+        self._last = _boxes(ordered[-1]) if ordered else self._last
+        return ordered
+
+    def _due(self, time: float) -> bool:
+        # A camera's clock may be set back.
+        due = not 0 <= time - self._searched < self._pause - _EARLY
+        if due:
+            self._searched = time
+        return due
+
+    def _places(self, between: Sequence[int], found: dict[int, Boxes]) -> list[Boxes]:
+        """Return for each frame the boxes of the search before it and of the one after it, if that is among them."""
+        places = []
+        for index in between:
+            before = max((other for other in found if other < index), default=None)
+            after = min((other for other in found if other > index), default=None)
+            earlier = self._last if before is None else found[before]
+            places.append(earlier if after is None else np.concatenate([earlier, found[after]]))
+        return places
+
+
+def _boxes(faces: Sequence[Face]) -> Boxes:
+    return np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+
+
+T = TypeVar("T", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """How a video is looked at; see ``Recogniser.watch``.
+
+    Raises:
+        UsageError: when a value is impossible.
+    """
+
+    every: int = 1
+    smooth: float = 0.5
+    max_faces: int | None = None
+    min_side: float = 0.0
+    search: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise UsageError(f"every must be at least 1, not {self.every}.")
+        if self.max_faces is not None and self.max_faces < 1:
+            raise UsageError(f"max_faces must be at least 1, not {self.max_faces}.")
+        for name in ("smooth", "min_side", "search"):
+            if not 0 <= getattr(self, name) < inf:
+                raise UsageError(f"{name} must be a number of 0 or more, not {getattr(self, name)}.")
+
+    def chosen(self, faces: Sequence[Face]) -> list[Face]:
+        """Return the faces of a frame that are wanted, the largest first."""
+        return large_enough(faces, self.min_side)[: self.max_faces]
+
+
+class Watch(Iterator[T]):
+    """Answers about a video, one a frame that was looked at, in order; can be gone through once.
+
+    Attributes:
+        video: the open video: its rate, the frames read so far, and a warning when it has broken off.
+    """
+
+    def __init__(self, video: Video, answers: Iterator[T]) -> None:
+        self.video = video
+        self._answers = answers
+
+    def __next__(self) -> T:
+        return next(self._answers)
+
+    @property
+    def warning(self) -> str:
+        """A sentence when the video has broken off before its end; empty until then."""
+        return self.video.warning
+
+
+@dataclass(frozen=True, slots=True)
+class FramePipeline:
+    """What looks at the frames: every step of it works on a batch.
+
+    Attributes:
+        extract: pictures -> the faces of each, the largest first.
+        near: pictures and the places of each -> the faces that are about there.
+        name: (path, index, face) of many faces -> their results.
+        unsure_below: a smoothed probability below this is unsure.
+        candidate_from: a class with at least this smoothed probability is a candidate; None where none are asked for.
+    """
+
+    extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
+    near: Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[list[Face]]]
+    name: Callable[[Sequence[tuple[str, int, Face]]], list[FaceResult]]
+    unsure_below: float = 0.0
+    candidate_from: float | None = None
+
+
+def watched(
+    video: Video, eye: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
+) -> Iterator[tuple[Frame, list[FaceResult]]]:
+    """Yield each frame that is looked at with its results.
+
+    Args:
+        video: an open video; it stays open.
+        eye: finds and names faces.
+        options: which frames and faces, and how smooth.
+        chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
+    """
+    tracker, smoother = Tracker(), Smoother(options.smooth)
+    search = Search(eye.extract, eye.near, options.search)
+    most, pixels = (1, 1) if video.camera else chunk
+    for frames in in_chunks(video.frames(options.every), most, pixels):
+        found = [options.chosen(own) for own in search.faces(frames)]
+        flat = [(video.name, index, face) for own in found for index, face in enumerate(own)]
+        results, seen = eye.name(flat), _looks([face for _, _, face in flat])
+        start = 0
+        for frame, own in zip(frames, found, strict=True):
+            part = slice(start, start + len(own))
+            start += len(own)
+            boxes = np.array([face.box for face in own], np.float32).reshape(-1, 4)
+            tracks = tracker.update(frame.time, boxes, seen[part])
+            placed = [
+                replace(result, frame=frame.index, time=frame.time, track=track)
+                for result, track in zip(results[part], tracks.tolist(), strict=True)
+            ]
+            if options.smooth > 0 and placed:
+                placed = smoothed(placed, frame.time, smoother, eye.unsure_below, eye.candidate_from)
+            yield (
+                frame,
+                placed or [FaceResult(video.name, None, Status.NO_FACE, frame=frame.index, time=frame.time)],
+            )
+
+
+def smoothed(
+    results: Sequence[FaceResult],
+    time: float,
+    smoother: Smoother,
+    unsure_below: float = 0.0,
+    candidate_from: float | None = None,
+) -> list[FaceResult]:
+    """Return the results of one frame with the probabilities of their tracks over time, which decide the expression."""
+    classes = list(results[0].probabilities)
+    single = np.array([list(result.probabilities.values()) for result in results])
+    tracks = np.array([result.track for result in results], np.int64)
+    lasting = smoother.update(time, tracks, single)
+    best = lasting.argmax(axis=1).tolist()
+    sets: list[tuple[str, ...]] = [()] * len(results)
+    if candidate_from is not None:
+        sets = candidate_sets(lasting.astype(np.float32), candidate_from, classes)
+    return [
+        replace(
+            result,
+            expression=classes[chosen],
+            probability=row[chosen],
+            probabilities=dict(zip(classes, row, strict=True)),
+            unsure=row[chosen] < unsure_below,
+            candidates=candidates,
+        )
+        for result, row, chosen, candidates in zip(results, lasting.tolist(), best, sets, strict=True)
+    ]
+
+
+def in_chunks(frames: Iterable[Frame], most: int, pixels: int) -> Iterator[list[Frame]]:
+    """Yield the frames in lists that end at ``most`` frames or ``pixels`` pixels, whichever comes first."""
+    chunk: list[Frame] = []
+    held = 0
+    for frame in frames:
+        chunk.append(frame)
+        held += frame.pixels.shape[0] * frame.pixels.shape[1]
+        if len(chunk) >= most or held >= pixels:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def closing_after(video: Video, answers: Iterator[T]) -> Iterator[T]:
+    """Yield the answers, and close the video after the last one, or when nobody waits for more."""
+    with video:
+        yield from answers
+
+
+def _looks(faces: Sequence[Face]) -> NDArray[np.float32]:
+    size = faces[0].pixels.shape[0] if faces else 1
+    return appearance(np.array([face.pixels for face in faces], np.uint8).reshape(-1, size, size, 3))

@@ -1,0 +1,1 @@
+"""Long work: outputs that resume after a kill, worker processes, and Ray. No torch."""

@@ -1,0 +1,1 @@
+"""Scores, intervals, significance and calibration as functions of arrays. NumPy and SciPy only."""

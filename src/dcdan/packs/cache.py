@@ -1,0 +1,169 @@
+"""Where packs that nobody named are kept: under a hash of all that their bytes depend on.
+
+A pack under a known shift: a copy in the cache that differs in the pixels alone, written face by face.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from dcdan.core.atomic_io import atomic_write, sync_folder, write_text
+from dcdan.core.console import progress_bar
+from dcdan.core.errors import OutputError, PackError
+from dcdan.core.locks import try_lock
+from dcdan.corruptions.shifts import Shift, shifted
+from dcdan.datasets.reader import Reader
+from dcdan.images.discover import in_order
+from dcdan.jobs.resumable_job import job_folder
+from dcdan.packs.format import FACES, INFO, PACK_SCHEMA, TABLE, npy_header, read_info
+from dcdan.packs.pack import Pack
+
+
+def cache_folder(given: Path | str | None = None) -> Path:
+    """Return the cache: the one given, else $DCDAN_CACHE, else ~/.cache/dcdan/packs."""
+    return Path(given or os.environ.get("DCDAN_CACHE") or "~/.cache/dcdan/packs").expanduser()
+
+
+def cache_key(reader: Reader, size: int, alignment: str) -> str:
+    """Return 20 hexadecimal digits of data set, options, size, alignment and the state of the data's files.
+
+    The files are known by name, size and time of change: nothing of them is read.
+    """
+    about = {
+        "schema": PACK_SCHEMA,
+        "reader": reader.name,
+        "root": str(reader.root.resolve()) if reader.needs_path and reader.root else str(reader.root),
+        "options": reader.options.model_dump(mode="json"),
+        "size": size,
+        "alignment": alignment,
+    }
+    if shift := reader.options.known_shift:
+        about["shift"] = shift.model_dump(mode="json")
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=10)
+    if reader.needs_path and reader.root is not None:
+        root = reader.root if reader.root.is_dir() else reader.root.parent
+        for line in _listing(root):
+            digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+@contextmanager
+def cache_lock(folder: Path, key: str) -> Iterator[None]:
+    """Let one process at a time build the pack of a key; the others wait, and then find it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / f"{key}.lock").open("a+b")
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"The cache '{folder}' cannot be written ({reason}): name another in DCDAN_CACHE.") from None
+    with file:
+        try_lock(file, wait=True)
+        yield
+
+
+def _listing(root: Path) -> Iterator[str]:
+    """Yield a line for every file under a folder, in an order that does not depend on the file system."""
+    folders: list[str] = []
+    with os.scandir(root) as entries:
+        for name in in_order(_files(entries, folders)):
+            state = (root / name).stat(follow_symlinks=False)
+            yield f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
+    for name in sorted(folders):
+        yield f"{name}/\n"
+        yield from _listing(root / name)
+
+
+def _files(entries: Iterable[os.DirEntry[str]], folders: list[str]) -> Iterator[str]:
+    """Yield the names of what is no folder, and collect the folders."""
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        else:
+            yield entry.name
+
+
+_BLOCK = 256
+
+
+def shifted_copy(folder: Path, shift: Shift, cache: Path | str | None = None, *, progress: bool = True) -> Path:
+    """Return the folder of a pack's copy under a shift, made in the cache if it is not there.
+
+    The copy is kept under a hash of the pack's checksums and the shift. All faces are shifted, whatever part is asked
+    for later; the table is the same. Raises PackError for a pack that is damaged or shifted already, and OutputError.
+    """
+    pack = Pack.open(folder, labelled=False)
+    if pack.info.shift is not None:
+        was = pack.info.shift
+        raise PackError(
+            f"The pack '{folder}' is under a shift already ({was.kind}, severity {was.severity}): "
+            "name the pack that it was made from."
+        )
+    place = cache_folder(cache)
+    about = {"schema": PACK_SCHEMA, "sha256": pack.info.sha256, "shift": shift.model_dump(mode="json")}
+    key = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=10).hexdigest()
+    out = place / f"{pack.info.data_set}-{pack.size}-{shift.kind}{shift.severity}-{key}"
+    with cache_lock(place, key):
+        if not (out / INFO).is_file():
+            _write(pack, shift, out, progress)
+    return out
+
+
+def _write(pack: Pack, shift: Shift, out: Path, progress: bool) -> None:
+    """Write the copy beside its place, and let it appear under its name when it is whole."""
+    partial = job_folder(out)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with atomic_write(partial / TABLE) as beside:
+            shutil.copyfile(pack.folder / TABLE, beside)
+        with atomic_write(partial / FACES) as beside:
+            faces_sha256 = _write_faces(pack, shift, beside, progress)
+        write_text(partial / INFO, _info(pack.folder, shift, faces_sha256))
+        shutil.rmtree(out, ignore_errors=True)
+        partial.replace(out)
+        sync_folder(out.parent)
+    except OSError as error:
+        raise OutputError(f"'{out}' cannot be written ({error.strerror or error}): name another cache.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_faces(pack: Pack, shift: Shift, file: Path, progress: bool) -> str:
+    """Write the shifted faces and return their checksum; raise PackError when the pack's own do not have theirs."""
+    header = npy_header(pack.info.shape())
+    read, wrote = hashlib.sha256(header), hashlib.sha256(header)
+    paths, numbers = pack.paths.tolist(), pack.face_numbers.tolist()
+    title = f"shifting ({shift.kind} {shift.severity})"
+    with file.open("wb") as target, progress_bar(title, len(pack), shown=progress) as advance:
+        target.write(header)
+        for start in range(0, len(pack), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            faces = np.array(pack.faces[block])
+            changed = shifted(faces, shift, paths[block], numbers[block])
+            read.update(faces.data)
+            wrote.update(changed.data)
+            target.write(changed.data)
+            advance(len(faces))
+    if read.hexdigest() != pack.info.sha256.get(FACES):
+        raise PackError(f"The pack '{pack.folder}' is damaged: {FACES}: its checksum is another; pack the data again.")
+    return wrote.hexdigest()
+
+
+def _info(folder: Path, shift: Shift, faces_sha256: str) -> str:
+    """Return the pack.json of a pack's copy: what the pack says of itself, with the shift in its spec too."""
+    info = read_info(folder)
+    options = f"shift={shift.kind}&severity={shift.severity}"
+    joint = "" if info.spec.endswith("?") else "&" if "?" in info.spec else "?"
+    changes = {
+        "spec": f"{info.spec}{joint}{options}",
+        "shift": shift,
+        "sha256": info.sha256 | {FACES: faces_sha256},
+    }
+    return info.model_copy(update=changes).text()

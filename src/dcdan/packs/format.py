@@ -1,0 +1,144 @@
+"""What `pack.json` says of a pack, and the fixed layout of the pack's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+
+from dcdan.core.errors import OutputError, PackError
+from dcdan.core.limits import read_json
+from dcdan.core.schema import check_schema
+from dcdan.corruptions.shifts import Shift
+from dcdan.expressions import CLASS_NAME
+from dcdan.jobs.resumable_job import ResumableJob
+
+PACK_SCHEMA = 1
+INFO, FACES, TABLE = "pack.json", "faces.npy", "table.parquet"
+
+# One fixed length, so that the header can be written again once the number of faces is known.
+HEADER_BYTES = 128
+
+Count = Annotated[int, Field(ge=0, lt=1 << 40)]
+ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
+
+
+class PackCounts(BaseModel):
+    """How many rows and faces a pack has: rows without a face carry the status that says why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: Count
+    faces: Count
+    splits: dict[str, Count] = Field(description="faces of each split; '' where the data set has none")
+    classes: dict[str, Count] = Field(description="labelled faces of each class; empty when opened without labels")
+    statuses: dict[str, Count] = Field(description="rows of each status")
+
+
+class Shard(BaseModel):
+    """Which part of a data set a pack is, and what merging has to know of the whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=1, description="which part, counted from 1")
+    count: int = Field(ge=1, description="how many parts there are")
+    samples: int = Field(description="samples of the whole data set")
+    listing: str = Field(description="a hash of all of them, the same in all parts of one state of the data")
+    crops_option: bool = Field(description="whether the reader takes faces=crops and was not given it")
+
+
+class PackInfo(BaseModel):
+    """The model of `pack.json`. What a pack is not (a shard, under a shift) is not written.
+
+    So a pack that is neither opens in a dcdan that knows nothing of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_version: int = Field(alias="schema")
+    data_set: str = Field(description="the reader's name")
+    title: str
+    layout: str | None = Field(None, description="which of the forms in which a data set is about was read")
+    spec: str
+    licence: str
+    classes: tuple[ClassName, ...]
+    size: int = Field(ge=1, le=4096, description="side of the faces in pixels")
+    channels: Literal[1, 3] = Field(description="1 grey (N, S, S), 3 RGB (N, S, S, 3)")
+    alignment: str
+    split_rule: str
+    shift: Shift | None = Field(None, description="the known shift that the faces are under")
+    counts: PackCounts
+    skipped: dict[str, int] = Field(description="samples left out by the reader, by reason")
+    warnings: tuple[str, ...]
+    shard: Shard | None = Field(None, description="the part of the data set that this pack is; none for the whole")
+    sha256: dict[str, str]
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of faces.npy."""
+        return (self.counts.faces, self.size, self.size, 3)[: 3 if self.channels == 1 else 4]
+
+    def text(self) -> str:
+        """Return the content of `pack.json`."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def read_info(folder: Path) -> PackInfo:
+    """Return the description of the pack in a folder.
+
+    Raises PackError when there is none, when it is of another schema, and when it is damaged.
+    """
+    path = folder / INFO
+    try:
+        content = read_json(path)
+        schema = content["schema"]
+    except FileNotFoundError:
+        raise PackError(f"'{folder}' is no pack: it has no {INFO}.") from None
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = f"{INFO} cannot be read ({error})"
+        raise PackError(f"The pack '{folder}' is damaged: {reason}; pack the data again.") from None
+    check_schema(PackError, f"The pack '{folder}'", schema, PACK_SCHEMA, "pack the data again")
+    try:
+        return PackInfo.model_validate(content)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise PackError(f"The pack '{folder}' is damaged: '{where}' in {INFO} is not right; pack it again.") from None
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the 128 bytes that begin a `.npy` file (format 1.0) of uint8 in C order."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    return start + text.encode("ascii").ljust(HEADER_BYTES - 11) + b"\n"
+
+
+def utf8_text(text: str) -> str:
+    """Return a text that can be written as UTF-8: bytes of a file's name that are none become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """Raise OutputError when `out` is there, unless it is an empty folder, or a pack that may be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not force:
+        raise OutputError(f"'{out}' exists already: choose another --out, or replace it with --force.")
+    if not (out / INFO).is_file():
+        raise OutputError(f"'{out}' exists and is no pack, so --force leaves it alone: choose another --out.")
+
+
+def publish_pack(job: ResumableJob, info: str, force: bool) -> None:
+    """Write pack.json, and let the finished pack appear under its name at once, in place of an older one."""
+    refuse_existing(job.out, force)
+    job.publish(INFO, info)

@@ -1,0 +1,270 @@
+"""The pack: aligned faces of a data set in one memory-mapped array, with a table beside it: all that training reads."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcdan.core.atomic_io import sha256
+from dcdan.core.errors import PackError
+from dcdan.core.limits import open_table, small_batches, within
+from dcdan.datasets.reader import draw
+from dcdan.images.status import Status
+from dcdan.packs.format import FACES, HEADER_BYTES, INFO, TABLE, PackInfo, npy_header, read_info
+
+LABEL_COLUMNS = frozenset({"label", "votes", "values"})
+
+
+class HiddenLabelsError(PackError, AttributeError):
+    """The labels of a pack that was opened as a target, which has none: they are never read from the file."""
+
+
+class Pack:
+    """A pack opened for reading. All arrays have one entry per face, in the order of `faces`.
+
+    A view made by a spec such as `pack?split=test` keeps all faces; `select()` then gives the indices of the view.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        info: PackInfo,
+        *,
+        labelled: bool = True,
+        split: str | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        hidden = info.model_copy(update={"counts": info.counts.model_copy(update={"classes": {}})})
+        self.folder = folder
+        self.info = info if labelled else hidden
+        self.labelled = labelled and bool(info.classes)
+        self.split = split
+        self.limit = limit
+        self.seed = seed
+        self._hidden = not labelled
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        labelled: bool = True,
+        split: str | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> Pack:
+        """Open a pack, after a check of the table's checksum and the faces' size.
+
+        With `labelled=False` the pack has no labels and no votes: asking for them raises, and they are never read.
+        Raises PackError for no pack, another schema, a damaged file, or a split that the pack has not.
+        """
+        folder = Path(folder)
+        info = read_info(folder)
+        _check_files(folder, info)
+        if split is not None and split not in info.counts.splits:
+            known = ", ".join(sorted(name for name in info.counts.splits if name)) or "none"
+            raise PackError(f"The pack '{folder}' has no split '{split}'; its splits are: {known}.")
+        return cls(folder, info, labelled=labelled, split=split, limit=limit, seed=seed)
+
+    def __len__(self) -> int:
+        """Return the number of faces."""
+        return self.info.counts.faces
+
+    @property
+    def size(self) -> int:
+        """Side of the faces in pixels."""
+        return self.info.size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels count, in canonical order."""
+        return self.info.classes
+
+    @cached_property
+    def faces(self) -> np.ndarray:
+        """(N, S, S, 3) RGB or (N, S, S) grey, uint8, memory-mapped and read-only."""
+        return np.asanyarray(np.load(self.folder / FACES, mmap_mode="r", allow_pickle=False))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64 indices into `classes`, -1 where a face has none. Raises HiddenLabelsError in a target."""
+        self._refuse_hidden("labels")
+        if not self.info.classes:
+            return np.full(len(self), -1, np.int64)
+        labels = self._array("label", np.int64)
+        if len(labels) and not -1 <= labels.min() <= labels.max() < len(self.classes):
+            raise _damaged(self.folder, TABLE, "a label is none of the classes")
+        return labels
+
+    @cached_property
+    def votes(self) -> np.ndarray | None:
+        """(N, K) float32 with rows that sum to 1, or None when no face has votes. Raises HiddenLabelsError in a target.
+
+        A face without votes has all weight on its label, or even weights when it has no label either.
+        """
+        self._refuse_hidden("votes")
+        if not self.info.classes:
+            return None
+        rows = self._column("votes")
+        if all(row is None for row in rows):
+            return None
+        count = len(self.classes)
+        labels = self.labels
+        votes = np.full((len(self), count), 1 / count, np.float32)
+        votes[labels >= 0] = np.eye(count, dtype=np.float32)[labels[labels >= 0]]
+        known = [index for index, row in enumerate(rows) if row is not None]
+        votes[known] = _numbers(self.folder, "votes", [rows[index] for index in known], np.float32, count)
+        return votes
+
+    @cached_property
+    def values(self) -> dict[str, np.ndarray]:
+        """Name -> (N,) float32, not a number where a face has none: valence, arousal. Hidden in a target."""
+        self._refuse_hidden("values")
+        if not self.info.classes or "values" not in self._columns():
+            return {}
+        rows = [dict(row or ()) for row in self._column("values")]
+        names = sorted({name for row in rows for name in row})
+        return {name: np.array([row.get(name, np.nan) for row in rows], np.float32) for name in names}
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """(N,) str: train, validation, test or ''."""
+        return np.array(self._column("split"), dtype=str)
+
+    @cached_property
+    def paths(self) -> np.ndarray:
+        """(N,) str: the picture of each face, relative to the data set."""
+        return np.array(self._column("path"), dtype=str)
+
+    @cached_property
+    def face_numbers(self) -> np.ndarray:
+        """(N,) int64: which face of its picture."""
+        return self._array("face", np.int64)
+
+    @cached_property
+    def subjects(self) -> np.ndarray:
+        """(N,) str: who is shown, '' where that is not known."""
+        return np.array(self._column("subject"), dtype=str)
+
+    @cached_property
+    def statuses(self) -> np.ndarray:
+        """(N,) str: ok or not_aligned."""
+        return np.array(list(map(self._status, self._column("status"))), dtype=str)
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """(N, 5, 2) float32, x and y in units of the face side."""
+        return self._array("landmarks", np.float32, 5, 2)
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """(N, 4) float32: x0, y0, x1, y1 in pixels of the picture."""
+        return self._array("box", np.float32, 4)
+
+    @cached_property
+    def groups(self) -> dict[str, np.ndarray]:
+        """Group name -> (N,) str, '' where a face has no value; for instance {"age": ["20-39", ...]}."""
+        rows = [dict(row) for row in self._column("groups")]
+        names = sorted({name for row in rows for name in row})
+        return {name: np.array([row.get(name, "") for row in rows], dtype=str) for name in names}
+
+    def failures(self) -> list[tuple[str, str]]:
+        """Return path and status of every picture that gave no face."""
+        table = self.table(["path", "status", "row"])
+        return [
+            (path, self._status(status))
+            for path, status, row in zip(table["path"], table["status"], table["row"], strict=True)
+            if row < 0
+        ]
+
+    def select(self, split: str | None = None) -> np.ndarray:
+        """Return the indices (int64, ascending) of a split's faces; without a name those of the view, or all."""
+        split = self.split if split is None else split
+        chosen = np.arange(len(self)) if split is None else np.flatnonzero(self.splits == split)
+        return chosen if self.limit is None else draw(chosen, self.limit, self.seed)
+
+    def verify(self) -> None:
+        """Read all files and compare their checksums; raise PackError, naming the file that is damaged."""
+        for name, expected in self.info.sha256.items():
+            if sha256(self.folder / name) != expected:
+                raise _damaged(self.folder, name, "its checksum is another")
+
+    def _refuse_hidden(self, what: str) -> None:
+        if self._hidden:
+            raise HiddenLabelsError(f"The pack '{self.folder}' was opened as a target, which has no {what}.")
+
+    def _column(self, name: str) -> list[Any]:
+        """Return one column for the rows that have a face; no other column is read from the file."""
+        table = self.table([name, "row"])
+        found = [value for value, row in zip(table[name], table["row"], strict=True) if row is not None and row >= 0]
+        if len(found) != len(self):
+            raise _damaged(self.folder, TABLE, f"it has {len(found)} faces and {INFO} {len(self)}")
+        return found
+
+    def _array(self, name: str, kind: type[np.generic], *shape: int) -> np.ndarray:
+        """Return a column of numbers, one of this shape for each face."""
+        return _numbers(self.folder, name, self._column(name), kind, *shape)
+
+    def _status(self, text: str) -> Status:
+        try:
+            return Status(text)
+        except ValueError:
+            raise _damaged(self.folder, TABLE, "a status is unknown") from None
+
+    def _columns(self) -> list[str]:
+        import pyarrow.parquet as parquet
+
+        return list(parquet.read_schema(self.folder / TABLE).names)
+
+    def table(self, columns: list[str]) -> dict[str, list[Any]]:
+        """Return columns of the table, of all rows, those without a face too; raise PackError for a damaged one."""
+        for name in LABEL_COLUMNS.intersection(columns):
+            self._refuse_hidden(name)
+        found: dict[str, list[Any]] = {name: [] for name in columns}
+        try:
+            with open_table(self.folder / TABLE, columns) as file:
+                if file.metadata.num_rows != self.info.counts.rows:
+                    raise ValueError(f"it has {file.metadata.num_rows} rows and {INFO} {self.info.counts.rows}")
+                for batch in small_batches(file, columns):
+                    for name in columns:
+                        found[name] += batch.column(name).to_pylist()
+        except Exception as error:  # Arrow has many.
+            raise _damaged(self.folder, TABLE, f"{type(error).__name__} while reading it: {error}") from None
+        return found
+
+
+def _numbers(folder: Path, name: str, rows: list[Any], kind: type[np.generic], *shape: int) -> np.ndarray:
+    try:
+        numbers = np.array(rows, kind).reshape(len(rows), *shape)
+    except (ValueError, TypeError, OverflowError):
+        raise _damaged(folder, TABLE, f"the column {name} is of another shape") from None
+    if not np.isfinite(numbers).all():
+        raise _damaged(folder, TABLE, f"the column {name} is not all numbers")
+    return numbers
+
+
+def _check_files(folder: Path, info: PackInfo) -> None:
+    for name in (TABLE, FACES):
+        if not (folder / name).is_file():
+            raise _damaged(folder, name, "it is missing")
+        if not within(folder, folder / name):
+            raise PackError(f"'{folder / name}' is a link that leads out of the pack: put the file itself there.")
+    if sha256(folder / TABLE) != info.sha256.get(TABLE):
+        raise _damaged(folder, TABLE, "its checksum is another")
+    faces = folder / FACES
+    expected = HEADER_BYTES + math.prod(info.shape())
+    with faces.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if faces.stat().st_size != expected:
+        raise _damaged(folder, FACES, f"it has {faces.stat().st_size} bytes instead of {expected}")
+    if header != npy_header(info.shape()):
+        raise _damaged(folder, FACES, "its header is another")
+
+
+def _damaged(folder: Path, name: str, reason: str) -> PackError:
+    return PackError(f"The pack '{folder}' is damaged: {name}: {reason}; pack the data again.")

@@ -1,0 +1,1 @@
+"""Pictures of results as PNG bytes: confusion, curves, reliability, embeddings, contact sheets."""

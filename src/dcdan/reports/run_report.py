@@ -1,0 +1,305 @@
+"""What the source stage of a run would have said of the target: the model before the adaptation.
+
+``report.html`` of a run: what was adapted to what, how the answers on the target shifted, and what to do next.
+
+It is for someone whose faces have no labels, so nothing here reads a label of the target.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcdan.core.atomic_io import atomic_text, write_text
+from dcdan.core.errors import ModelError
+from dcdan.core.limits import read_log
+from dcdan.inference.recogniser import Recogniser, load, predict_pack
+from dcdan.inference.session import DECIDERS, REGIONS
+from dcdan.inference.table import csv_sink
+from dcdan.metrics.calibration import tempered
+from dcdan.plots.contact_sheet import Cell, Mark, Row, sheet_png
+from dcdan.plots.curves import curves_png, series
+from dcdan.plots.reliability import bins_of, reliability_png
+from dcdan.reports.page import percent, render
+from dcdan.training.run_folder import read_run_metadata
+
+if TYPE_CHECKING:
+    from dcdan.packs.pack import Pack
+
+
+def source_stage_of(run: Path) -> Path | None:
+    """Return the checkpoint of a run's source stage, its own or the one that it started from; None when it is gone."""
+    from dcdan.training.run_folder import data_of
+    from dcdan.training.source_stage import finished_stage
+
+    if (own := finished_stage(run, None)) is not None:
+        return own
+    start = data_of(run).get("start")
+    return finished_stage(run, Path(start)) if start else None
+
+
+def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
+    """Return the source stage's probabilities ``(N, K)`` of target faces, or None when its checkpoint is gone.
+
+    ``faces`` are ``(N, S, S, 3)`` RGB or ``(N, S, S)`` grey, uint8, of the run's size; they are normalised by the
+    source's statistics, as by a user who adapts nothing.
+    """
+    checkpoint = source_stage_of(run)
+    if checkpoint is None or not len(faces):
+        return None
+    import torch
+
+    from dcdan.training.checkpoint import load_module, read_checkpoint
+    from dcdan.training.forward import chosen, look
+    from dcdan.training.run_folder import read_run_settings
+
+    tensors, facts = read_checkpoint(checkpoint)
+    settings = read_run_settings(run)
+    classes = len(facts["classes"])
+    network = settings.build(classes)
+    load_module(network, tensors, "network")
+    found = look(network, faces, np.arange(len(faces)), torch.device("cpu"), source=True, bf16=False)
+    return np.asarray(chosen(found, torch.zeros(classes)).numpy())
+
+
+PAGE, PREDICTIONS = "report.html", "predictions.csv"
+UNSURE = 0.5
+"""Probability below which an answer of a model without a calibration counts as unsure."""
+COMPARED = 1000
+SHOWN = 3
+_DECIDERS = {
+    "fused": "global and local features together, sure enough",
+    "global": "the global features alone, which were surer",
+    "sum": "the sum of all heads, as none was sure enough",
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of N faces: class index and its probability ``(N,)``, deciding head ``(N,)`` or None."""
+
+    classes: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    deciders: NDArray[np.str_] | None = None
+
+    def shares(self, count: int) -> NDArray[np.float64]:
+        """Return the share of each of ``count`` classes among the answers."""
+        return np.bincount(self.classes, minlength=count) / max(len(self.classes), 1)
+
+    def summary(self, count: int, unsure_below: float = UNSURE) -> dict[str, float]:
+        """Return mean probability, share of unsure faces and share of the commonest answer."""
+        return {
+            "confidence": float(self.probabilities.mean()),
+            "unsure": float((self.probabilities < unsure_below).mean()),
+            "largest": float(self.shares(count).max()),
+        }
+
+
+def write_predictions(run: Path, recogniser: Recogniser, pack: Pack) -> None:
+    """Write ``predictions.csv``: a row for every face of a pack, then one for every picture without a face."""
+    with atomic_text(run / PREDICTIONS, newline="") as file:
+        sink = csv_sink(file, recogniser.classes)
+        for result in predict_pack(recogniser, pack):
+            sink(result)
+
+
+def read_answers(file: Path, classes: Sequence[str]) -> tuple[Answers, int]:
+    """Return the answers of a predictions.csv, in its order, and how many rows have none."""
+    with file.open(encoding="utf-8", newline="") as handle:
+        rows = [(row["expression"], row["probability"], row["decided_by"]) for row in csv.DictReader(handle)]
+    given = [row for row in rows if row[0]]
+    index = {name: number for number, name in enumerate(classes)}
+    answers = Answers(
+        np.array([index[name] for name, _, _ in given], np.int64),
+        np.array([float(probability) for _, probability, _ in given]),
+        np.array([decider for _, _, decider in given], dtype=str),
+    )
+    return answers, len(rows) - len(given)
+
+
+def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | None = None) -> Path:
+    """Write ``report.html`` into a finished run, and ``predictions.csv`` where it is missing; return the page.
+
+    Args:
+        run: the run folder.
+        target_pack: the target, opened with ``labelled=False``.
+        recogniser: the run's model when it is loaded already.
+
+    Raises:
+        ModelError: when the run is not finished, or its predictions are of another pack.
+        OutputError: when the page cannot be written.
+    """
+    from dcdan.methods.base import find_method
+
+    recogniser = recogniser or load(run, align="none")
+    classes = recogniser.classes
+    if not (run / PREDICTIONS).is_file():
+        write_predictions(run, recogniser, target_pack)
+    after, failures = read_answers(run / PREDICTIONS, classes)
+    if len(after.classes) != len(target_pack):
+        raise ModelError(
+            f"'{run / PREDICTIONS}' has {len(after.classes)} faces and the target {len(target_pack)}:"
+            " remove it and run the same command again."
+        )
+    facts = read_run_metadata(run)
+    sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
+    faces = np.asarray(target_pack.faces[sample])
+    method = find_method(facts["settings"]["method"])
+    earlier = before_adaptation(run, faces) if method.adapts() else None
+    # Both sides of the comparison at one temperature: the earlier model has none of its own.
+    confidence = None if earlier is None else tempered(earlier, recogniser.info.temperature).max(1)
+    before = None if earlier is None or confidence is None else Answers(earlier.argmax(1), confidence)
+    calibration = recogniser.info.calibration
+    unsure_below = calibration.unsure_below if calibration.faces and calibration.error is not None else UNSURE
+    page = render(
+        "run.html.j2",
+        **_words(run, recogniser, facts),
+        **_shift(classes, facts, before, after, sample, unsure_below),
+        **_curves(run),
+        faces=len(after.classes),
+        failures=failures,
+        compared=len(sample),
+        unsure_below=unsure_below,
+        **_calibration(recogniser, facts),
+        deciders=_deciders(after),
+        **_regions(recogniser.recognise_faces(faces).region_weights),
+        **_cards(after, target_pack, classes),
+    )
+    write_text(run / PAGE, page)
+    return run / PAGE
+
+
+def _words(run: Path, recogniser: Recogniser, facts: Mapping[str, Any]) -> dict[str, Any]:
+    from dcdan.methods.base import find_method
+
+    settings, source = facts["settings"], facts["source"]
+    method = find_method(settings["method"]).title
+    preset = f" ({settings['preset']} preset)" if settings["method"] == "dcdan" else ""
+    summary = [
+        ("method", method + preset),
+        ("source", f"{source['spec']}: {source['train']:,} faces to learn from, {source['validation']:,} held out"),
+        ("target", f"{facts['target']['spec']}: {facts['target']['faces']:,} faces"),
+        ("network", f"{settings['network']['trunk']}, faces of {settings['size']} pixels"),
+        ("expressions", ", ".join(recogniser.classes)),
+        ("passes", f"{settings['source']['epochs']:g} on the source, {settings['adaptation']['epochs']:g} adapting"),
+        ("seed", settings["seed"]),
+        ("precision", facts["precision"]),
+        ("time", f"{facts['seconds'] / 60:.1f} minutes"),
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    return {
+        "name": recogniser.info.name,
+        "path": str(run),
+        "method": method,
+        "source": source,
+        "target": facts["target"],
+        "licence": recogniser.info.licence,
+        "summary": summary,
+        "settings": list(flat(settings)),
+        "command": facts["command"],
+        "versions": versions + (f", commit {facts['commit']}" if facts["commit"] else ""),
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as dotted names and values.
+
+    >>> flat({"seed": 0, "source": {"lr": 0.08}})
+    [('seed', '0'), ('source.lr', '0.08')]
+    """
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        rows += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, str(value))]
+    return rows
+
+
+def _shift(
+    classes: Sequence[str],
+    facts: Mapping[str, Any],
+    before: Answers | None,
+    after: Answers,
+    sample: NDArray[np.int64],
+    unsure_below: float,
+) -> dict[str, Any]:
+    count = len(classes)
+    per_class = facts["source"].get("per_class", {})
+    labels = np.array([per_class.get(name, 0) for name in classes], np.float64)
+    columns = {
+        "source": labels / labels.sum() if labels.sum() else None,
+        "before": None if before is None else before.shares(count),
+        "after": after.shares(count),
+    }
+    shares = [
+        {"name": name, **{key: None if column is None else float(column[place]) for key, column in columns.items()}}
+        for place, name in enumerate(classes)
+    ]
+    return {
+        "shares": shares,
+        "widest": max(float(column.max()) for column in columns.values() if column is not None),
+        "before": None if before is None else before.summary(count, unsure_below),
+        "after": after.summary(count, unsure_below),
+        "changed": None if before is None else float((before.classes != after.classes[sample]).mean()),
+    }
+
+
+def _curves(run: Path) -> dict[str, Any]:
+    log = run / "log.jsonl"
+    records = read_log(log) if log.is_file() else []
+    found = [series(records, f"{stage}-epoch", "source_validation")[1] for stage in ("adaptation", "source")]
+    logs = {"this run": log} if records else {}
+    return {
+        "source_validation": next((values[-1] for values in found if values), None),
+        "wide": curves_png(logs, columns=2),
+        "narrow": curves_png(logs, columns=1),
+    }
+
+
+def _calibration(recogniser: Recogniser, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw the calibration that run.json holds; both values are None where the run was not calibrated."""
+    found = facts.get("calibration") or {}
+    if not found.get("after"):
+        return {"reliability": None, "calibration": None}
+    before, after = (bins_of(found[side]) for side in ("before", "after"))
+    told = recogniser.info.calibration
+    subtitle = f"calibration error {before.error:.3f}, with the temperature {after.error:.3f} · {told.faces:,} faces"
+    calibration = {**found, "error": after.error, "error_before": before.error, "on": told.on}
+    return {"reliability": reliability_png(after, before, subtitle=subtitle), "calibration": calibration}
+
+
+def _regions(weights: NDArray[np.float32]) -> dict[str, Any]:
+    means = weights.mean(axis=0).tolist()
+    rows = [{"name": name.replace("_", " "), "weight": weight} for name, weight in zip(REGIONS, means, strict=True)]
+    return {"regions": rows, "regions_widest": max(means)}
+
+
+def _deciders(answers: Answers) -> list[dict[str, Any]]:
+    deciders = answers.deciders
+    assert deciders is not None
+    return [{"text": _DECIDERS[name], "share": float((deciders == name).mean())} for name in DECIDERS]
+
+
+def _cards(answers: Answers, pack: Pack, classes: Sequence[str]) -> dict[str, Any]:
+    """Draw for each class its surest and its least sure faces, none of them twice."""
+    cards, absent = [], []
+    for number, name in enumerate(classes):
+        rows = np.flatnonzero(answers.classes == number)
+        if not len(rows):
+            absent.append(name)
+            continue
+        ranked = rows[np.argsort(-answers.probabilities[rows], kind="stable")]
+        surest = ranked[:SHOWN]
+        least = ranked[SHOWN:][-SHOWN:][::-1]
+        cells = [
+            tuple(Cell(np.asarray(pack.faces[row]), (Mark(percent(answers.probabilities[row])),)) for row in part)
+            for part in (surest, least)
+        ]
+        heading = f"{name} · {len(rows):,} faces" if len(rows) > 1 else f"{name} · 1 face"
+        picture = sheet_png([Row(heading, cells[0]), Row("least sure", cells[1])], columns=SHOWN)
+        cards.append({"name": name, "png": picture, "width": SHOWN * 130 + 10})
+    return {"cards": cards, "absent": absent}

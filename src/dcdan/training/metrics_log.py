@@ -1,0 +1,95 @@
+"""What a run tells while it works: ``log.jsonl`` always, TensorBoard where installed, a progress bar on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dcdan.core.atomic_io import write_text
+from dcdan.core.console import Console
+from dcdan.core.limits import read_log
+
+
+class MetricsLog:
+    """Writes records and shows progress; a context manager. Without a folder it writes nothing."""
+
+    def __init__(self, folder: Path | None, quiet: bool) -> None:
+        self.path = None if folder is None else folder / "log.jsonl"
+        if self.path is not None and self.path.exists():
+            self.keep(read_log(self.path))
+        self.file = self.opened()
+        self.console = Console(stderr=True, quiet=quiet)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=quiet or not sys.stderr.isatty(),
+        )
+        self.board: Any = None
+        if folder is not None and find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(folder / "tensorboard")  # type: ignore[no-untyped-call]
+
+    def opened(self) -> IO[str] | None:
+        """Open the log at its end."""
+        return None if self.path is None else self.path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        """Start the progress display."""
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it and close the files."""
+        self.progress.stop()
+        if self.file is not None:
+            self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+    def write(self, kind: str, step: int, **values: Any) -> None:
+        """Append one record; numbers go to TensorBoard too."""
+        if self.file is not None:
+            self.file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        if self.board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    def say(self, text: str) -> None:
+        """Print one line above the progress bar."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print one line that must be seen, even of a quiet run."""
+        Console(stderr=True).print(f"dcdan: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Drop the records of ``stage`` after ``step``, which a resumed run will write again."""
+        if self.path is None or self.file is None:
+            return
+        self.file.close()
+        self.keep([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
+        self.file = self.opened()
+
+    def keep(self, records: list[dict[str, Any]]) -> None:
+        """Write the file anew with these records alone."""
+        if self.path is not None:
+            write_text(self.path, "".join(json.dumps(record) + "\n" for record in records))

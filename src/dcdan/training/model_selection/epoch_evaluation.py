@@ -1,0 +1,85 @@
+"""A model judged without labels of the target: accuracy on held-out source faces, and signals of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcdan.models.network import Network
+from dcdan.training.data import Source, Target
+from dcdan.training.forward import chosen, look
+from dcdan.training.model_selection.kept_epochs import scored
+from dcdan.training.model_selection.scores import Candidate
+from dcdan.training.model_selection.signals import Signals, signals
+
+JUDGED = 2000
+HARMFUL = 0.02
+
+
+class EpochEvaluation(NamedTuple):
+    """What can be said of a model at the end of an epoch."""
+
+    right: float
+    """Share of the held-out source faces that are named rightly."""
+    total: float
+    """Sum of the logits that were looked at: no number where the model has gone wrong."""
+    target: Signals | None
+    """Signals of the target; None in the source stage."""
+    candidate: Candidate | None
+    """The model's label-free scores, where they were asked for."""
+
+    def facts(self) -> dict[str, float]:
+        """Return all of it by name, for the log."""
+        of_target = {} if self.target is None else self.target._asdict()
+        scores = () if self.candidate is None else self.candidate.scores.items()
+        facts: dict[str, float] = {"source_validation": self.right, **of_target, **dict(scores)}
+        return {name: round(value, 4) for name, value in facts.items()}
+
+
+def evaluate_epoch(
+    model: Network,
+    thresholds: Tensor,
+    source: Source,
+    target: Target | None,
+    device: torch.device,
+    bf16: bool,
+    candidate_of: int | None,
+) -> EpochEvaluation:
+    """Judge a model whose heads are chosen by ``thresholds`` ``(K,)``; ``candidate_of`` names the epoch to score."""
+    rows = some(source.validation)
+    found = look(model, source.faces, rows, device, True, bf16)
+    right = float((chosen(found, thresholds).argmax(1).numpy() == source.hard[rows]).mean())
+    total = float(found.logits.fused.sum())
+    if target is None:
+        return EpochEvaluation(right, total, None, None)
+    seen = look(model, target.faces, some(target.train), device, False, bf16)
+    candidate = None
+    if candidate_of is not None:
+        learned = look(model, source.faces, some(source.train), device, True, bf16)
+        candidate = scored(candidate_of, learned, found, torch.from_numpy(source.hard[rows]), seen, thresholds)
+    return EpochEvaluation(right, total, signals(chosen(seen, thresholds)), candidate)
+
+
+def some(rows: np.ndarray, most: int = JUDGED, seed: int = 0) -> np.ndarray:
+    """Return at most so many of the rows, ascending, drawn alike each time: packs may be sorted by class."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
+def harm(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
+    """Return a warning where an adaptation has cost accuracy on held-out source faces, else "".
+
+    ``records`` are the log's, ``taken`` the epoch that was written out (the last when None). A fall says that what was
+    learned from the target does not agree with what the labels say; it needs no label of the target.
+    """
+    judged = {int(r["epoch"]): float(r["source_validation"]) for r in records if r["kind"] == "adaptation-epoch"}
+    last = max(judged, default=0) if taken is None else taken
+    if 0 not in judged or last not in judged or judged[0] - judged[last] <= HARMFUL:
+        return ""
+    return (
+        f"The adaptation may have done harm: accuracy on held-out source faces fell from {judged[0]:.1%} to "
+        f"{judged[last]:.1%}; compare with --method adabn or source_only, or let --set choose=entropy decide."
+    )

@@ -1,0 +1,111 @@
+"""Choosing among checkpoints without labels of the target: six scores from the literature, and a guard.
+
+Each score is arranged so that higher is better. None is right on every pair of data sets, so `dcdan benchmark` prints
+what each would have picked beside the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from dcdan.training.model_selection.signals import COLLAPSE, signals
+
+Score = Literal["source_validation", "entropy", "information", "bnm", "snd", "dev"]
+SCORES: tuple[Score, ...] = get_args(Score)
+SND_TEMPERATURE = 0.05
+
+
+class Candidate(NamedTuple):
+    """What one checkpoint scores."""
+
+    epoch: int
+    scores: dict[Score, float]
+    """Higher is better; not a number where a score could not be had."""
+    largest_share: float
+    """Share of target faces that go to the commonest class."""
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether one class takes nearly all target faces, which most scores would call a fine model."""
+        return self.largest_share > COLLAPSE
+
+
+def entropy_score(p: Tensor) -> float:
+    """Return minus the mean entropy of class probabilities ``(N, K)``, in nats (Morerio et al., ICLR 2018)."""
+    return -signals(p).entropy
+
+
+def information_score(p: Tensor) -> float:
+    """Return the mutual information of face and class for ``(N, K)`` probabilities, in nats (Shi and Sha, 2012)."""
+    return signals(p).information
+
+
+def bnm_score(p: Tensor) -> float:
+    """Return the nuclear norm of probabilities ``(N, K)`` over its largest possible value (Cui et al., CVPR 2020)."""
+    n, k = p.shape
+    return float(torch.linalg.matrix_norm(p.double(), "nuc") / math.sqrt(n * min(n, k)))
+
+
+def snd_score(p: Tensor, temperature: float = SND_TEMPERATURE) -> float:
+    """Return the soft neighbourhood density of probabilities ``(N, K)``, in nats (Saito et al., ICCV 2021, Eq. 1-3).
+
+    The mean entropy of each face's softmax over its similarities to the others: high where neighbours are many.
+    """
+    unit = normalize(p.double(), dim=1)
+    similarity = unit @ unit.T / temperature
+    similarity.fill_diagonal_(-math.inf)
+    log_share = similarity.log_softmax(1)
+    share = log_share.exp()
+    return float(-(share * log_share.clamp_min(-1e4)).sum(1).mean())
+
+
+def density_weights(train: Tensor, validation: Tensor, target: Tensor) -> Tensor:
+    """Return how much likelier each source validation face is on the target than on the source, ``(V,)`` double.
+
+    From a logistic regression that tells features ``(N, D)`` of source training faces from those of the target
+    (You et al., ICML 2019, Eq. 5).
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    both = torch.cat([train, target]).double()
+    mean, deviation = both.mean(0), both.std(0).clamp_min(1e-6)
+    truth = torch.cat([torch.ones(len(train)), torch.zeros(len(target))])
+    # Products this small take five times as long with two threads as with one, which wait for each other.
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a score that compares epochs needs no last digits
+        model = LogisticRegression(C=0.1, max_iter=200).fit(((both - mean) / deviation).numpy(), truth.numpy())
+    of_source = torch.from_numpy(model.predict_proba(((validation.double() - mean) / deviation).numpy())[:, 1])
+    return (len(train) / len(target)) * (1 - of_source) / of_source.clamp_min(1e-6)
+
+
+def dev_risk(loss: Tensor, weights: Tensor) -> float:
+    """Return the importance-weighted risk with its control variate (You et al., ICML 2019, Algorithm 1).
+
+    ``loss`` and density ``weights`` ``(V,)`` of source validation faces; lower is better.
+    """
+    loss, weights = loss.double(), weights.double()
+    weighted = loss * weights
+    covariance = ((weighted - weighted.mean()) * (weights - weights.mean())).sum() / (len(loss) - 1)
+    variance = weights.var()
+    eta = -covariance / variance if variance > 0 else torch.zeros(())
+    return float(weighted.mean() + eta * weights.mean() - eta)
+
+
+def pick(candidates: Sequence[Candidate], by: Score) -> Candidate:
+    """Return the candidate of the highest score among those that have not collapsed; of equals the latest.
+
+    Where all have collapsed, or none has the score, it is the last one.
+    """
+    sound = [c for c in candidates if not c.collapsed and math.isfinite(c.scores.get(by, math.nan))]
+    if not sound:
+        return candidates[-1]
+    return max(sound, key=lambda c: (c.scores[by], c.epoch))

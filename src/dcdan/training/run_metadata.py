@@ -1,0 +1,102 @@
+"""What ``run.json`` says of a run beside its settings: data, versions, commit, machine.
+
+``model.json``: what a recogniser must know of the weights beside it.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dcdan.core.atomic_io import sha256
+from dcdan.inference.model_card import MODEL_SCHEMA
+from dcdan.packs.pack import Pack
+from dcdan.training.calibration import Calibrated
+from dcdan.training.data import Source
+from dcdan.training.settings import RunSettings
+
+PACKAGES = ("dcdan", "torch", "torchvision", "timm", "numpy", "onnxruntime", "pillow", "opencv-python-headless")
+
+
+def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
+    """Return what run.json says of a domain."""
+    facts: dict[str, Any] = {
+        "spec": pack.info.spec,
+        "faces": len(pack),
+        "splits": dict(pack.info.counts.splits),
+        "licence": pack.info.licence,
+        "sha256": pack.info.sha256,
+        "split_rule": pack.info.split_rule,
+        "alignment": pack.info.alignment,
+        "shift": None if pack.info.shift is None else pack.info.shift.model_dump(),
+    }
+    if source is not None:
+        facts |= {
+            "train": len(source.train),
+            "validation": len(source.validation),
+            "left_out": source.left_out,
+            "per_class": dict(zip(source.classes, source.counts.int().tolist(), strict=True)),
+        }
+    return facts
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the figures depend on; '' where a package was not installed by its own name."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def commit() -> str:
+    """Return the commit of the code when it runs from a checkout, else an empty string."""
+    here = Path(__file__).parent
+    found = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip()
+
+
+FILES = ("model.safetensors", "model.onnx")
+"""What belongs to a model; the second may be left out."""
+
+
+def model_description(
+    folder: Path,
+    settings: RunSettings,
+    classes: tuple[str, ...],
+    thresholds: list[float],
+    facts: dict[str, Any],
+    calibration: Calibrated,
+) -> dict[str, Any]:
+    """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
+    checksums = {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}
+    alignments = {facts[side]["alignment"] for side in ("source", "target")}
+    return {
+        "schema": MODEL_SCHEMA,
+        "name": folder.resolve().name,
+        "method": settings.method,
+        "architecture": settings.network.model_dump(mode="json"),
+        "classes": list(classes),
+        "face": {
+            "size": settings.size,
+            "align": "none" if alignments == {"none"} else "mtcnn",
+            "channels": "rgb",
+        },
+        "thresholds": [round(value, 6) for value in thresholds],
+        "temperature": calibration.temperature,
+        "mirror": settings.mirror,
+        "calibration": calibration.for_model(facts["source"]["spec"]),
+        "training": {side: facts[side]["spec"] for side in ("source", "target")},
+        "licence": f"weights: of the training data ({facts['source']['licence']})",
+        "files": checksums,
+    }

@@ -1,0 +1,291 @@
+"""A whole, tiny benchmark from its file to its page: shared stages, failures, going on, figures against naive ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcdan.benchmark.cell import read_correct, read_scores
+from dcdan.benchmark.plan import cells_of, merged, read_plan, slug
+from dcdan.benchmark.prepare import duration, prepared_cells
+from dcdan.benchmark.runner import Queue, last_step, reason
+from dcdan.benchmark.tables import ablation_table, accuracy_table, compare, done_cells, figures, reports_of
+from dcdan.cli.main import run as dcdan
+from dcdan.core.errors import UsageError
+from dcdan.inference.model_card import read_model_info
+from dcdan.metrics.significance import mcnemar
+from tiny_training import SIZE, TRUNK
+
+PLAN = f"""
+title = "Tiny"
+caption = "Drawn faces."
+seeds = [0, 1]
+trunks = ["{TRUNK}"]
+reference = "adabn"
+
+[settings]
+size = {SIZE}
+align = "none"
+pretrained = "no"
+precision = "fp32"
+device = "cpu"
+network = {{ width = 32, groups = 4 }}
+source = {{ batch = 16, epochs = 2, lr = 0.02 }}
+adaptation = {{ batch = 16, epochs = 1, lr = 0.005 }}
+
+[[sources]]
+name = "Studio"
+data = "$STUDIO"
+
+[[targets]]
+name = "Street"
+data = "$STREET"
+
+[[also]]
+name = "Studio test"
+data = "$STUDIO"
+
+[[methods]]
+key = "source-only"
+name = "Source-only"
+settings = {{ method = "source_only" }}
+
+[[methods]]
+key = "adabn"
+name = "AdaBN"
+settings = {{ method = "adabn" }}
+
+[[ablations]]
+key = "no-attention"
+name = "attention off"
+settings = {{ method = "adabn", network = {{ attention = "off" }} }}
+"""
+
+
+@pytest.fixture(scope="module")
+def plan_file(domains: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plan's file, with the packs in place."""
+    file = tmp_path_factory.mktemp("plan") / "tiny.toml"
+    file.write_text(PLAN.replace("$STUDIO", str(domains[0])).replace("$STREET", str(domains[1])))
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(plan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of the plan at one seed, through the command."""
+    out = tmp_path_factory.mktemp("bench") / "runs"
+    short = plan_file.with_name("one-seed.toml")
+    short.write_text(plan_file.read_text().replace("seeds = [0, 1]", "seeds = [0]"))
+    assert dcdan(["benchmark", str(short), "--out", str(out), "--jobs", "2", "--quiet"]) == 0
+    return out
+
+
+def test_cells_share_a_stage_when_nothing_before_it_differs(plan_file: Path) -> None:
+    cells = list(cells_of(read_plan(plan_file), {}))
+    assert len(cells) == len({cell.folder for cell in cells}) == 2 * 3
+    stages = {(cell.entry.key, cell.seed): cell.stage.folder for cell in cells}
+    assert stages["source-only", 0] == stages["adabn", 0]
+    assert stages["adabn", 0] != stages["adabn", 1]
+    assert stages["adabn", 0] != stages["no-attention", 0]
+    other = list(cells_of(read_plan(plan_file), {cells[0].target.data: ("fear", "anger")}))
+    assert other[0].stage.folder != cells[0].stage.folder
+
+
+def test_a_wrong_plan_is_answered_with_a_sentence(plan_file: Path, tmp_path: Path) -> None:
+    text = plan_file.read_text()
+    for old, new, words in (
+        ('key = "adabn"', 'key = "source-only"', "stands twice"),
+        ('reference = "adabn"', 'reference = "x"', "no key of a row"),
+        ('method = "adabn" }', 'method = "adabm" }', "Did you mean 'adabn'"),
+        ('key = "adabn"', 'key = "adabn"\ntargets = ["Mars"]', "'adabn' names a target 'Mars'"),
+        ("seeds =", "seed =", "no setting 'seed'"),
+        ("size =", "sice =", "no setting 'adabn: sice'|no setting 'source-only: sice'"),
+        ("title", "[[", "cannot be read"),
+    ):
+        file = tmp_path / "wrong.toml"
+        file.write_text(text.replace(old, new))
+        with pytest.raises(UsageError, match=words):
+            read_plan(file)
+
+
+def test_a_row_may_run_on_some_targets_only(plan_file: Path) -> None:
+    plan = read_plan(plan_file)
+    second = plan.targets[0].model_copy(update={"name": "other"})
+    rows = (plan.methods[0].model_copy(update={"targets": ("other",)}), *plan.methods[1:])
+    cells = list(cells_of(plan.model_copy(update={"targets": (*plan.targets, second), "methods": rows}), {}))
+    seen = {key: {c.target.name for c in cells if c.entry.key == key} for key in ("source-only", "adabn")}
+    assert seen == {"source-only": {"other"}, "adabn": {plan.targets[0].name, "other"}}
+
+
+def test_rows_of_different_face_size_are_refused(plan_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "sizes.toml"
+    file.write_text(plan_file.read_text().replace('method = "adabn" }', 'method = "adabn", size = 48 }'))
+    with pytest.raises(UsageError, match="differ in size"):
+        prepared_cells(read_plan(file), progress=False)
+
+
+def test_the_page_and_tables_hold_what_the_cells_scored(finished: Path) -> None:
+    results = finished / "results"
+    text = (results / "table.md").read_text()
+    page = (results / "report.html").read_text()
+    for cell in finished.glob("*/scores.json"):
+        assert set(read_model_info(cell.parent).files) == {"model.safetensors"}
+        report = json.loads(cell.read_text())[0]
+        assert f"{100 * report['accuracy']:.1f}" in text
+        assert f"{100 * report['accuracy']:.1f}" in page
+    assert "Not in these tables" not in text
+    rows = list(csv.reader((results / "tables" / f"studio-{slug(TRUNK)}.csv").read_text().splitlines()))
+    assert [row[0] for row in rows] == ["method", "Source-only", "AdaBN"]
+    assert [row[1] for row in rows] == ["sees target", "no", "statistics"]
+    assert len(list((results / "cells").glob("*.run.json"))) == 3
+    assert len(list((results / "cells").glob("*.answers.npz"))) == 3
+    assert len(list(results.glob("confusion-*.png"))) == 1
+    assert len(list(results.glob("tsne-*.png"))) == 2
+
+
+def test_nothing_is_trained_twice_and_a_lost_cell_alone_is_made_again(plan_file: Path, finished: Path) -> None:
+    short = plan_file.with_name("one-seed.toml")
+    made = [*finished.glob("*/model.safetensors"), *finished.glob("source-*/checkpoints/source.safetensors")]
+    before = {path: path.stat().st_mtime_ns for path in made}
+    assert len(before) == 3 + 2
+    lost = next(path.parent for path in before if "-adabn-" in path.parent.name)
+    shutil.rmtree(lost)
+    assert dcdan(["benchmark", str(short), "--out", str(finished), "--jobs", "1", "--quiet", "--no-tsne"]) == 0
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert {path for path in before if before[path] != after[path]} == {lost / "model.safetensors"}
+
+
+def test_a_failed_cell_is_named_and_the_rest_goes_on(
+    plan_file: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    shutil.copytree(finished, out)
+    broken = next(out.glob("*-adabn-0"))
+    for path in broken.iterdir():
+        if path.is_file():
+            path.unlink()
+    (broken / "something").touch()
+    shutil.rmtree(next(out.glob("*-source-only-0")))
+    file = plan_file.with_name("one-seed.toml")
+    assert dcdan(["benchmark", str(file), "--out", str(out), "--jobs", "1", "--quiet", "--no-tsne"]) == 7
+    assert "1 of 3 cells failed" in capsys.readouterr().err
+    text = (out / "results" / "table.md").read_text()
+    assert "AdaBN, seed 0:" in text
+    assert "holds something else" in text
+    assert next(out.glob("*-source-only-0")).joinpath("scores.json").exists()
+
+
+def test_figures_are_means_over_seeds_and_mcnemar_is_of_the_same_faces(plan_file: Path, finished: Path) -> None:
+    plan = read_plan(plan_file)
+    cells = list(cells_of(plan, {}))
+    cells = prepared_cells(plan, progress=False)[0]
+    scored = done_cells(cells, finished)
+    assert {one.report["kind"] for one in scored} == {"target", "also"}
+    own = reports_of(scored, "adabn", "Street", "Studio", TRUNK)
+    assert len(own) == 1
+    faked = [own[0], {**own[0], "accuracy": own[0]["accuracy"] + 0.1, "seed": 1}]
+    found = figures(faked)
+    assert found.accuracy == pytest.approx(own[0]["accuracy"] + 0.05)
+    assert found.deviation == pytest.approx(np.std([0, 0.1], ddof=1))
+    by_key = {cell.entry.key: cell for cell in cells if cell.seed == 0}
+    correct = {key: read_correct(cell, finished, "Street") for key, cell in by_key.items()}
+    for key, cell in by_key.items():
+        assert correct[key].mean() == pytest.approx(read_scores(cell, finished)[0]["accuracy"], abs=1e-6)
+    test = compare(cells, finished, "adabn", "source-only", "Street")
+    assert test is not None
+    assert test.p_value == mcnemar(correct["adabn"], correct["source-only"]).p_value
+    assert test.seeds == 1
+
+
+def test_a_results_folder_is_enough_to_go_on(plan_file: Path, finished: Path, tmp_path: Path) -> None:
+    file = str(plan_file.with_name("one-seed.toml"))
+    results = tmp_path / "results"
+    shutil.copytree(finished / "results" / "cells", results / "cells")
+    arguments = ["benchmark", file, "--out", str(tmp_path / "runs"), "--results", str(results), "--quiet", "--no-tsne"]
+    assert dcdan(arguments) == 0
+    assert not list((tmp_path / "runs").glob("source-*"))
+    tables = (results / "tables").iterdir()
+    for table in tables:
+        assert table.read_text() == (finished / "results" / "tables" / table.name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('settings = { method = "adabn" }', 'settings = { method = "adabn", adaptation = { epochs = 3 } }'),
+        ('name = "Street"', 'name = "Street"\nsplit = "validation"'),
+    ],
+)
+def test_cells_of_another_plan_are_refused(
+    plan_file: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
+    """A row whose settings have changed since keeps its folder's name, but its figures are others."""
+    text = plan_file.with_name("one-seed.toml").read_text()
+    assert old in text
+    changed = tmp_path / "changed.toml"
+    changed.write_text(text.replace(old, new, 1))
+    for place in (["--out", str(finished)], ["--out", str(tmp_path / "runs"), "--results", str(finished / "results")]):
+        assert dcdan(["benchmark", str(changed), *place, "--plan"]) == 2
+        assert "with other settings or data than the plan gives" in " ".join(capsys.readouterr().err.split())
+    assert not list((tmp_path / "runs").glob("*-adabn-*/scores.json"))
+
+
+def test_where_the_data_lie_makes_no_other_plan(plan_file: Path, domains: tuple[Path, Path]) -> None:
+    plan = read_plan(plan_file)
+    moved = plan_file.with_name("moved.toml")
+    moved.write_text(plan_file.read_text().replace(str(domains[1]), "elsewhere/street"))
+    before, after = ([cell.digest for cell in cells_of(each, {})] for each in (plan, read_plan(moved)))
+    assert before == after
+    assert len(set(before)) == len(before)
+
+
+def test_tables_say_what_is_missing_by_dashes_only(plan_file: Path, finished: Path) -> None:
+    plan = read_plan(plan_file)
+    assert accuracy_table(plan, [], "Studio", TRUNK).rows == ()
+    cells = prepared_cells(plan, progress=False)[0]
+    table = ablation_table(plan, done_cells(cells, finished), "Studio", TRUNK)
+    assert table.rows[0][0] == "attention off"
+    assert table.rows[0][1].endswith("(1)")
+
+
+def test_a_cell_waits_for_its_stage_and_fails_with_it(plan_file: Path, tmp_path: Path) -> None:
+    cells = list(cells_of(read_plan(plan_file), {}))
+    queue = Queue(cells, tmp_path)
+    first = [queue.next() for _ in range(4)]
+    assert set(first) == {cell.stage.folder for cell in cells}
+    assert queue.next() is None
+    done, lost = cells[0].stage.folder, cells[-1].stage.folder
+    (tmp_path / done / "checkpoints").mkdir(parents=True)
+    (tmp_path / done / "checkpoints" / "source.safetensors").touch()
+    queue.failed[lost] = "no memory"
+    assert [queue.next(), queue.next()] == [cell.folder for cell in cells if cell.stage.folder == done]
+    assert queue.next() is None
+    failed = [cell.folder for cell in cells if cell.stage.folder == lost]
+    assert [queue.failed[folder] for folder in failed] == ["its source stage failed: no memory"] * len(failed)
+    assert queue.left() == len(cells) - len(failed)
+
+
+def test_the_plan_alone_trains_nothing(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dcdan(["benchmark", str(plan_file), "--out", str(tmp_path / "runs"), "--plan", "--jobs", "3"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "source stages shared 4 0" in text
+    assert "with 3 processes" in text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_small_parts(tmp_path: Path) -> None:
+    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "d": {"e": 5}}) == {
+        "a": {"b": 4, "c": 2},
+        "d": {"e": 5},
+    }
+    assert duration(59) == "1 min"
+    assert "ended with code -9" in reason(tmp_path, -9)
+    log = tmp_path / "log.jsonl"
+    assert last_step(log) == (0, "")
+    log.write_text('{"kind": "source", "step": 40, "rate": 81.6}\n{"kind": "source", "st')
+    assert last_step(log) == (40, "source 82 faces/s")

@@ -1,0 +1,400 @@
+"""The loop: its first losses, its optimiser, what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dcdan.core.errors import TrainingError
+from dcdan.core.limits import read_log
+from dcdan.methods.base import find_method
+from dcdan.models.domain_norm import norms
+from dcdan.models.network import Network
+from dcdan.training.batches import aligned_weights
+from dcdan.training.checkpoint import read_checkpoint
+from dcdan.training.data import Source, Target
+from dcdan.training.forward import estimate_statistics, look
+from dcdan.training.loop import Trainer
+from dcdan.training.metrics_log import MetricsLog
+from dcdan.training.optimiser import learning_rate
+from dcdan.training.settings import RunSettings
+from dcdan.training.step import make_teacher
+from tiny_training import SIZE, tiny
+
+CPU = torch.device("cpu")
+CLASSES = ("fear", "happiness", "neutral")
+
+
+def noise_domains() -> tuple[Source, Target]:
+    """Return 24 grey source faces whose brightness tells the class, and 32 coloured target faces."""
+    rng = np.random.default_rng(0)
+    hard = np.arange(24) % 3
+    faces = (rng.integers(0, 100, (24, SIZE, SIZE)) + 70 * hard[:, None, None]).astype(np.uint8)
+    tint = rng.uniform(0.5, 1, (32, 1, 1, 3))
+    bright = rng.integers(0, 100, (32, SIZE, SIZE, 1)) + 70 * (np.arange(32) % 3)[:, None, None, None]
+    target = (bright * tint).astype(np.uint8)
+    labels = torch.eye(3)[torch.from_numpy(hard)]
+    return Source(faces, CLASSES, np.arange(18), np.arange(18, 24), hard, labels, 0), Target(target, np.arange(32))
+
+
+def fill(module: torch.nn.Module) -> None:
+    """Set all weights by numbers of NumPy's, named by parameter, so that no library's initialisation matters."""
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if value.ndim > 1:
+                rng = np.random.default_rng(zlib.crc32(name.encode()))
+                drawn = rng.normal(0, (2 / value[0].numel()) ** 0.5, tuple(value.shape))
+                value.copy_(torch.from_numpy(drawn.astype(np.float32)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path
+
+
+def trainer(folder: Path, settings: RunSettings, journal: MetricsLog) -> Trainer:
+    source, target = noise_domains()
+    torch.manual_seed(settings.seed)
+    network = Network(settings.network, 3, SIZE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method = find_method(settings.method)(settings.method_settings(), settings.network.width, source.counts)
+    fill(network)
+    fill(method)
+    made = Trainer(settings, network, method, None, CPU, False, source, target, folder, journal)
+    if method.uses_teacher and settings.teacher:
+        made.teacher = make_teacher(network)
+    return made
+
+
+@pytest.fixture
+def journal(folder: Path) -> Iterator[MetricsLog]:
+    with MetricsLog(folder, quiet=True) as opened:
+        yield opened
+
+
+STAGE = 'optimiser="sgd", head_ratio=2.0, weight_decay=5e-4, clip=5.0, batch=8'
+GOLDEN = tiny(
+    f'source={{epochs=1, lr=0.02, schedule="one-cycle", {STAGE}}}',
+    f'adaptation={{epochs=1, lr=0.02, schedule="cosine", {STAGE}}}',
+    "teacher=0.9",
+    "augment={flip=0.5, rotation=12, scale=0.12, shift=0.06, light=0.25, colour=0.3, blur=0.5, grain=0.04, erase=0.5}",
+    "augment.source_strong=0.5",
+    "augment.source_stage_strong=0",
+    "network.grey=false",
+    "options={lambda_global=0.1, lambda_local=0.1, lambda_pseudo=1.0, ramp=0.0, pseudo_labels='dynamic', prior='none'}",
+    "options.relative_threshold=0.5",
+    "options.threshold_floor=0.0",
+    "options.conditional=none",
+    "options.sampling=even",
+    "options.classification={label_smoothing=0.1, balance='none', soft_votes=true, weights=[1.0, 0.5, 0.5]}",
+)
+
+
+STORED = {
+    "source": {"cls": [1.28964, 1.26583, 0.86447]},
+    "adaptation": {
+        "cls": [1.1797, 0.99504, 0.91132, 0.79526],
+        "adv_g": [0.16405, 0.28639, 0.21775, 0.35348],
+        "adv_l": [0.15984, 0.18785, 0.18071, 0.17517],
+        "pl": [1.11559, 1.57289, 1.37552, 0.86081],
+    },
+}
+
+
+def test_the_first_losses_are_those_stored(folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything that changes the training changes these numbers: change them only with a reason."""
+    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 1)
+    made = trainer(folder, GOLDEN, journal)
+    assert made.train("source")
+    assert made.train("adaptation")
+    for stage, names in STORED.items():
+        found = [record for record in read_log(folder / "log.jsonl") if record["kind"] == stage]
+        for name, values in names.items():
+            np.testing.assert_allclose([record[name] for record in found], values, atol=1e-3, err_msg=f"{stage} {name}")
+
+
+def test_the_method_knows_how_long_the_adaptation_is(folder: Path, journal: MetricsLog) -> None:
+    assert trainer(folder, tiny("adaptation.epochs=1.5"), journal).method.epochs == 1.5
+
+
+def lines(folder: Path, kind: str) -> list[dict[str, object]]:
+    return [record for record in read_log(folder / "log.jsonl") if record["kind"] == kind]
+
+
+def test_a_step_follows_from_seed_stage_and_step_alone(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, journal)
+    read = [made.source.faces[:8].copy(), made.target.faces[:8].copy()]
+    labels = made.source.labels[:8]
+
+    def losses(stage: str, step: int) -> list[float]:
+        made.method.load_state_dict(state)
+        found = made.losses(stage, step, 0.5, labels, read)  # type: ignore[arg-type]
+        return [float(value.detach()) for value in found.values()]
+
+    state = {name: value.clone() for name, value in made.method.state_dict().items()}
+    first = losses("adaptation", 3)
+    torch.manual_seed(12345)
+    losses("adaptation", 4)
+    assert losses("adaptation", 3) == first
+    assert losses("adaptation", 4) != first
+    assert losses("source", 3)[0] != first[0]
+
+
+def test_the_student_does_not_touch_the_teacher_within_a_step(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, journal)
+    assert made.teacher is not None
+    before = {name: value.clone() for name, value in made.teacher.state_dict().items()}
+    read = [made.source.faces[:8].copy(), made.target.faces[:8].copy()]
+    sum(made.losses("adaptation", 0, 0.5, made.source.labels[:8], read).values()).backward()  # type: ignore[union-attr]
+    of_target = ("running_mean", "running_var", "num_batches_tracked")  # which the teacher takes from its own weak view
+    now = made.teacher.state_dict()
+    assert all(torch.equal(now[name], before[name]) for name in before if not name.endswith(of_target))
+    assert all(parameter.grad is None for parameter in made.teacher.parameters())
+    assert not any(part.training for part in made.teacher.modules())
+    assert made.network.training
+
+
+def test_the_teacher_normalises_the_target_by_what_it_sees(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, journal)
+    weak = torch.rand(8, 3, SIZE, SIZE)
+    teacher = made.teacher
+    assert teacher is not None
+
+    def asked(source: bool) -> torch.Tensor:
+        return made.taught(weak, source=source).fused
+
+    before = asked(False), asked(True)
+    for layer in norms(teacher):
+        layer.running_mean.add_(1)  # type: ignore[union-attr]
+        layer.source_mean.add_(1)
+    assert torch.equal(asked(False), before[0])
+    assert not torch.allclose(asked(True), before[1])
+    made.teacher, made.network = None, teacher  # a student that is its own teacher must not lose its statistics
+    kept = {name: value.clone() for name, value in teacher.state_dict().items()}
+    assert not torch.allclose(asked(False), before[0])
+    assert all(torch.equal(value, kept[name]) for name, value in teacher.state_dict().items())
+
+
+def test_each_domain_updates_its_own_statistics(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, journal)
+    read = [made.source.faces[:8].copy(), made.target.faces[:8].copy()]
+
+    def touched(stage: str) -> set[str]:
+        before = {name: value.clone() for name, value in made.network.named_buffers()}
+        made.losses(stage, 0, 0.5, made.source.labels[:8], read)  # type: ignore[arg-type]
+        changed = {name for name, value in made.network.named_buffers() if not torch.equal(value, before[name])}
+        return {name.rpartition(".")[2] for name in changed}
+
+    assert touched("source") == {"source_mean", "source_var"}
+    assert touched("adaptation") == {"source_mean", "source_var", "running_mean", "running_var"}
+
+
+def test_every_parameter_is_optimised_once_and_only_matrices_decay(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, journal)
+    plan = made.plan("adaptation")
+    for with_method in (False, True):
+        groups = made.optimiser(plan, with_method).param_groups
+        found = [id(parameter) for group in groups for parameter in group["params"]]
+        wanted = [*made.network.parameters(), *(made.method.parameters() if with_method else ())]
+        assert len(found) == len(set(found))
+        assert set(found) == {id(parameter) for parameter in wanted}
+        trunk = {id(parameter) for parameter in made.network.trunk.parameters()}
+        for group in groups:
+            for parameter in group["params"]:
+                assert group["weight_decay"] == (plan.weight_decay if parameter.ndim > 1 else 0)
+                assert group["ratio"] == (1.0 if id(parameter) in trunk else plan.head_ratio)
+
+
+def test_optimisers_are_those_asked_for(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, journal)
+    sgd = made.optimiser(made.plan("source"), False)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert (sgd.defaults["momentum"], sgd.defaults["nesterov"]) == (0.9, True)
+    adamw = made.optimiser(made.plan("source").model_copy(update={"optimiser": "adamw"}), False)
+    assert isinstance(adamw, torch.optim.AdamW)
+
+
+def test_steps_epochs_and_rates(folder: Path, journal: MetricsLog) -> None:
+    settings = tiny(
+        "source.epochs=2.5", "source.batch=4", "source.lr=0.01", "source.head_ratio=3", method="source_only"
+    )
+    made = trainer(folder, settings, journal)
+    assert made.train("source")
+    # 18 faces in batches of 4 are 5 steps an epoch, and 12.5 steps are 12.
+    (last,) = lines(folder, "source")
+    assert last["step"] == 12
+    assert last["lr"] == pytest.approx(0.01 * learning_rate("one-cycle", 11 / 12))
+    assert [(r["step"], r["epoch"]) for r in lines(folder, "source-epoch")] == [(5, 1), (10, 2), (12, 3)]
+    _, facts = read_checkpoint(folder / "checkpoints" / "last.safetensors")
+    assert (facts["stage"], facts["step"]) == ("source", 12)
+
+
+def test_an_epoch_of_adaptation_passes_over_the_larger_domain(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.epochs=1", "adaptation.lr=0.001", method="dann"), journal)
+    assert made.train("adaptation")
+    assert [record["step"] for record in lines(folder, "adaptation-epoch")] == [0, 4]
+
+
+def test_a_judged_model_normalises_the_target_by_plain_faces(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.epochs=1", "adaptation.lr=0.001", method="dann"), journal)
+    assert made.train("adaptation")
+    settled = copy.deepcopy(made.model)
+    estimate_statistics(settled, made.target.faces, made.target.train, CPU)
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, settled.state_dict()[name], msg=name)
+
+
+def test_logged_losses_are_means_of_the_steps_since_the_last_record(
+    folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny("source.epochs=7", "source.batch=9", "source.lr=0.001", method="source_only")
+    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 4)
+    seen: list[float] = []
+    made = trainer(folder, settings, journal)
+    losses = made.losses
+
+    def noting(*given: object) -> dict[str, torch.Tensor]:
+        found = losses(*given)  # type: ignore[arg-type]
+        seen.append(float(found["cls"].detach()))
+        return found
+
+    monkeypatch.setattr(made, "losses", noting)
+    assert made.train("source")
+    assert [record["step"] for record in lines(folder, "source")] == [4, 8, 12, 14]
+    expected = [np.mean(seen[:4]), np.mean(seen[4:8]), np.mean(seen[8:12]), np.mean(seen[12:])]
+    np.testing.assert_allclose([record["cls"] for record in lines(folder, "source")], expected, atol=2e-5)  # type: ignore[misc]
+
+
+def test_the_balanced_sampler_draws_classes_alike(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, tiny("options.classification.balance=balanced-sampler", method="source_only"), journal)
+    made.source.hard[:16] = 0
+    weights = made.weights("source").source
+    assert weights is not None
+    assert len(weights) == len(made.source.train)
+    assert weights[:16].sum() == pytest.approx(weights[16:].sum() / 2)
+    assert trainer(folder, tiny(method="source_only"), journal).weights("source") == (None, None)
+
+
+def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Path, journal: MetricsLog) -> None:
+    assert trainer(folder, tiny(method="dann"), journal).weights("adaptation") == (None, None)
+    for how in ("target-as-source", "source-as-target"):
+        made = trainer(folder, tiny(f"options.sampling={how}", method="dann"), journal)
+        assert made.weights("source") == (None, None)
+        asked = copy.deepcopy(made.network)
+        estimate_statistics(asked, made.target.faces, made.target.train, CPU)
+        seen = look(asked, made.target.faces, made.target.train, CPU, False, False).logits.fused.softmax(1)
+        before = {name: value.clone() for name, value in made.network.state_dict().items()}
+        source, target = made.weights("adaptation")
+        assert all(value.equal(before[name]) for name, value in made.network.state_dict().items())
+        if how == "target-as-source":
+            assert source is None
+            np.testing.assert_allclose(target, aligned_weights(seen.double().numpy(), np.array([6.0, 6.0, 6.0])))
+        else:
+            assert target is None
+            labels = made.source.labels[made.source.train].double().numpy()
+            np.testing.assert_allclose(source, aligned_weights(labels, seen.double().mean(0).numpy()))
+
+
+def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(
+    folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = trainer(folder, tiny("source.epochs=30", method="source_only"), journal)
+    made.source.labels[:] = torch.nan
+    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 2)
+    with pytest.raises(TrainingError, match=r"'cls' is no longer a number at step 2 of the source stage") as caught:
+        made.train("source")
+    assert caught.value.__traceback__ is not None
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+    assert not (folder / "checkpoints" / "last.safetensors").exists()
+
+
+def test_a_step_that_would_ruin_the_weights_is_never_saved(folder: Path, journal: MetricsLog) -> None:
+    """The losses of a step are those before its update, so its gradient is looked at too."""
+    made = trainer(folder, tiny("source.epochs=1", "source.batch=18", method="source_only"), journal)
+    next(made.network.trunk.parameters()).register_hook(lambda gradient: torch.full_like(gradient, torch.nan))
+    with pytest.raises(TrainingError, match="The gradient is no longer a number at step 1 of the source stage"):
+        made.train("source")
+    assert not (folder / "checkpoints" / "last.safetensors").exists()
+
+
+def test_a_collapse_is_logged_and_ends_the_stage(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), journal)
+    with torch.no_grad():
+        for head in made.network.semantic.parameters():
+            head.zero_()
+    with pytest.raises(TrainingError, match="collapsed in epoch 1"):
+        made.train("adaptation")
+    before, record = lines(folder, "adaptation-epoch")
+    assert (before["epoch"], record["epoch"]) == (0, 1)
+    assert record["largest_share"] == 1.0
+
+
+def test_a_dead_discriminator_ends_the_stage(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), journal)
+    with torch.no_grad():
+        made.method.get_submodule("discriminator.6").weight.zero_()  # type: ignore[operator, union-attr]
+    with pytest.raises(TrainingError, match=r"'discriminator' died in epoch 1 .* lower adaptation.lr"):
+        made.train("adaptation")
+
+
+def poisoned(made: Trainer, calls: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the loss of the calls with these numbers, counted from 1, no number."""
+    losses, count = made.losses, itertools.count(1)
+
+    def spoilt(*given: object, **more: object) -> dict[str, torch.Tensor]:
+        found = losses(*given, **more)  # type: ignore[arg-type]
+        return {
+            name: value * (torch.nan if number in calls else 1.0)
+            for number in [next(count)]
+            for name, value in found.items()
+        }
+
+    monkeypatch.setattr(made, "losses", spoilt)
+
+
+def test_backing_off_goes_on_from_the_last_good_epoch_at_half_the_rate(
+    folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs of three steps: the fifth step fails, and step 4 is trained again, slower."""
+    monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 1)
+    settings = tiny("source.epochs=3", "source.batch=6", "on_trouble=back-off", method="source_only")
+    made = trainer(folder, settings, journal)
+    poisoned(made, {5}, monkeypatch)
+    assert made.train("source")
+    found = lines(folder, "source")
+    assert [record["step"] for record in found] == [*range(1, 10)]
+    for record in found:
+        whole = settings.source.lr * learning_rate("one-cycle", (record["step"] - 1) / 9)
+        assert record["lr"] == pytest.approx(whole if record["step"] <= 3 else whole / 2)
+    (trouble,) = lines(folder, "trouble")
+    assert (trouble["step"], trouble["stage"], trouble["ease"]) == (3, "source", 0.5)
+    assert "The loss 'cls' is no longer a number at step 5" in trouble["what"]
+    assert all(torch.isfinite(value).all() for value in made.network.state_dict().values())
+    again = trainer(folder, settings, journal)
+    assert again.train("source")
+    assert again.ease == 0.5, "a run that was stopped goes on at the rate that it had"
+
+
+def test_backing_off_ends_after_three_times(folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = trainer(folder, tiny("on_trouble=back-off", method="source_only"), journal)
+    poisoned(made, {*range(1, 100)}, monkeypatch)
+    with pytest.raises(TrainingError, match="no longer a number"):
+        made.train("source")
+    assert [record["ease"] for record in lines(folder, "trouble")] == [1 / 2, 1 / 4, 1 / 8]
+
+
+def test_stopping_saves_and_says_so(folder: Path, journal: MetricsLog) -> None:
+    made = trainer(folder, tiny("source.epochs=10", method="source_only"), journal)
+    made.stop = lambda: True
+    assert not made.train("source")
+    _, facts = read_checkpoint(folder / "checkpoints" / "last.safetensors")
+    assert facts["step"] == 1
+    assert facts["sums"].keys() == {"cls", "gradient"}

@@ -1,0 +1,158 @@
+"""A recogniser scored on packs: which images count, which classes may be chosen, what the report says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcdan.core.errors import DataError, ModelError, PackError
+from dcdan.datasets.spec import open_reader, parse_spec
+from dcdan.evaluation.evaluate import choose_among, evaluate, labels_among
+from dcdan.expressions import EXPRESSIONS
+from dcdan.inference.session import SessionOutputs
+from dcdan.packs.build import build_pack
+from dcdan.packs.pack import Pack
+from tiny_model import coloured, write_run
+from tiny_training import listed
+
+SURPRISE, FEAR, DISGUST, HAPPINESS = range(4)
+
+
+def packed(folder: Path, rows: list[tuple[int, str, str]], size: int = 32) -> Path:
+    """Pack pictures in the colour of a class (what the model will say), each with a label and a split."""
+    folder.mkdir()
+    for number, (colour, _, _) in enumerate(rows):
+        Image.fromarray(coloured(colour, size)).save(folder / f"{number}.png")
+    with (folder / "table.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "split"])
+        table.writerows([f"{number}.png", label, split] for number, (_, label, split) in enumerate(rows))
+    reader = open_reader(parse_spec(f"manifest:{folder / 'table.csv'}"))
+    build_pack(reader, folder / "pack", size=size, align="none", workers=1, progress=False)
+    return folder / "pack"
+
+
+def test_scores_are_those_of_the_right_images(run: Path, tmp_path: Path) -> None:
+    rows = [(SURPRISE, "surprise", "test")] * 3 + [(FEAR, "surprise", "test"), (FEAR, "fear", "test")]
+    rows += [(HAPPINESS, "fear", "train"), (FEAR, "", "test")]
+    report = evaluate(run, packed(tmp_path / "data", rows))
+    assert (report.split, report.images, report.unlabelled) == ("test", 5, 1)
+    assert report.classes == ("surprise", "fear")
+    assert report.confusion.tolist() == [[3, 1], [0, 1]]
+    assert report.accuracy == pytest.approx(0.8)
+    assert report.uar == pytest.approx((0.75 + 1.0) / 2)
+    assert report.interval.low < 0.8 < report.interval.high
+    every = evaluate(run, tmp_path / "data" / "pack", split="all")
+    assert (every.split, every.images) == ("all", 6)
+
+
+def test_classes_that_the_data_lacks_cannot_be_chosen(run: Path, tmp_path: Path) -> None:
+    rows = [(SURPRISE, "surprise", ""), (FEAR, "fear", ""), (HAPPINESS, "surprise", ""), (DISGUST, "fear", "")]
+    report = evaluate(run, packed(tmp_path / "data", rows))
+    assert report.masked == EXPRESSIONS[2:]
+    # Among black and blue, cyan is nearer to blue and green is as near to black as cyan to blue.
+    assert report.confusion.tolist() == [[1, 1], [1, 1]]
+    assert any("could not choose" in note for note in report.notes())
+
+
+def test_images_of_classes_that_the_model_lacks_are_left_out_and_counted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", classes=("surprise", "fear"))
+    rows = [(0, "surprise", ""), (1, "fear", ""), (0, "anger", ""), (1, "anger", ""), (1, "happiness", "")]
+    report = evaluate(run, packed(tmp_path / "data", rows))
+    assert report.images == 2
+    assert report.left_out == {"happiness": 1, "anger": 2}
+    assert report.masked == ()
+    assert report.accuracy == 1.0
+
+
+def test_the_order_of_the_models_classes_does_not_matter(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", classes=("fear", "surprise"))
+    report = evaluate(run, packed(tmp_path / "data", [(0, "fear", ""), (1, "surprise", ""), (1, "fear", "")]))
+    assert report.classes == ("surprise", "fear")
+    assert report.confusion.tolist() == [[1, 0], [1, 1]]
+
+
+def test_images_without_a_face_are_counted(run: Path, tmp_path: Path) -> None:
+    pack = packed(tmp_path / "data", [(SURPRISE, "surprise", "test"), (FEAR, "fear", "train")])
+    (tmp_path / "data" / "2.png").write_bytes(b"")
+    with (tmp_path / "data" / "table.csv").open("a") as file:
+        file.write("2.png,fear,test\r\n3.png,fear,train\r\n")
+    reader = open_reader(parse_spec(f"manifest:{tmp_path / 'data' / 'table.csv'}"))
+    build_pack(reader, pack, size=32, align="none", workers=1, progress=False, force=True)
+    assert evaluate(run, pack).lost == {"empty": 1}
+    assert evaluate(run, pack, split="train").lost == {"missing": 1}
+    assert evaluate(run, pack, split="all").lost == {"empty": 1, "missing": 1}
+
+
+def test_a_folder_is_packed_in_the_cache(run: Path, tmp_path: Path) -> None:
+    for label, colour in (("happy", HAPPINESS), ("fear", FEAR)):
+        (tmp_path / "faces" / label).mkdir(parents=True)
+        Image.fromarray(coloured(colour)).save(tmp_path / "faces" / label / "a.png")
+    report = evaluate(run, tmp_path / "faces", cache=tmp_path / "cache", progress=False)
+    assert (report.images, report.accuracy, report.classes) == (2, 1.0, ("fear", "happiness"))
+    assert any((tmp_path / "cache").iterdir())
+
+
+def test_a_report_is_json_table_and_picture(run: Path, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    rows = [(SURPRISE, "surprise", ""), (FEAR, "fear", ""), (SURPRISE, "fear", "")]
+    report = evaluate(run, packed(tmp_path / "data", rows))
+    content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert content["per_class"]["fear"] == {"precision": 1.0, "recall": 0.5, "f1": 0.666667, "support": 2}
+    assert content["accuracy_95"] == [round(end, 6) for end in report.interval]
+    assert len(content["provenance"]["model_sha256"]) == len(content["provenance"]["faces_sha256"]) == 64
+    console = Console(width=100, no_color=True)
+    with console.capture() as captured:
+        console.print(report.table())
+    text = captured.get()
+    assert "66.67 %" in text
+    assert "macro-F1" in text
+    assert report.confusion_png().startswith(b"\x89PNG")
+
+
+def test_data_that_cannot_be_scored_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no labels"):
+        evaluate(run, packed(tmp_path / "a", [(0, "", "")]))
+    pack = packed(tmp_path / "b", [(0, "surprise", "train"), (1, "fear", "test")])
+    with pytest.raises(DataError, match="Did you mean 'train'"):
+        evaluate(run, pack, split="trian")
+    other = write_run(tmp_path / "other", classes=("anger", "neutral"))
+    with pytest.raises(DataError, match="no class in common"):
+        evaluate(other, pack)
+    with pytest.raises(PackError, match="32"):
+        evaluate(write_run(tmp_path / "large", size=48), pack)
+    with pytest.raises(ModelError, match="no model"):
+        evaluate(tmp_path / "nix", pack)
+
+
+def test_masked_probabilities_are_scaled_to_one() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    none = np.zeros(3, np.int64)
+    outputs = SessionOutputs(
+        probabilities, probabilities.argmax(1), probabilities.max(1), none, np.zeros((3, 5), np.float32)
+    )
+    choice, confidence = choose_among(outputs, np.array([2, 1]))
+    assert choice.tolist() == [1, 1, 0]
+    assert confidence.tolist() == pytest.approx([0.6, 1.0, 0.5])
+
+
+def test_with_all_classes_the_models_own_choice_stands() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2]], np.float32)
+    outputs = SessionOutputs(
+        probabilities, np.array([1]), np.array([0.7], np.float32), np.array([2]), np.zeros((1, 5), np.float32)
+    )
+    choice, confidence = choose_among(outputs, np.array([2, 1, 0]))
+    assert choice.tolist() == [1]
+    assert confidence.tolist() == pytest.approx([0.7])
+
+
+def test_labels_among_other_classes_leave_out_what_has_none_of_them(tmp_path: Path) -> None:
+    rows = [("fear", ""), ("", ""), ("neutral", ""), ("anger", "")]
+    pack = Pack.open(listed(tmp_path / "pack", ("fear", "anger", "neutral"), rows))
+    assert labels_among(("neutral", "fear"), pack).tolist() == [1, -1, 0, -1]

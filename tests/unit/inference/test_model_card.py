@@ -1,0 +1,96 @@
+"""Reading ``model.json`` and checking the files beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dcdan.core.errors import ModelError
+from dcdan.expressions import EXPRESSIONS
+from dcdan.inference.model_card import Calibration, ModelInfo, read_model_info, verified
+from tiny_model import write_run
+
+
+def test_what_was_written_is_read(run: Path) -> None:
+    info = read_model_info(run)
+    assert info.classes == EXPRESSIONS
+    assert (info.face.size, info.face.align, info.face.channels) == (32, "none", "rgb")
+    assert info.model_dump(by_alias=True, mode="json") == json.loads((run / "model.json").read_text())
+
+
+def test_a_description_from_before_the_calibration_is_read(run: Path) -> None:
+    content = json.loads((run / "model.json").read_text())
+    del content["calibration"]
+    (run / "model.json").write_text(json.dumps(content))
+    assert read_model_info(run).calibration == Calibration()
+
+
+def test_it_cannot_be_changed(run: Path) -> None:
+    with pytest.raises(ValidationError):
+        read_model_info(run).name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"schema": 2}, "schema 2 and this dcdan reads 1"),
+        ({"schema": None}, "has no 'schema'"),
+        ({"classes": ["fear"]}, "classes"),
+        ({"classes": ["fear"] * 8}, "a class is named twice"),
+        ({"classes": ["=cmd()", *EXPRESSIONS[1:]]}, "classes.0"),
+        ({"thresholds": [0.5]}, "1 thresholds for 8 classes"),
+        ({"face": {"size": 32, "align": "dlib"}}, "face.align"),
+        ({"temperature": 0}, "temperature"),
+        ({"calibration": {"unsure_below": 1.5}}, "calibration.unsure_below"),
+        ({"calibration": {"conformal": {"0.9": -1}}}, "calibration.conformal"),
+        ({"surprise": 1}, "surprise: Extra inputs"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        read_model_info(write_run(tmp_path / "run", **changes))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model at"):
+        read_model_info(tmp_path / "nix")
+    with pytest.raises(ModelError, match=r"has no model\.json"):
+        read_model_info(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]"])
+def test_damaged_json_is_a_sentence(run: Path, content: bytes) -> None:
+    (run / "model.json").write_bytes(content)
+    with pytest.raises(ModelError, match=r"cannot be read|is not a model description"):
+        read_model_info(run)
+
+
+def test_checksums_are_compared(run: Path) -> None:
+    info = read_model_info(run)
+    assert verified(run, info) == run / "model.onnx"
+    content = bytearray((run / "model.onnx").read_bytes())
+    content[-1] ^= 1
+    (run / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="damaged or was replaced"):
+        verified(run, info)
+    (run / "model.onnx").unlink()
+    with pytest.raises(ModelError, match=r"has no model\.onnx"):
+        verified(run, info)
+
+
+def test_a_file_that_is_not_listed_is_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", files={})
+    with pytest.raises(ModelError, match="does not list"):
+        verified(run, read_model_info(run))
+
+
+def test_the_alias_is_not_needed_in_python(run: Path) -> None:
+    content = json.loads((run / "model.json").read_text())
+    content["schema_version"] = content.pop("schema")
+    assert ModelInfo.model_validate(content) == read_model_info(run)

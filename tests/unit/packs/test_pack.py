@@ -1,0 +1,169 @@
+"""Packs opened: what they give, what a target hides, and how damage is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+
+from dcdan.core.errors import PackError
+from dcdan.core.limits import small_batches
+from dcdan.datasets.spec import open_reader, parse_spec
+from dcdan.packs.build import build_pack
+from dcdan.packs.format import HEADER_BYTES, npy_header
+from dcdan.packs.pack import HiddenLabelsError, Pack
+from drawn_data import picture, write_classes, write_picture
+
+
+def make(spec: str, out: Path, size: int = 16) -> Pack:
+    reader = open_reader(parse_spec(spec))
+    return build_pack(reader, out, size=size, align="none", workers=1, progress=False, spec_text=spec)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("built")
+    for index, split in enumerate(("train", "test")):
+        write_classes(root / "in" / split, {"happy": 2 + index, "sad": 1}, side=16)
+    (root / "in" / "test" / "sad" / "bad.png").write_bytes(b"bad")
+    make(f"class_folders:{root / 'in'}", root / "pack")
+    return root / "pack"
+
+
+@pytest.fixture
+def pack_folder(built: Path, tmp_path: Path) -> Path:
+    shutil.copytree(built, tmp_path / "pack")
+    return tmp_path / "pack"
+
+
+def test_columns_belong_to_the_faces(built: Path) -> None:
+    pack = Pack.open(built)
+    assert len(pack) == 7
+    assert pack.size == 16
+    assert pack.classes == ("happiness", "sadness")
+    assert pack.labels.dtype == np.int64
+    assert pack.labels.tolist() == [0, 0, 0, 1, 0, 0, 1]
+    assert pack.splits.tolist() == ["test"] * 4 + ["train"] * 3
+    assert pack.votes is None
+    assert pack.face_numbers.tolist() == [0] * 7
+    assert pack.boxes.shape == (7, 4)
+    assert pack.subjects.tolist() == [""] * 7
+    assert pack.failures() == [("test/sad/bad.png", "not_an_image")]
+    assert isinstance(pack.faces, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        pack.faces[0] = 0
+    pack.verify()
+
+
+def test_select_and_views(built: Path) -> None:
+    pack = Pack.open(built)
+    assert pack.select().tolist() == list(range(7))
+    assert pack.select("train").tolist() == [4, 5, 6]
+    assert pack.select("validation").tolist() == []
+    view = Pack.open(built, split="test", limit=2, seed=3)
+    assert len(view.select()) == 2
+    assert set(view.select().tolist()) < set(pack.select("test").tolist())
+    assert view.select().tolist() == Pack.open(built, split="test", limit=2, seed=3).select().tolist()
+    with pytest.raises(PackError, match="has no split 'dev'; its splits are: test, train"):
+        Pack.open(built, split="dev")
+
+
+def test_a_target_has_no_labels(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def watched(file: object, columns: list[str]) -> object:
+        asked.extend(columns)
+        return small_batches(file, columns)
+
+    monkeypatch.setattr("dcdan.packs.pack.small_batches", watched)
+    target = Pack.open(built, labelled=False)
+    assert not target.labelled
+    assert target.info.counts.classes == {}
+    for name in ("labels", "votes", "values"):
+        assert not hasattr(target, name)
+        with pytest.raises(HiddenLabelsError, match="opened as a target, which has no"):
+            getattr(target, name)
+    public = [name for name in dir(target) if not name.startswith("_")]
+    for name in public:
+        if name not in ("labels", "votes", "values"):
+            value = getattr(target, name)
+            if callable(value) and name in ("failures", "select", "verify"):
+                value()
+    with pytest.raises(HiddenLabelsError):
+        target.table(["path", "label"])
+    assert asked
+    assert not {"label", "votes", "values"} & set(asked)
+
+
+def test_unlabelled_data_have_no_label_column(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in" / "a.png")
+    pack = make(f"folder:{tmp_path / 'in'}", tmp_path / "out")
+    assert pack.labels.tolist() == [-1]
+    assert pack.votes is None
+    assert not pack.labelled
+    assert pack.classes == ()
+    assert not {"label", "votes"} & set(parquet.read_schema(tmp_path / "out" / "table.parquet").names)
+
+
+def test_groups_and_subjects(tmp_path: Path) -> None:
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png")
+    rows = ["path,subject,group.age,group.sex", "a.png,s1,20-39,f", "b.png,s2,,m", "c.png,,60+,"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    pack = make(f"manifest:{tmp_path / 'm.csv'}", tmp_path / "out")
+    assert pack.subjects.tolist() == ["s1", "s2", ""]
+    assert {name: values.tolist() for name, values in pack.groups.items()} == {
+        "age": ["20-39", "", "60+"],
+        "sex": ["f", "m", ""],
+    }
+
+
+def test_the_header_is_numpys_own_and_of_one_length(tmp_path: Path) -> None:
+    for shape in ((0, 112, 112, 3), (7, 64, 64), (10**12, 1024, 1024, 3)):
+        assert len(npy_header(shape)) == HEADER_BYTES
+    array = np.stack([picture(seed, 16) for seed in range(3)])
+    (tmp_path / "a.npy").write_bytes(npy_header(array.shape) + array.tobytes())
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array)
+
+
+def test_no_pack_and_another_schema(tmp_path: Path, pack_folder: Path) -> None:
+    with pytest.raises(PackError, match=r"is no pack: it has no pack\.json"):
+        Pack.open(tmp_path)
+    info = json.loads((pack_folder / "pack.json").read_text())
+    (pack_folder / "pack.json").write_text(json.dumps({**info, "schema": 7, "surprise": True}))
+    with pytest.raises(PackError, match="is of schema 7 and this dcdan reads 1: a newer version"):
+        Pack.open(pack_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("pack.json", b"{", r"pack\.json cannot be read"),
+        ("pack.json", b"[1]", r"pack\.json cannot be read"),
+        ("pack.json", b'{"schema": 1}', "'data_set' in pack.json is not right"),
+        ("table.parquet", b"", "table.parquet: its checksum is another"),
+        ("table.parquet", None, "table.parquet: it is missing"),
+        ("faces.npy", b"", "faces.npy: it has 0 bytes instead of 5504"),
+        ("faces.npy", None, "faces.npy: it is missing"),
+        ("faces.npy", b"\0" * 5504, "faces.npy: its header is another"),
+    ],
+)
+def test_damage_is_told(pack_folder: Path, name: str, content: bytes | None, message: str) -> None:
+    (pack_folder / name).unlink()
+    if content is not None:
+        (pack_folder / name).write_bytes(content)
+    with pytest.raises(PackError, match=message):
+        Pack.open(pack_folder)
+
+
+def test_verify_finds_one_changed_pixel(pack_folder: Path) -> None:
+    content = bytearray((pack_folder / "faces.npy").read_bytes())
+    content[-1] ^= 1
+    (pack_folder / "faces.npy").write_bytes(content)
+    pack = Pack.open(pack_folder)
+    with pytest.raises(PackError, match=r"faces\.npy: its checksum is another"):
+        pack.verify()

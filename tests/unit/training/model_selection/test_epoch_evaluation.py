@@ -1,0 +1,42 @@
+"""Judging a model, and when an adaptation is said to have done harm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dcdan.training.model_selection.epoch_evaluation import JUDGED, harm, some
+
+
+def test_faces_to_judge_by_are_drawn_from_all_and_alike_each_time() -> None:
+    rows = np.arange(100, 100 + 3 * JUDGED)
+    drawn = some(rows)
+    assert len(drawn) == len(set(drawn)) == JUDGED
+    assert (np.diff(drawn) > 0).all()
+    assert (some(rows) == drawn).all()
+    assert np.histogram(drawn, 3)[0].min() > JUDGED / 4
+    assert (some(rows[:50]) == rows[:50]).all()
+
+
+def epochs(*accuracies: float) -> list[dict[str, object]]:
+    judged = [
+        {"kind": "adaptation-epoch", "epoch": i, "source_validation": value} for i, value in enumerate(accuracies)
+    ]
+    return [{"kind": "source-epoch", "epoch": 1, "source_validation": 0.99}, *judged]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "taken", "said"),
+    [
+        ((0.80, 0.70, 0.77), None, "fell from 80.0% to 77.0%"),
+        ((0.80, 0.70, 0.79), 1, "fell from 80.0% to 70.0%"),
+        ((0.80, 0.70, 0.79), None, ""),
+        ((0.80, 0.70), 0, ""),
+        ((0.80, 0.90), None, ""),
+        ((), None, ""),
+    ],
+)
+def test_a_fall_on_held_out_source_faces_is_said(accuracies: tuple[float, ...], taken: int | None, said: str) -> None:
+    found = harm(epochs(*accuracies), taken)
+    assert said in found
+    assert bool(found) == bool(said)

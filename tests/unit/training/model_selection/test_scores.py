@@ -1,0 +1,131 @@
+"""Label-free scores against naive computations, their order on models that are plainly better or worse, the guard."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dcdan.training.model_selection.kept_epochs import load_epoch, read_kept_epochs, save_epoch
+from dcdan.training.model_selection.scores import (
+    SCORES,
+    Candidate,
+    bnm_score,
+    density_weights,
+    dev_risk,
+    entropy_score,
+    information_score,
+    pick,
+    snd_score,
+)
+from dcdan.training.pretrained import network_of
+from tiny_training import quick
+
+
+def some(n: int = 40, k: int = 5, sharp: float = 2.0, seed: int = 0) -> torch.Tensor:
+    return (sharp * torch.randn(n, k, generator=torch.Generator().manual_seed(seed))).softmax(1)
+
+
+def test_entropy_and_information_equal_loops() -> None:
+    p = some().double()
+    rows = [-sum(float(x) * math.log(float(x)) for x in row) for row in p]
+    mean = [sum(float(row[c]) for row in p) / len(p) for c in range(p.shape[1])]
+    assert entropy_score(p) == pytest.approx(-sum(rows) / len(rows))
+    assert information_score(p) == pytest.approx(-sum(m * math.log(m) for m in mean) - sum(rows) / len(rows))
+
+
+def test_bnm_is_the_sum_of_singular_values_and_1_for_sure_and_even_predictions() -> None:
+    p = some()
+    expected = np.linalg.svd(p.numpy().astype(float), compute_uv=False).sum() / math.sqrt(len(p) * p.shape[1])
+    assert bnm_score(p) == pytest.approx(expected)
+    assert bnm_score(torch.eye(5).repeat(8, 1)) == pytest.approx(1.0)
+    assert bnm_score(torch.full((40, 5), 0.2)) < 0.5
+
+
+def test_snd_equals_a_loop() -> None:
+    p = some(n=12).double()
+    total = 0.0
+    for i in range(len(p)):
+        logits = [float(p[i] @ p[j] / (p[i].norm() * p[j].norm())) / 0.05 for j in range(len(p)) if j != i]
+        top = max(logits)
+        share = [math.exp(x - top) for x in logits]
+        share = [x / sum(share) for x in share]
+        total += -sum(x * math.log(x) for x in share if x > 0)
+    assert snd_score(p) == pytest.approx(total / len(p))
+
+
+def test_snd_prefers_dense_neighbourhoods() -> None:
+    tight = torch.eye(4).repeat(10, 1) * 0.96 + 0.01
+    assert snd_score(tight) > snd_score(some(40, 4, sharp=1.5))
+
+
+def test_dev_equals_the_released_formula_of_its_authors() -> None:
+    generator = torch.Generator().manual_seed(1)
+    loss, weight = torch.rand(50, generator=generator), torch.rand(50, generator=generator) + 0.5
+    weighted = (loss * weight).numpy().astype(float)
+    w = weight.numpy().astype(float)
+    covariance = np.cov(np.stack([weighted, w], 1), rowvar=False)[0][1]
+    eta = -covariance / np.var(w, ddof=1)
+    assert dev_risk(loss, weight) == pytest.approx(weighted.mean() + eta * w.mean() - eta, rel=1e-5)
+    assert dev_risk(loss, torch.ones(50)) == pytest.approx(float(loss.mean()))
+
+
+def test_density_weights_follow_the_true_ratio() -> None:
+    generator = torch.Generator().manual_seed(2)
+    train, validation = torch.randn(3000, 1, generator=generator), torch.randn(200, 1, generator=generator)
+    target = torch.randn(3000, 1, generator=generator) + 1
+    found = density_weights(train, validation, target).log()
+    # Of two unit normals a step apart the log-ratio is x - 1/2.
+    truth = validation[:, 0].double() - 0.5
+    assert torch.corrcoef(torch.stack([found, truth]))[0, 1] > 0.999
+    assert float((found - truth).abs().mean()) < 0.15
+
+
+def candidates() -> list[Candidate]:
+    plain = dict.fromkeys(SCORES, 0.0)
+    return [
+        Candidate(1, {**plain, "entropy": -0.5, "bnm": 0.7}, 0.4),
+        Candidate(2, {**plain, "entropy": -0.3, "bnm": 0.8}, 0.5),
+        Candidate(3, {**plain, "entropy": -0.01, "bnm": 0.4, "dev": math.nan}, 0.97),
+        Candidate(4, {**plain, "entropy": -0.4, "bnm": 0.6}, 0.5),
+    ]
+
+
+def test_the_pick_is_the_best_that_has_not_collapsed_and_of_equals_the_latest() -> None:
+    assert pick(candidates(), "entropy").epoch == 2
+    assert pick(candidates(), "bnm").epoch == 2
+    assert pick(candidates(), "dev").epoch == 4
+    assert pick([c._replace(largest_share=0.99) for c in candidates()], "entropy").epoch == 4
+
+
+def test_a_run_writes_out_the_epoch_that_the_score_picks(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    import dcdan
+
+    settings = quick("choose=information", "keep_epochs=true", "adaptation.epochs=3", method="dcdan")
+    dcdan.adapt(*domains, tmp_path / "run", settings=settings)
+    choice = json.loads((tmp_path / "run" / "run.json").read_text())["choice"]
+    candidates = read_kept_epochs(tmp_path / "run")
+    assert [c.epoch for c in candidates] == [0, 1, 2, 3]
+    assert all(set(c.scores) == set(SCORES) for c in candidates)
+    assert choice["by"] == "information"
+    assert choice["epoch"] == pick(candidates, "information").epoch
+    network, _, _ = network_of(tmp_path / "run")
+    written = {name: value.clone() for name, value in network.state_dict().items()}
+    thresholds = load_epoch(tmp_path / "run", choice["epoch"], network)
+    assert all(torch.equal(value, written[name]) for name, value in network.state_dict().items())
+    said = json.loads((tmp_path / "run" / "model.json").read_text())["thresholds"]
+    np.testing.assert_allclose(said, thresholds.numpy(), atol=1e-6)
+
+
+def test_scores_that_are_no_numbers_survive_the_file(tmp_path: Path, adapted: dict[str, Path]) -> None:
+    network, _, classes = network_of(adapted["dcdan"])
+    candidate = Candidate(4, {**dict.fromkeys(SCORES, 0.25), "dev": math.nan}, 0.5)
+    save_epoch(tmp_path, candidate, network, torch.full((len(classes),), 0.3))
+    (found,) = read_kept_epochs(tmp_path)
+    assert found.epoch == 4
+    assert math.isnan(found.scores["dev"])
+    assert found.scores["bnm"] == 0.25

@@ -1,0 +1,184 @@
+"""Which faces and labels training sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dcdan.core.errors import DataError
+from dcdan.packs.pack import HiddenLabelsError, Pack
+from dcdan.training.data import Source, held_out, in_colour, source_of, target_of, to_float
+from tiny_training import listed
+
+CLASSES = ("fear", "happiness", "neutral")
+
+
+def source(folder: Path, rows: list[tuple[str, str]], target: tuple[str, ...] = (), **view: Any) -> Source:
+    """Pack the rows, open them in a view, and read them as a source."""
+    listed(folder / "pack", CLASSES, rows)
+    return source_of(Pack.open(folder / "pack", **view), target, soft_votes=False)
+
+
+def split(name: str, *labels: str) -> list[tuple[str, str]]:
+    return [(label, name) for label in labels]
+
+
+TRAIN = split("train", "fear", "happiness", "neutral", "fear", "happiness")
+VALIDATION = split("validation", "neutral", "happiness", "fear")
+TEST = split("test", "fear", "neutral")
+
+
+def test_splits_and_labels_are_those_of_the_pack(tmp_path: Path) -> None:
+    found = source(tmp_path, TEST + TRAIN + [("", "train")] + VALIDATION)
+    assert found.classes == CLASSES
+    assert found.train.tolist() == [2, 3, 4, 5, 6]
+    assert found.validation.tolist() == [8, 9, 10]
+    assert found.hard.tolist() == [0, 2, 0, 1, 2, 0, 1, -1, 2, 1, 0]
+    assert found.left_out == 1
+    assert found.counts.tolist() == [2, 2, 1]
+    expected = np.zeros((11, 3))
+    expected[np.arange(11)[found.hard >= 0], found.hard[found.hard >= 0]] = 1
+    assert (found.labels.numpy() == expected).all()
+    assert found.labels.dtype == torch.float32
+
+
+def test_only_common_classes_are_kept_and_the_others_counted(tmp_path: Path) -> None:
+    found = source(tmp_path, TRAIN + VALIDATION, ("neutral", "sadness", "fear"))
+    assert found.classes == ("fear", "neutral")
+    assert found.left_out == 3
+    assert found.train.tolist() == [0, 2, 3]
+    assert found.validation.tolist() == [5, 7]
+    assert found.hard.tolist() == [0, -1, 1, 0, -1, 1, -1, 0]
+    assert found.labels[[1, 4]].sum() == 0
+    assert found.labels.shape == (8, 2)
+
+
+def test_votes_are_shared_out_among_the_common_classes(tmp_path: Path) -> None:
+    votes = [(0.5, 0.3, 0.2), (0.0, 0.6, 0.4), (0.1, 0.1, 0.8), None, (0.0, 0.9, 0.1), (0.0, 0.0, 1.0), None, None]
+    listed(tmp_path / "pack", CLASSES, TRAIN + VALIDATION, votes=votes)
+    pack = Pack.open(tmp_path / "pack")
+    found = source_of(pack, ("fear", "neutral"), True)
+    np.testing.assert_allclose(found.labels[0].numpy(), [5 / 7, 2 / 7], rtol=1e-6)
+    np.testing.assert_allclose(found.labels[2].numpy(), [1 / 9, 8 / 9], rtol=1e-6)
+    # Without votes a face has its label; of another class it has nothing, whatever its votes.
+    assert found.labels[3].tolist() == [1, 0]
+    assert found.labels[1].tolist() == [0, 0]
+    used = np.concatenate([found.train, found.validation])
+    np.testing.assert_allclose(found.labels[used].sum(1).numpy(), 1, rtol=1e-6)
+    hard = source_of(pack, ("fear", "neutral"), False)
+    assert set(hard.labels.unique().tolist()) == {0.0, 1.0}
+
+
+def test_a_source_without_labels_is_refused(tmp_path: Path) -> None:
+    listed(tmp_path / "none", (), [("", "train")] * 4)
+    listed(tmp_path / "empty", CLASSES, [("", "train")] * 4)
+    for name in ("none", "empty"):
+        with pytest.raises(DataError, match=r"has no labels; give a labelled data set as --source"):
+            source_of(Pack.open(tmp_path / name), (), True)
+
+
+@pytest.mark.parametrize("target", [("sadness", "anger"), ("sadness", "fear")])
+def test_fewer_than_two_common_classes_are_refused(tmp_path: Path, target: tuple[str, ...]) -> None:
+    with pytest.raises(
+        DataError, match="share too few classes: the source has fear, happiness, neutral, the target sadness"
+    ):
+        source(tmp_path, TRAIN, target)
+
+
+def test_a_class_without_a_training_face_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no training face of neutral; add some"):
+        source(tmp_path, split("train", "fear", "happiness", "fear") + split("validation", "neutral"))
+
+
+def test_a_class_that_is_not_common_needs_no_face(tmp_path: Path) -> None:
+    assert source(tmp_path, split("train", *("fear", "happiness") * 4), ("fear", "happiness")).classes == CLASSES[:2]
+
+
+def test_without_a_split_a_tenth_is_held_out(tmp_path: Path) -> None:
+    labels = ["fear"] * 40 + ["happiness"] * 21 + ["neutral"]
+    found = source(tmp_path, split("", *labels))
+    assert not set(found.train) & set(found.validation)
+    assert sorted([*found.train, *found.validation]) == list(range(62))
+    assert np.bincount(found.hard[found.validation], minlength=3).tolist() == [4, 2, 0]
+    assert found.counts.tolist() == [36, 19, 1]
+
+
+def test_faces_of_the_test_split_are_not_trained_on(tmp_path: Path) -> None:
+    found = source(tmp_path, TEST + split("train", *("fear", "happiness", "neutral") * 4))
+    assert not {0, 1} & {*found.train.tolist(), *found.validation.tolist()}
+
+
+def test_without_a_training_split_validation_faces_stay_out_of_training(tmp_path: Path) -> None:
+    found = source(tmp_path, VALIDATION + split("", "fear", "happiness", "neutral"))
+    assert found.validation.tolist() == [0, 1, 2]
+    assert found.train.tolist() == [3, 4, 5]
+
+
+def test_a_split_named_in_the_spec_is_what_is_trained_on(tmp_path: Path) -> None:
+    rows = TRAIN + split("test", *("fear", "happiness", "neutral") * 3)
+    found = source(tmp_path, rows, split="test")
+    assert sorted([*found.train, *found.validation]) == list(range(5, 14))
+    target = target_of(Pack.open(tmp_path / "pack", labelled=False, split="test"))
+    assert target.train.tolist() == list(range(5, 14))
+
+
+def test_a_limit_in_the_spec_is_kept(tmp_path: Path) -> None:
+    found = source(tmp_path, split("", *CLASSES * 20), limit=30)
+    assert len(found.train) + len(found.validation) == 30
+    target = target_of(Pack.open(tmp_path / "pack", labelled=False, limit=30))
+    assert len(target.train) == 30
+
+
+def test_a_target_is_its_training_split_or_everything(tmp_path: Path) -> None:
+    listed(tmp_path / "a", CLASSES, TEST + TRAIN)
+    assert target_of(Pack.open(tmp_path / "a", labelled=False)).train.tolist() == [2, 3, 4, 5, 6]
+    listed(tmp_path / "b", (), [("", "")] * 4)
+    assert target_of(Pack.open(tmp_path / "b", labelled=False)).train.tolist() == [0, 1, 2, 3]
+
+
+def test_the_labels_of_a_target_cannot_be_read(tmp_path: Path) -> None:
+    listed(tmp_path / "a", CLASSES, TRAIN)
+    pack = Pack.open(tmp_path / "a", labelled=False)
+    for name in ("labels", "votes"):
+        with pytest.raises(HiddenLabelsError):
+            getattr(pack, name)
+    target_of(pack)
+    assert not {"labels", "votes"} & set(vars(pack))
+    with pytest.raises(HiddenLabelsError):
+        source_of(pack, (), True)
+
+
+def test_holding_out_follows_from_the_seed_and_keeps_single_faces() -> None:
+    rows = np.arange(100, 200)
+    labels = np.repeat([0, 1, 2], [60, 39, 1])
+    train, validation = held_out(rows, labels, seed=3)
+    assert sorted([*train, *validation]) == rows.tolist()
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(validation) > 0).all()
+    assert np.bincount(labels[validation - 100], minlength=3).tolist() == [6, 4, 0]
+    assert (held_out(rows, labels, seed=3)[1] == validation).all()
+    assert set(held_out(rows, labels, seed=4)[1]) != set(validation)
+    # The order in which rows are listed says nothing of them.
+    assert set(validation) != set(range(100, 110))
+
+
+def test_where_every_class_has_one_face_it_serves_for_both() -> None:
+    rows = np.array([4, 7])
+    train, validation = held_out(rows, np.array([1, 0]))
+    assert train.tolist() == validation.tolist() == [4, 7]
+
+
+def test_faces_become_channels_first_in_unit_range() -> None:
+    colour = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    batch = to_float(colour, torch.device("cpu"))
+    assert batch.shape == (2, 3, 4, 4)
+    assert batch[1, 2, 3, 0] == pytest.approx(colour[1, 3, 0, 2] / 255)
+    grey = to_float(colour[..., 0].copy(), torch.device("cpu"))
+    assert grey.shape == (2, 1, 4, 4)
+    assert (in_colour(grey)[:, 2] == grey[:, 0]).all()
+    assert in_colour(batch) is batch
+    assert float(to_float(np.full((1, 2, 2), 255, np.uint8), torch.device("cpu")).max()) == 1.0
