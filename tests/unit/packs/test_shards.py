@@ -21,7 +21,8 @@ from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.images.decode import UndecodableImage
 from dcdan.images.status import Status
 from dcdan.packs import build as build_module
-from dcdan.packs import shards, table
+from dcdan.packs import shards as module
+from dcdan.packs import table
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
 from dcdan.packs.shards import merge_packs
@@ -79,7 +80,7 @@ def small_chunks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "CHUNK", 4)
         patch.setattr(table, "_GROUP_ROWS", 7)
-        patch.setattr(shards, "_BLOCK_BYTES", 2500)
+        patch.setattr(module, "_BLOCK_BYTES", 2500)
         patch.setattr(build_module, "flush", lambda file: file.flush())
         yield
 
