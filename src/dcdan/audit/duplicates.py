@@ -78,7 +78,7 @@ FINE = 12
 MOST_PAIRS = 500_000
 
 
-class Kind(StrEnum):
+class DuplicateKind(StrEnum):
     """In what way an image is the double of another."""
 
     EXACT = "exact"
@@ -86,7 +86,7 @@ class Kind(StrEnum):
     MIRRORED = "mirrored"
 
 
-KINDS = tuple(Kind)
+DUPLICATE_KINDS = tuple(DuplicateKind)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ _CHUNK = 128
 
 
 @dataclass(frozen=True)
-class Listing:
+class InspectionListing:
     """What a reader selects, without its pictures: (N,) codes into `splits`, and labels (-1 for none)."""
 
     splits: tuple[str, ...]
@@ -106,13 +106,13 @@ class Listing:
         return len(self.labels)
 
 
-def listing(reader: Reader) -> Listing:
+def listing(reader: Reader) -> InspectionListing:
     """Go through a reader's samples once; its `skipped` and `notes` are filled on the way."""
     codes, labels, known = array("h"), array("h"), dict[str, int]()
     for sample in reader.selected():
         codes.append(known.setdefault(sample.split, len(known)))
         labels.append(sample.label)
-    return Listing(tuple(known), np.array(codes, np.int16), np.array(labels, np.int16))
+    return InspectionListing(tuple(known), np.array(codes, np.int16), np.array(labels, np.int16))
 
 
 class Inspector:
