@@ -27,7 +27,7 @@ from machine import machine
 from timing import interleaved
 from torch import Tensor, nn
 
-from dcdan.inference.bundled import model_folder
+from dcdan.inference.resolver import model_folder
 from dcdan.inference.model_card import GRAPHS, read_model_info
 
 CLASSES = 7

@@ -293,7 +293,8 @@ def predict_to_file(
     if (done := named_before(out, state)) is not None:
         return RunSummary.from_dict(done)
     check_target(out, force=force)
-    text = partial(rows_text, form, recogniser.classes)
+    actions = recogniser.info.actions
+    text = partial(rows_text, form, recogniser.classes, actions=actions)
     folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
     try:
         with closing(ResumableTable(out, state)) as table, stoppable() as stop:
@@ -302,7 +303,7 @@ def predict_to_file(
             if begun is not None:
                 begun(tally.inputs)
             if not notes:
-                table.write(header_text(form, recogniser.classes))
+                table.write(header_text(form, recogniser.classes, actions))
             for step in steps(recogniser, todo, watching, frames, cluster):
                 if any(result.status not in READ for result in step.rows()):
                     refuse_vanished(folders)
@@ -318,7 +319,7 @@ def predict_to_file(
             if tally.nothing_read:
                 table.discard()
             tally.refuse_nothing()
-            convert = partial(write_parquet, classes=recogniser.classes) if form is Form.PARQUET else None
+            convert = partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
             table.finish(convert, force=force)
     except OSError as error:
         raise output_error(error, out) from error

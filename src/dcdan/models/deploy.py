@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dcdan.models.network import Network, NetworkOutputs
+from dcdan.models.outputs import OUTPUTS
 from dcdan.models.selection import both_ways, select
 
-OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
+__all__ = ["OUTPUTS", "Deployed", "export_onnx"]
+
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dcdan.core.errors import DcdanError, ModelError, UsageError
-from dcdan.inference.bundled import WEIGHTS, bundled_models
+from dcdan.inference.resolver import WEIGHTS, bundled_models
 from dcdan.inference.recogniser import load
 from dcdan.models.domain_norm import sources_first, with_domains
 from dcdan.models.trunk import Trunk

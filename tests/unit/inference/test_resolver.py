@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dcdan.core.errors import ModelError
-from dcdan.inference import bundled
-from dcdan.inference.bundled import bundled_models, model_folder
+from dcdan.inference import resolver
+from dcdan.inference.resolver import bundled_models, model_folder
 from dcdan.inference.model_card import GRAPHS, read_model_info, verified
 from dcdan.inference.recogniser import load
 from tiny_model import coloured, write_run
@@ -21,7 +21,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "weights"
     write_run(root / "colours")
     (root / "notes").mkdir()
-    monkeypatch.setattr(bundled, "WEIGHTS", root)
+    monkeypatch.setattr(resolver, "WEIGHTS", root)
     return root
 
 
@@ -58,7 +58,7 @@ def test_another_name_is_told_with_the_nearest(weights: Path) -> None:
 
 
 def test_a_package_without_a_model_says_so_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundled, "WEIGHTS", tmp_path / "nix")
+    monkeypatch.setattr(resolver, "WEIGHTS", tmp_path / "nix")
     assert bundled_models() == []
     with pytest.raises(ModelError, match="comes without a trained model: give the run folder") as caught:
         load()
