@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import UsageError
 from dcdan.faces.extract import Face, large_enough
-from dcdan.faces.tracking.tracker.appearance import appearance
-from dcdan.faces.tracking.tracker.tracker import Tracker
+from dcdan.faces.tracking.appearance import appearance
+from dcdan.faces.tracking.tracker import Tracker
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video
 from dcdan.inference.answers import candidate_sets
