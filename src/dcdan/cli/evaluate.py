@@ -31,7 +31,12 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes (default: RUN/evaluation-DATA, or ./evaluation-MODEL-DATA).",
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Where the report goes (default: RUN/evaluation-DATA, or ./evaluation-MODEL-DATA).",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
     threads: Annotated[

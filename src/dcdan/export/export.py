@@ -17,9 +17,16 @@ import numpy as np
 
 from dcdan.core.atomic_io import atomic_write, check_target, sha256, write_bytes, write_text
 from dcdan.core.errors import DcdanError, UsageError, unknown
-from dcdan.core.limits import read_json
 from dcdan.export.quantise import ACTIVATIONS, Activations, Parts, quantise
-from dcdan.inference.model_card import GRAPH_NAME, INFO_NAME, INT8_NAME, ModelInfo, read_model_info, verified, write_model_info
+from dcdan.inference.model_card import (
+    GRAPH_NAME,
+    INFO_NAME,
+    INT8_NAME,
+    ModelInfo,
+    read_model_info,
+    verified,
+    write_model_info,
+)
 from dcdan.inference.resolver import WEIGHTS, hub_folder, resolve_model
 from dcdan.inference.session import Session, in_rgb, read_graph
 from dcdan.training.run_folder import data_of

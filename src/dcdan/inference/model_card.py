@@ -180,7 +180,9 @@ def read_model_info(run: Path) -> ModelInfo:
         raise ModelError(f"'{path}' is not a model description of dcdan: it has no 'schema'.")
     check_schema(ModelError, f"'{path}'", schema, MODEL_SCHEMA, "write the model again by the command in its run.json")
     if CHECKSUM in content and content[CHECKSUM] != content_checksum(content):
-        raise ModelError(f"'{path}' was changed after it was written (its checksum differs): copy the run folder again.")
+        raise ModelError(
+            f"'{path}' was changed after it was written (its checksum differs): copy the run folder again."
+        )
     try:
         return ModelInfo.model_validate(content)
     except ValidationError as error:

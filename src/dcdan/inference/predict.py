@@ -319,7 +319,9 @@ def predict_to_file(
             if tally.nothing_read:
                 table.discard()
             tally.refuse_nothing()
-            convert = partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
+            convert = (
+                partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
+            )
             table.finish(convert, force=force)
     except OSError as error:
         raise output_error(error, out) from error

@@ -262,7 +262,9 @@ def load(
     resolved = resolve_model(run)
     folder = resolved.folder
     if resolved.precision is not None and precision not in (None, resolved.precision):
-        raise UsageError(f"'{run}' is the {resolved.precision} graph and precision is {precision}: give one of the two.")
+        raise UsageError(
+            f"'{run}' is the {resolved.precision} graph and precision is {precision}: give one of the two."
+        )
     precision = precision or resolved.precision or "fp32"
     info = read_model_info(folder)
     if sets is not None:

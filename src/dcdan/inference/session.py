@@ -228,7 +228,9 @@ class Session:
         return SessionOutputs(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
     def _run(self, faces: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        results: list[NDArray[np.generic]] = self._session.run(self._outputs, {"faces": np.ascontiguousarray(in_rgb(faces))})
+        results: list[NDArray[np.generic]] = self._session.run(
+            self._outputs, {"faces": np.ascontiguousarray(in_rgb(faces))}
+        )
         self._check_answers(SessionOutputs(*results), len(faces))  # type: ignore[arg-type]
         return results
 

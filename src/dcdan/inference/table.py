@@ -195,7 +195,9 @@ def table_columns(classes: tuple[str, ...], actions: tuple[str, ...] = ()) -> tu
         ),
         Column("decided_by", "text", "the head that chose: `fused`, `global` or `sum`", lambda r: r.decided_by),
         *(
-            Column(f"p_{name}", "number", f"probability of {name}, 0..1", _entry("probabilities", name), 6, "probabilities")
+            Column(
+                f"p_{name}", "number", f"probability of {name}, 0..1", _entry("probabilities", name), 6, "probabilities"
+            )
             for name in classes
         ),
         *(
@@ -296,7 +298,13 @@ def write_parquet(lines: Path, out: Path, classes: Sequence[str], actions: Seque
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"text": pa.string(), "names": pa.string(), "integer": pa.int64(), "number": pa.float32(), "flag": pa.bool_()}
+    kinds = {
+        "text": pa.string(),
+        "names": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float32(),
+        "flag": pa.bool_(),
+    }
     special = {"face": pa.int32(), "track": pa.int32(), "time": pa.float64()}
     described = table_columns(tuple(classes), tuple(actions))
     schema = pa.schema([(column.name, special.get(column.name, kinds[column.kind])) for column in described])
