@@ -99,7 +99,7 @@ def _steps(
     recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input], frames: bool = False
 ) -> Iterator[Step]:
     if piece[0].kind is Kind.PICTURE:
-        yield Step(piece, list(recogniser.stream(each.source for each in piece)))
+        yield Step(piece, [found.rows for found in recogniser.stream(each.source for each in piece)])
     else:
         yield from _video(recogniser, piece[0], watching, frames)
 
@@ -114,7 +114,7 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
     with video, stoppable(video.camera) as stop:
         for frame, results in recogniser.watch(video, **asdict(watching), with_frames=True):
             seen = VideoFrame(each, frame.pixels, video.rate / watching.every) if frames else None
-            yield Step([], [results], frame=seen)
+            yield Step([], [results.rows], frame=seen)
             if stop.is_set():
                 break
         yield Step([each], [], video.warning)

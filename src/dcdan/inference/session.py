@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from dcdan.core.errors import ModelError, first_line
+from dcdan.core.errors import DcdanError, ModelError, first_line
+from dcdan.core.onnx_runtime import OnnxSession
 from dcdan.inference.model_card import ModelInfo
 from dcdan.models.outputs import ACTIONS_OUTPUT, DECIDERS, OUTPUTS, REGIONS
 
@@ -38,6 +38,8 @@ def read_graph(path: Path) -> bytes:
     if size > MOST_BYTES:
         raise ModelError(f"'{path}' has {size} bytes, more than any ONNX file: copy the run folder again.")
     content = path.read_bytes()
+    if content[4:8] == b"ORTM":
+        raise ModelError(f"'{path}' is refused: it is in the format of ONNX Runtime, not plain ONNX.")
     try:
         reason = next(_forbidden(memoryview(content)), None)
     except (ValueError, IndexError):
@@ -128,6 +130,9 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 MAX_BATCH = 64
 
+SELF_TEST_SECONDS = 60.0
+"""A graph that needs longer for two faces is refused; one of another's making may never end."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOutputs:
@@ -165,21 +170,20 @@ class Session:
         graph: path of ``model.onnx``, or its bytes.
         info: the description that belongs to it.
         threads: threads inside one operator; None leaves the choice to ONNX Runtime (all cores).
+        device: see :func:`dcdan.core.onnx_runtime.providers_for`.
 
     Raises:
         ModelError: when the graph cannot be loaded or does not fit its description.
     """
 
-    def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None) -> None:
+    def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None, device: str = "cpu") -> None:
         name = graph if isinstance(graph, Path) else "model.onnx"
         content = read_graph(graph) if isinstance(graph, Path) else graph
-        self._made_of = (content, info, threads)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        self._made_of = (content, info, threads, device)
         try:
-            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = OnnxSession(content, threads=threads, device=device)
+        except DcdanError:
+            raise
         except Exception as error:  # ONNX Runtime raises a class of its own per kind of damage
             raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {first_line(error)}") from error
         self.size = info.face.size
@@ -188,8 +192,9 @@ class Session:
         self._outputs = (*OUTPUTS, *((ACTIONS_OUTPUT,) if info.actions else ()))
         self._check(name)
         # Two unlike faces: a graph that answers them in numbers has no weight that is none.
+        greys = np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)])
         try:
-            self.run(np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)]))
+            self._run(greys, seconds=SELF_TEST_SECONDS)
         except Exception as error:
             reason = first_line(error)
             raise ModelError(f"'{name}' does not answer a face as a model of dcdan does: {reason}") from error
@@ -227,10 +232,14 @@ class Session:
             return replace(empty, actions=np.zeros((0, self.actions), np.float32)) if self.actions else empty
         return SessionOutputs(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
-    def _run(self, faces: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        results: list[NDArray[np.generic]] = self._session.run(
-            self._outputs, {"faces": np.ascontiguousarray(in_rgb(faces))}
-        )
+    @property
+    def device(self) -> str:
+        """The device that the graph runs on."""
+        return self._session.device
+
+    def _run(self, faces: NDArray[np.uint8], seconds: float | None = None) -> list[NDArray[np.generic]]:
+        feeds = {"faces": np.ascontiguousarray(in_rgb(faces))}
+        results = self._session.run(self._outputs, feeds, seconds=seconds)
         self._check_answers(SessionOutputs(*results), len(faces))  # type: ignore[arg-type]
         return results
 

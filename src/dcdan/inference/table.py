@@ -116,6 +116,37 @@ class FaceResult:
         return [column.cell(self) for column in table_columns(tuple(classes), tuple(actions))]
 
 
+class FaceResults(list[FaceResult]):
+    """The results of one picture or frame: a list with one result a face, empty where there is none.
+
+    Attributes:
+        without: the row that stands in a table for a picture without a face; None where there are faces.
+
+    Example:
+        >>> found = FaceResults(without=FaceResult("sky.jpg", None, Status.NO_FACE))
+        >>> len(found), found.status, [row.path for row in found.rows]
+        (0, <Status.NO_FACE: 'no_face'>, ['sky.jpg'])
+    """
+
+    def __init__(self, faces: Iterable[FaceResult] = (), without: FaceResult | None = None) -> None:
+        super().__init__(faces)
+        self.without = None if self else without
+
+    @property
+    def status(self) -> Status:
+        """Status of the largest face, or why there is none."""
+        rows = self.rows
+        return rows[0].status if rows else Status.NO_FACE
+
+    @property
+    def rows(self) -> list[FaceResult]:
+        """The rows of a table: the faces, or the one that says why there is none."""
+        return list(self) if self.without is None else [self.without]
+
+    def __reduce__(self) -> tuple[type[FaceResults], tuple[list[FaceResult], FaceResult | None]]:
+        return FaceResults, (list(self), self.without)
+
+
 Kind = Literal["text", "integer", "number", "flag", "names"]
 
 
@@ -340,7 +371,7 @@ def to_columns(results: Results, classes: Sequence[str] | None = None) -> dict[s
     """Return results as columns, those of the CSV table in its order, with typed values and None where there is none.
 
     Args:
-        results: results of one picture, of many, or a stream of them.
+        results: results of one picture, of many, or a stream of them; a picture without a face has a row too.
         classes: expressions that have a column ``p_<expression>``; by default those of the first recognised face.
     """
     rows = list(_flat(results))
@@ -383,11 +414,11 @@ def to_polars(results: Results, classes: Sequence[str] | None = None) -> Any:
 
 
 def _flat(results: Results) -> Iterator[FaceResult]:
-    for result in results:
+    for result in results.rows if isinstance(results, FaceResults) else results:
         if isinstance(result, FaceResult):
             yield result
         else:
-            yield from result
+            yield from result.rows if isinstance(result, FaceResults) else result
 
 
 def _imported(name: str) -> Any:

@@ -23,7 +23,7 @@ from dcdan.faces.tracking.tracker import Tracker
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video
 from dcdan.inference.answers import candidate_sets
-from dcdan.inference.table import FaceResult
+from dcdan.inference.table import FaceResult, FaceResults
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -104,26 +104,37 @@ _EARLY = 1e-3
 """Seconds by which the times of frames may be rounded."""
 
 
+FULL_SEARCH_EVERY = 0.2
+"""Seconds from one search at full size to the next where every frame is searched."""
+
+REDUCED_SHARE = 1 / 14
+"""Between them, frames are searched for faces from this share of the shorter side up (51 pixels in 720p)."""
+
+
 class Search:
     """Finds the faces of frames that come in chunks; remembers the faces of the last frame.
 
-    A face that is nowhere at the searches before and after is missed in between.
+    Some frames are searched at full size. In those between, the places are searched where faces were at the full search
+    before and are at the one after; with a pause of 0, so is the whole frame, reduced. What is missed in between is a
+    face that is at neither place and, with a pause of 0, small too.
     """
 
     def __init__(
         self,
         extract: Callable[[Pictures], list[list[Face]]],
-        near: Callable[[Pictures, Sequence[Boxes]], list[list[Face]]],
+        extract_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]],
         pause: float,
     ) -> None:
         """Set up the search.
 
         Args:
             extract: pictures -> the faces of each.
-            near: pictures and the places of each, (n, 4) boxes -> the faces that are about there.
+            extract_near: see :class:`FramePipeline`.
             pause: seconds from one search of a whole frame to the next; 0 searches every frame.
         """
-        self._extract, self._near, self._pause = extract, near, pause
+        self._extract, self._near = extract, extract_near
+        self._reduced = pause == 0
+        self._pause = FULL_SEARCH_EVERY if self._reduced else pause
         self._searched = -inf
         self._last = _boxes([])
 
@@ -134,7 +145,9 @@ class Search:
         between = [index for index in range(len(frames)) if index not in found]
         if between:
             places = self._places(between, {index: _boxes(faces) for index, faces in found.items()})
-            found |= zip(between, self._near([frames[index].pixels for index in between], places), strict=True)
+            pictures = [frames[index].pixels for index in between]
+            search_from = REDUCED_SHARE * min(pictures[0].shape[:2]) if self._reduced else None
+            found |= zip(between, self._near(pictures, places, search_from), strict=True)
         ordered = [found[index] for index in range(len(frames))]
         self._last = _boxes(ordered[-1]) if ordered else self._last
         return ordered
@@ -214,43 +227,45 @@ class Watch(Iterator[T]):
 
 @dataclass(frozen=True, slots=True)
 class FramePipeline:
-    """What looks at the frames: every step of it works on a batch.
+    """The steps that frames go through, a batch at a time.
 
     Attributes:
         extract: pictures -> the faces of each, the largest first.
-        near: pictures and the places of each -> the faces that are about there.
+        extract_near: pictures, the places of each, and the size from which on the whole picture is searched as well
+            (None: not at all) -> the faces found.
         name: (path, index, face) of many faces -> their results.
         unsure_below: a smoothed probability below this is unsure.
         candidate_from: a class with at least this smoothed probability is a candidate; None where none are asked for.
     """
 
     extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
-    near: Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[list[Face]]]
+    extract_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]]
     name: Callable[[Sequence[tuple[str, int, Face]]], list[FaceResult]]
     unsure_below: float = 0.0
     candidate_from: float | None = None
 
 
 def watched(
-    video: Video, eye: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
-) -> Iterator[tuple[Frame, list[FaceResult]]]:
-    """Yield each frame that is looked at with its results.
+    video: Video, pipeline: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
+) -> Iterator[tuple[Frame, FaceResults]]:
+    """Yield each frame that is analysed with its results.
 
     Args:
         video: an open video; it stays open.
-        eye: finds and names faces.
+        pipeline: finds and recognises faces.
         options: which frames and faces, and how smooth.
         chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
     """
     tracker, smoother = Tracker(), Smoother(options.smooth)
-    search = Search(eye.extract, eye.near, options.search)
+    search = Search(pipeline.extract, pipeline.extract_near, options.search)
     most, pixels = (1, 1) if video.camera else chunk
     for frames in in_chunks(video.frames(options.every), most, pixels):
-        found = [options.chosen(own) for own in search.faces(frames)]
+        every = search.faces(frames)
+        found = [options.chosen(own) for own in every]
         flat = [(video.name, index, face) for own in found for index, face in enumerate(own)]
-        results, seen = eye.name(flat), _looks([face for _, _, face in flat])
+        results, seen = pipeline.name(flat), _looks([face for _, _, face in flat])
         start = 0
-        for frame, own in zip(frames, found, strict=True):
+        for frame, own, all_faces in zip(frames, found, every, strict=True):
             part = slice(start, start + len(own))
             start += len(own)
             boxes = np.array([face.box for face in own], np.float32).reshape(-1, 4)
@@ -260,11 +275,17 @@ def watched(
                 for result, track in zip(results[part], tracks.tolist(), strict=True)
             ]
             if options.smooth > 0 and placed:
-                placed = smoothed(placed, frame.time, smoother, eye.unsure_below, eye.candidate_from)
-            yield (
-                frame,
-                placed or [FaceResult(video.name, None, Status.NO_FACE, frame=frame.index, time=frame.time)],
-            )
+                placed = smoothed(placed, frame.time, smoother, pipeline.unsure_below, pipeline.candidate_from)
+            without = replace(too_small_or_none(video.name, all_faces), frame=frame.index, time=frame.time)
+            yield frame, FaceResults(placed, without)
+
+
+def too_small_or_none(path: str, faces: Sequence[Face]) -> FaceResult:
+    """Return the row of a picture or frame that was read: the largest face that was too small, or that there is none."""
+    if not faces:
+        return FaceResult(path, None, Status.NO_FACE)
+    x0, y0, x1, y1 = faces[0].box.tolist()
+    return FaceResult(path, None, Status.TOO_SMALL, box=(x0, y0, x1, y1))
 
 
 def smoothed(
