@@ -97,7 +97,7 @@ def missed(video: Path, threads: int) -> dict[str, object]:
     """Compare the search of every frame, reduced in most, with that of every frame at full size."""
     extractor = load(threads=threads)._extractor
     frames = faces = missed_faces = frames_with_a_miss = 0
-    search = Search(extractor.extract, extractor.extract_near, 0.0)
+    search = Search(extractor.extract, extractor.detect_near, 0.0)
     with open_video(video) as film:
         for chunk in in_chunks(film.frames(), CHUNK_PICTURES, CHUNK_PIXELS):
             for found, own in zip(search.faces(chunk), extractor.extract([f.pixels for f in chunk]), strict=True):
@@ -125,7 +125,7 @@ def look(model: str | None, video: Path, min_side: float, search: float, threads
     extractor, session = recogniser._extractor.at_least(min_side), recogniser._session
     session.run(np.zeros((1, session.size, session.size, 3), np.uint8))
 
-    finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.extract_near)
+    finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.detect_near)
     pipeline = FramePipeline(*finding, clock.timed("recognition", recogniser._name))
     with open_video(video) as film:
         options = WatchOptions(min_side=min_side, search=search)

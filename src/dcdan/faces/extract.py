@@ -115,7 +115,7 @@ class Extractor:
         found = self._detector.detect(images)
         return [self._of_photo(image, faces) for image, faces in zip(images, found, strict=True)]
 
-    def extract_near(
+    def detect_near(
         self,
         images: Sequence[Image],
         places: Sequence[npt.NDArray[np.float32]],

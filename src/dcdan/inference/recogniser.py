@@ -186,7 +186,7 @@ class Recogniser:
         calibration = self.info.calibration
         threshold = None if self.sets is None else set_threshold(calibration, self.sets)
         finder = self._extractor.at_least(options.min_side)
-        pipeline = FramePipeline(finder.extract, finder.extract_near, self._name, calibration.unsure_below, threshold)
+        pipeline = FramePipeline(finder.extract, finder.detect_near, self._name, calibration.unsure_below, threshold)
         opened = video if isinstance(video, Video) else open_video(video)
         pairs = watched(opened, pipeline, options, (CHUNK_PICTURES, CHUNK_PIXELS))
         if opened is not video:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import DcdanError, ModelError, first_line
 from dcdan.core.onnx_runtime import OnnxSession
+from dcdan.core.outputs import ACTIONS_OUTPUT, DECIDERS, OUTPUTS, REGIONS
 from dcdan.inference.model_card import ModelInfo
-from dcdan.models.outputs import ACTIONS_OUTPUT, DECIDERS, OUTPUTS, REGIONS
 
 __all__ = ["DECIDERS", "OUTPUTS", "REGIONS", "Session", "SessionOutputs", "in_rgb", "read_graph"]
 

@@ -122,17 +122,17 @@ class Search:
     def __init__(
         self,
         extract: Callable[[Pictures], list[list[Face]]],
-        extract_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]],
+        detect_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]],
         pause: float,
     ) -> None:
         """Set up the search.
 
         Args:
             extract: pictures -> the faces of each.
-            extract_near: see :class:`FramePipeline`.
+            detect_near: see :class:`FramePipeline`.
             pause: seconds from one search of a whole frame to the next; 0 searches every frame.
         """
-        self._extract, self._near = extract, extract_near
+        self._extract, self._near = extract, detect_near
         self._reduced = pause == 0
         self._pause = FULL_SEARCH_EVERY if self._reduced else pause
         self._searched = -inf
@@ -166,8 +166,39 @@ class Search:
             before = max((other for other in found if other < index), default=None)
             after = min((other for other in found if other > index), default=None)
             earlier = self._last if before is None else found[before]
-            places.append(earlier if after is None else np.concatenate([earlier, found[after]]))
+            if after is None:
+                places.append(earlier)
+                continue
+            start = -1 if before is None else before
+            moved = between_boxes(earlier, found[after], (index - start) / (after - start))
+            places.append(np.concatenate([earlier, found[after], moved]))
         return places
+
+
+def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
+    """Return where faces are that have moved steadily from one frame to another.
+
+    Args:
+        earlier: (m, 4) boxes of the first frame.
+        later: (n, 4) boxes of the last frame; each belongs to the nearest earlier one that is no more than its own
+            side away, if there is one.
+        share: place between the two frames, 0 to 1.
+
+    Returns:
+        (k, 4) boxes, k <= n, of faces that have moved by more than a tenth of their side.
+
+    Example:
+        >>> one, other = np.array([[0, 0, 10, 10]], np.float32), np.array([[8, 0, 18, 10]], np.float32)
+        >>> between_boxes(one, other, 0.5).tolist()
+        [[4.0, 0.0, 14.0, 10.0]]
+    """
+    if not len(earlier) or not len(later):
+        return _boxes([])
+    centres, others = ((boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (earlier, later))
+    away = np.linalg.norm(others[:, None] - centres[None], axis=2)
+    nearest, sides = away.argmin(axis=1), (later[:, 2:] - later[:, :2]).max(axis=1)
+    moved = (away.min(axis=1) <= sides) & (away.min(axis=1) > 0.1 * sides)
+    return np.asarray((1 - share) * earlier[nearest[moved]] + share * later[moved], np.float32)
 
 
 def _boxes(faces: Sequence[Face]) -> Boxes:
@@ -231,7 +262,7 @@ class FramePipeline:
 
     Attributes:
         extract: pictures -> the faces of each, the largest first.
-        extract_near: pictures, the places of each, and the size from which on the whole picture is searched as well
+        detect_near: pictures, the places of each, and the size from which on the whole picture is searched as well
             (None: not at all) -> the faces found.
         name: (path, index, face) of many faces -> their results.
         unsure_below: a smoothed probability below this is unsure.
@@ -239,7 +270,7 @@ class FramePipeline:
     """
 
     extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
-    extract_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]]
+    detect_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]]
     name: Callable[[Sequence[tuple[str, int, Face]]], list[FaceResult]]
     unsure_below: float = 0.0
     candidate_from: float | None = None
@@ -257,7 +288,7 @@ def watched(
         chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
     """
     tracker, smoother = Tracker(), Smoother(options.smooth)
-    search = Search(pipeline.extract, pipeline.extract_near, options.search)
+    search = Search(pipeline.extract, pipeline.detect_near, options.search)
     most, pixels = (1, 1) if video.camera else chunk
     for frames in in_chunks(video.frames(options.every), most, pixels):
         every = search.faces(frames)
@@ -281,7 +312,7 @@ def watched(
 
 
 def too_small_or_none(path: str, faces: Sequence[Face]) -> FaceResult:
-    """Return the row of a picture or frame that was read: the largest face that was too small, or that there is none."""
+    """Return the row of a picture or frame that was read: its largest face, which is too small, or that it has none."""
     if not faces:
         return FaceResult(path, None, Status.NO_FACE)
     x0, y0, x1, y1 = faces[0].box.tolist()

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dcdan.core.outputs import OUTPUTS
 from dcdan.models.network import Network, NetworkOutputs
-from dcdan.models.outputs import OUTPUTS
 from dcdan.models.selection import both_ways, select
 
 __all__ = ["OUTPUTS", "Deployed", "export_onnx"]

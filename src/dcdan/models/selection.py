@@ -19,9 +19,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dcdan.core.outputs import DECIDERS
 from dcdan.models.heads import Logits
 from dcdan.models.network import NetworkOutputs
-from dcdan.models.outputs import DECIDERS
 
 __all__ = ["DECIDERS", "Choice", "both_ways", "select", "tempered"]
 
