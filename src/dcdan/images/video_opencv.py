@@ -171,7 +171,8 @@ def open_file(path: Path, name: str, threads: int = 0) -> OpenCvFrames:
         frames.close()
         known = f" (codec {codec})" if codec else ""
         raise VideoError(
-            f"'{name}' has no frame that OpenCV can decode{known}: pip install 'dcdan[video]', or save it as H.264 in MP4."
+            f"'{name}' has no frame that OpenCV can decode{known}: "
+            "pip install 'dcdan[video]', or save it as H.264 in MP4."
         )
     if _may_be_interlaced(ahead) and _is_interlaced(path):
         frames.close()

@@ -1,4 +1,4 @@
-"""Frames of videos through PyAV (`dcdan[video]`): more codecs, and the time stamps and geometry of the stream itself."""
+"""Frames of videos through PyAV (`dcdan[video]`): more codecs, and time stamps and geometry of the stream itself."""
 
 from __future__ import annotations
 
