@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from dcdan.core.atomic_io import Form
 from dcdan.core.errors import MissingExtraError, unknown
-from dcdan.core.sanitize import no_formula
+from dcdan.core.sanitize import encodable, no_formula
 from dcdan.images.status import Status
 
 FIXED_COLUMNS: tuple[str, ...] = ("path", "face", "status", "expression", "probability", "unsure", "decided_by")
@@ -98,7 +98,7 @@ class FaceResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain JSON types."""
         return {
-            "path": self.path,
+            "path": encodable(self.path),
             "face": self.face,
             "status": str(self.status),
             "expression": self.expression,
@@ -123,7 +123,7 @@ class FaceResult:
         box = self.box or (None,) * len(BOX_COLUMNS)
         quality = [None if self.quality is None else getattr(self.quality, name) for name in QUALITY_COLUMNS]
         return [
-            no_formula(self.path),
+            no_formula(encodable(self.path)),
             "" if self.face is None else str(self.face),
             str(self.status),
             self.expression or "",
@@ -220,8 +220,7 @@ def write_parquet(lines: Path, out: Path, classes: Sequence[str]) -> None:
 
 def _cells(row: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     cells = {name: row[name] for name in ("face", "status", "expression", "probability", "decided_by")}
-    # A file name need not be Unicode, a Parquet string must.
-    cells["path"] = row["path"].encode("utf-8", "backslashreplace").decode()
+    cells["path"] = row["path"]
     cells["unsure"] = None if row["expression"] is None else row["unsure"]
     cells |= {f"p_{name}": row["probabilities"].get(name) for name in classes}
     cells |= dict(zip(BOX_COLUMNS, row["box"] or (), strict=False))
@@ -246,7 +245,7 @@ def to_columns(results: Results, classes: Sequence[str] | None = None) -> dict[s
     if classes is None:
         classes = next((list(row.probabilities) for row in rows if row.probabilities), [])
     columns: dict[str, list[Any]] = {
-        "path": [row.path for row in rows],
+        "path": [encodable(row.path) for row in rows],
         "face": [row.face for row in rows],
         "status": [str(row.status) for row in rows],
         "expression": [row.expression for row in rows],
