@@ -222,7 +222,7 @@ def _may_be_interlaced(frames: list[Pixels]) -> bool:
 
 
 def _is_interlaced(path: Path) -> bool:
-    """Ask FFmpeg in a process of its own: it says so only in its log."""
+    """Ask FFmpeg in a process of its own: only its log tells."""
     code = "import sys, cv2; c = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG); c.grab(); c.retrieve()"
     done = subprocess.run(
         [sys.executable, "-c", code, str(path.resolve())],
@@ -230,4 +230,4 @@ def _is_interlaced(path: Path) -> bool:
         capture_output=True,
         check=False,
     )
-    return b"interlaced" in done.stderr
+    return b"interlaced" in done.stdout + done.stderr

@@ -13,9 +13,8 @@ import pytest
 
 from dcdan.core.errors import DataError, UsageError
 from dcdan.images import video_opencv, video_pyav
-from dcdan.images.status import Status
 from dcdan.images.video_opencv import OpenCvFrames
-from dcdan.images.video_reader import Video, VideoError, is_camera, is_video, open_video
+from dcdan.images.video_reader import Video, is_camera, is_video, open_video
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mov": "mp4v", ".mkv": "MJPG", ".webm": "VP80"}
 SIZE = (96, 64)
