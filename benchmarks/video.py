@@ -3,10 +3,10 @@
     python benchmarks/video.py [--model runs/mine] [--video talk.mp4] [--seconds 30] [--threads 1]
 
 Without ``--video``, three drawn faces move through a 720p video made for it. With one thread the processor's own time
-is counted, which other work on the machine does not lengthen. Each row looks at the whole video, for faces from
-``min_side`` pixels up, and searches a whole frame every ``search`` seconds. With ``search`` 0 every frame is searched, in most of them reduced: ``missed_by_reduced_search``
-counts the faces that a search of every frame at full size finds and this one does not, in a second video of twelve
-faces of 30 to 260 pixels. Prints one JSON object.
+is counted, which other work on the machine does not lengthen. Each row searches the whole video for faces from
+``min_side`` pixels up, with a search of the whole frame every ``search`` seconds. With ``search`` 0 every frame is
+searched, most of them reduced: ``missed_by_reduced_search`` counts the faces that a search of every frame at full size
+finds and this one does not, in a second video of twelve faces of 30 to 260 pixels. Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from dcdan.audit.counts import class_of, compared, counted, official_counts, ordered_splits
-from dcdan.audit.duplicates import DISTANCE, FARTHEST, KINDS, Doubles, doubles_between, doubles_within, groups
-from dcdan.audit.inspection import STATUSES, Listing, inspect, listing, samples_at
+from dcdan.audit.duplicates import DISTANCE, DUPLICATE_KINDS, FARTHEST, Doubles, doubles_between, doubles_within, groups
+from dcdan.audit.inspection import STATUSES, InspectionListing, inspect, listing, samples_at
 from dcdan.audit.report import CheckReport, Double, Failure
 from dcdan.core.errors import DataError, UsageError
 from dcdan.datasets.reader import Reader, Sample
@@ -75,7 +75,7 @@ def _opened(data: str | Reader) -> tuple[Reader, str]:
     return (data, data.name) if isinstance(data, Reader) else (open_reader(parse_spec(data)), data)
 
 
-def _listed(reader: Reader) -> Listing:
+def _listed(reader: Reader) -> InspectionListing:
     listed = listing(reader)
     if not len(listed):
         skipped = ", ".join(f"{count} {reason}" for reason, count in reader.skipped.items())
@@ -84,7 +84,7 @@ def _listed(reader: Reader) -> Listing:
 
 
 def _with_pictures(
-    report: CheckReport, reader: Reader, listed: Listing, prints: np.ndarray, distance: int
+    report: CheckReport, reader: Reader, listed: InspectionListing, prints: np.ndarray, distance: int
 ) -> CheckReport:
     doubles = doubles_within(prints, distance)
     roots = groups(doubles, len(prints))
@@ -119,7 +119,7 @@ def _with_other(
     )
 
 
-def doubled_images(roots: np.ndarray, listed: Listing) -> dict[str, dict[str, int]]:
+def doubled_images(roots: np.ndarray, listed: InspectionListing) -> dict[str, dict[str, int]]:
     """Return split -> other split -> images of the first that have a double in the other (or once more in the first).
 
     roots: (N,) the group of doubles that each image is in, as `doubles.groups` gives it.
@@ -153,7 +153,7 @@ def _named(
         one, two = samples[first], others[second]
         group = None if roots is None else numbers.setdefault(int(roots[first]), len(numbers) + 1)
         yield Double(
-            kind=KINDS[kind],
+            kind=DUPLICATE_KINDS[kind],
             distance=apart,
             group=group,
             path=one.path,

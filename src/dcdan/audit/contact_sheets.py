@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dcdan.audit.counts import SplitCounts, counted
-from dcdan.audit.inspection import Listing, listing, samples_at
+from dcdan.audit.inspection import InspectionListing, listing, samples_at
 from dcdan.core.atomic_io import atomic_text, write_bytes
 from dcdan.core.errors import DataError, OutputError
 from dcdan.core.sanitize import no_formula
@@ -21,7 +21,7 @@ from dcdan.expressions import ordered
 from dcdan.images.decode import UndecodableImage
 from dcdan.packs.prepare import inside_box
 from dcdan.plots.class_distribution import counts_png, shares_png
-from dcdan.plots.contact_sheet import PAPER, Cell, Mark, Row, sheet_png
+from dcdan.plots.contact_sheet import PAPER, Mark, SheetCell, SheetRow, sheet_png
 
 _COLUMNS = 10
 _SIDE = 96
@@ -35,7 +35,7 @@ class _Shown:
 
     name: str
     reader: Reader
-    listed: Listing
+    listed: InspectionListing
     counts: SplitCounts
 
     @property
@@ -91,7 +91,7 @@ def show(
     return paths
 
 
-def faces_png(reader: Reader, listed: Listing, per_class: int, seed: int) -> bytes:
+def faces_png(reader: Reader, listed: InspectionListing, per_class: int, seed: int) -> bytes:
     """Return a contact sheet as a PNG file: a row for each class, drawn by the seed, the split below each face."""
     drawn: list[tuple[str, np.ndarray]] = []
     for label, name in [*enumerate(reader.classes), (-1, "without label" if reader.classes else "")]:
@@ -102,17 +102,18 @@ def faces_png(reader: Reader, listed: Listing, per_class: int, seed: int) -> byt
             drawn.append((heading, draw(places, count, seed)))
     samples = samples_at(reader, np.concatenate([places for _, places in drawn]))
     rows = [
-        Row(heading, tuple(_cell(reader, samples[place]) for place in places.tolist())) for heading, places in drawn
+        SheetRow(heading, tuple(_cell(reader, samples[place]) for place in places.tolist()))
+        for heading, places in drawn
     ]
     return sheet_png(rows, columns=min(_COLUMNS, max(len(row.cells) for row in rows)), side=_SIDE)
 
 
-def _cell(reader: Reader, sample: Sample) -> Cell:
+def _cell(reader: Reader, sample: Sample) -> SheetCell:
     split = (Mark(sample.split),) if sample.split else ()
     try:
-        return Cell(_square(inside_box(reader.load(sample), sample.box)[0]), split)
+        return SheetCell(_square(inside_box(reader.load(sample), sample.box)[0]), split)
     except UndecodableImage as error:
-        return Cell(np.full((_SIDE, _SIDE, 3), 225, np.uint8), (Mark(str(error.status), right=False),))
+        return SheetCell(np.full((_SIDE, _SIDE, 3), 225, np.uint8), (Mark(str(error.status), right=False),))
 
 
 def _square(picture: np.ndarray) -> np.ndarray:

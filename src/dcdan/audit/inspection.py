@@ -1,4 +1,6 @@
-"""What a picture looks like in 121 bits: few of them change when it is stored again, resized or made brighter.
+"""Every picture of a data set decoded once, with a fingerprint of 121 bits each.
+
+What a picture looks like in 121 bits: few of them change when it is stored again, resized or made brighter.
 
 The bits are the signs of cosine coefficients (DCT-II) of the grey picture, squeezed to 32 x 32. Those of one to eight
 half waves down and across make the first word, in which doubles are looked for; the others, of up to eleven, make the
@@ -92,7 +94,7 @@ _CHUNK = 128
 
 
 @dataclass(frozen=True)
-class Listing:
+class InspectionListing:
     """What a reader selects, without its pictures: (N,) codes into `splits`, and labels (-1 for none)."""
 
     splits: tuple[str, ...]
@@ -104,13 +106,13 @@ class Listing:
         return len(self.labels)
 
 
-def listing(reader: Reader) -> Listing:
+def listing(reader: Reader) -> InspectionListing:
     """Go through a reader's samples once; its `skipped` and `notes` are filled on the way."""
     codes, labels, known = array("h"), array("h"), dict[str, int]()
     for sample in reader.selected():
         codes.append(known.setdefault(sample.split, len(known)))
         labels.append(sample.label)
-    return Listing(tuple(known), np.array(codes, np.int16), np.array(labels, np.int16))
+    return InspectionListing(tuple(known), np.array(codes, np.int16), np.array(labels, np.int16))
 
 
 class Inspector:

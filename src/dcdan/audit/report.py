@@ -1,4 +1,6 @@
-"""What a check of a data set found, as JSON and as CSV.
+"""The findings of a check: as JSON, as CSV, and in tables and sentences for a terminal.
+
+What a check of a data set found, as JSON and as CSV.
 
 The findings of a check in tables and sentences, for a terminal of any width.
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcdan.audit.counts import TOTAL, CountLine, ordered_splits
-from dcdan.audit.duplicates import KINDS, Kind
+from dcdan.audit.duplicates import DUPLICATE_KINDS, DuplicateKind
 from dcdan.core.atomic_io import atomic_text
 from dcdan.core.sanitize import inert, no_formula
 from dcdan.images.status import Status
@@ -40,7 +42,7 @@ class Failure:
 class Double:
     """Two doubled images. `group` numbers the images that are doubles of each other, directly or through others."""
 
-    kind: Kind
+    kind: DuplicateKind
     distance: int
     group: int | None
     path: str
@@ -256,12 +258,12 @@ def _pairs(pairs: Sequence[Double]) -> RenderableType:
     """Return pairs by place and kind, and how many of them bear two labels."""
     counts = Counter((pair.place, pair.kind) for pair in pairs)
     conflicts = Counter(pair.place for pair in pairs if pair.conflicting)
-    table = _table(("pairs",), (*map(str, KINDS), "two labels"))
+    table = _table(("pairs",), (*map(str, DUPLICATE_KINDS), "two labels"))
     for place in dict.fromkeys(sorted(place for place, _ in counts)):
-        numbers = [counts[place, kind] for kind in KINDS]
+        numbers = [counts[place, kind] for kind in DUPLICATE_KINDS]
         table.add_row(place, *(f"{number:,}" for number in (*numbers, conflicts[place])))
     totals = Counter(pair.kind for pair in pairs)
-    numbers = [totals[kind] for kind in KINDS]
+    numbers = [totals[kind] for kind in DUPLICATE_KINDS]
     table.add_row(TOTAL, *(f"{number:,}" for number in (*numbers, sum(conflicts.values()))), style="bold")
     return table
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.core.errors import UsageError, unknown
@@ -120,7 +119,7 @@ class OnnxSession:
 
     def run(
         self, outputs: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]], *, seconds: float | None = None
-    ) -> list[NDArray[np.generic]]:
+    ) -> list[NDArray[Any]]:
         """Run the graph.
 
         Args:

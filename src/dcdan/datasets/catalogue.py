@@ -16,7 +16,7 @@ _TABLE_WIDTH = 130
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """One reader. `classes` is empty where they depend on the data; `options` says what each option does."""
 
     reader: str
@@ -37,26 +37,26 @@ class Entry:
         return [(name, text) for name, text in (*facts, ("get it", self.obtain)) if text]
 
 
-def catalogue() -> list[Entry]:
+def catalogue() -> list[CatalogueEntry]:
     """Return an entry for every reader, by name."""
     return [_entry(kind) for kind in readers().values()]
 
 
-def catalogue_table(entries: list[Entry], width: int) -> RenderableType:
+def catalogue_table(entries: list[CatalogueEntry], width: int) -> RenderableType:
     """Return the entries for a rich console: a table where it is wide enough, else a paragraph for each."""
     return _table(entries) if width >= _TABLE_WIDTH else _paragraphs(entries)
 
 
-def _entry(kind: type[Reader]) -> Entry:
+def _entry(kind: type[Reader]) -> CatalogueEntry:
     options = {name: field.description or "" for name, field in kind.Options.model_fields.items()}
-    return Entry(kind.name, kind.title, tuple(kind.classes), kind.extent, kind.licence, kind.obtain, options)
+    return CatalogueEntry(kind.name, kind.title, tuple(kind.classes), kind.extent, kind.licence, kind.obtain, options)
 
 
 def _classes(names: tuple[str, ...]) -> str:
     return f"{len(names)}: {', '.join(names)}" if names else "as in the data"
 
 
-def _table(entries: list[Entry]) -> RenderableType:
+def _table(entries: list[CatalogueEntry]) -> RenderableType:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -71,7 +71,7 @@ def _table(entries: list[Entry]) -> RenderableType:
     return table
 
 
-def _paragraphs(entries: list[Entry]) -> RenderableType:
+def _paragraphs(entries: list[CatalogueEntry]) -> RenderableType:
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table

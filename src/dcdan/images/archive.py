@@ -128,4 +128,4 @@ def _is_file(path: str) -> bool:
 
 
 def _is_foreign(name: str) -> bool:
-    return any(map(is_foreign_folder, PurePosixPath(name).parts))
+    return any(is_foreign_folder(part) for part in PurePosixPath(name).parts if part != "..")

@@ -148,4 +148,4 @@ def _libjpeg_warns(file: IO[bytes]) -> bool:
     file.seek(0)
     code = "import sys, numpy, cv2; cv2.imdecode(numpy.frombuffer(sys.stdin.buffer.read(), numpy.uint8), 1)"
     done = subprocess.run([sys.executable, "-c", code], input=file.read(), capture_output=True, check=False)
-    return b"premature end" in done.stderr
+    return b"premature end" in done.stdout + done.stderr

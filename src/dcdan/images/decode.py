@@ -29,7 +29,7 @@ from PIL import (
 
 from dcdan.core.native_stderr import muted_stderr
 from dcdan.images.completeness import check_complete, check_declared_size
-from dcdan.images.media import HEAD, Kind, MediaFormat, Reader, format_of_head
+from dcdan.images.media import HEAD, Decoder, InputKind, MediaFormat, format_of_head
 from dcdan.images.status import Status, UndecodableImage
 
 MAX_PIXELS = 50_000_000
@@ -132,7 +132,7 @@ def open_image(file: IO[bytes]) -> tuple[Image.Image, MediaFormat]:
     found = format_of_head(head)
     if found is None:
         raise UndecodableImage(Status.NOT_AN_IMAGE, "it is no picture of a known format")
-    if found.kind is Kind.VIDEO:
+    if found.kind is InputKind.VIDEO:
         raise UndecodableImage(Status.UNSUPPORTED, f"it is a video ({found.name}) with the name of a picture")
     if found.problem:
         raise UndecodableImage(Status.UNSUPPORTED, found.problem)
@@ -142,7 +142,7 @@ def open_image(file: IO[bytes]) -> tuple[Image.Image, MediaFormat]:
 
 def _plugin(found: MediaFormat) -> Callable[[IO[bytes]], Image.Image]:
     # Plugins are called directly: Image.open() refuses pictures by a limit that is global to the process.
-    if found.reader is Reader.HEIF:
+    if found.decoder is Decoder.HEIF:
         from pillow_heif.as_plugin import HeifImageFile
 
         return HeifImageFile  # type: ignore[no-any-return]

@@ -26,15 +26,15 @@ from dcdan.core.sanitize import printable
 from dcdan.images.archive import is_archive, members, read_member, split_member
 from dcdan.images.decode import decode_picture, to_rgb
 from dcdan.images.discover import LINKED_FOLDER, walk
-from dcdan.images.media import Kind, MediaFormat, Reader, format_of_head, format_of_name, suffix_of
+from dcdan.images.media import Decoder, InputKind, MediaFormat, format_of_head, format_of_name, suffix_of
 from dcdan.images.pages import has_pages, is_animation, page_path, read_head, split_page, tiff_pages
 from dcdan.images.remote import find_remote, is_url, read_remote, remote_state
 from dcdan.images.status import Status, UndecodableImage
 from dcdan.images.video_reader import is_camera
 
-__all__ = ["Input", "Inputs", "Kind", "Picture", "Resolver", "Source", "find_inputs", "read_picture"]
+__all__ = ["Input", "InputKind", "Inputs", "Picture", "PictureSource", "Resolver", "find_inputs", "read_picture"]
 
-Source = NDArray[np.uint8] | Path | str | bytes | IO[bytes] | Image.Image
+PictureSource = NDArray[np.uint8] | Path | str | bytes | IO[bytes] | Image.Image
 _STDIN = "-"
 _GLOB = frozenset("*?[")
 
@@ -58,7 +58,7 @@ class Picture:
     scale: float = 1.0
 
 
-def read_picture(source: Source) -> Picture:
+def read_picture(source: PictureSource) -> Picture:
     """Decode a picture, whatever it comes as.
 
     Args:
@@ -93,7 +93,8 @@ def read_picture(source: Source) -> Picture:
         path = str(source) if isinstance(source, str | os.PathLike) else ""
         return Picture(path, None, error.status, error.reason)
     raise DataError(
-        f"A picture must be a uint8 array, a path, bytes, an open file or a Pillow picture, not {type(source).__name__}."
+        "A picture must be a uint8 array, a path, bytes, an open file or a Pillow picture, "
+        f"not {type(source).__name__}."
     )
 
 
@@ -142,7 +143,7 @@ class Input:
     """
 
     path: str
-    kind: Kind
+    kind: InputKind
     name: PurePath
     status: Status | None = None
     reason: str = ""
@@ -265,9 +266,11 @@ class Inputs:
                 return
         if path == _STDIN and self._piped is not None:
             state = hashlib.sha256(self._piped).hexdigest()
-            yield Input(_STDIN, Kind.PICTURE, PurePath("stdin"), state=state, load=partial(_piped_picture, self._piped))
+            yield Input(
+                _STDIN, InputKind.PICTURE, PurePath("stdin"), state=state, load=partial(_piped_picture, self._piped)
+            )
         elif is_camera(path):
-            yield Input(path, Kind.CAMERA, name)
+            yield Input(path, InputKind.CAMERA, name)
         elif is_url(path):
             yield from self._at_url(path, name)
         elif os.path.isdir(path):  # noqa: PTH112
@@ -286,7 +289,7 @@ class Inputs:
             elif found.problem:
                 empty = False
                 reason = f"the folder cannot be listed: {found.reason}"
-                yield Input(found.path, Kind.PICTURE, below, Status.UNREADABLE, reason)
+                yield Input(found.path, InputKind.PICTURE, below, Status.UNREADABLE, reason)
             else:
                 for each in self._unless_other(found.path, below):
                     empty = False
@@ -305,9 +308,8 @@ class Inputs:
         try:
             found = members(Path(path))
         except UndecodableImage as error:
-            yield Input(
-                path, Kind.PICTURE, name if name.parts else PurePath(Path(path).name), error.status, error.reason
-            )
+            own = name if name.parts else PurePath(Path(path).name)
+            yield Input(path, InputKind.PICTURE, own, error.status, error.reason)
             return
         empty = True
         for each in found:
@@ -325,7 +327,7 @@ class Inputs:
         known = format_of_name(url)
         state = remote_state(url)
         if state is not None:
-            kind = Kind.VIDEO if known is not None and known.kind is Kind.VIDEO else Kind.PICTURE
+            kind = InputKind.VIDEO if known is not None and known.kind is InputKind.VIDEO else InputKind.PICTURE
             yield Input(url, kind, name, state=state)
             return
         empty = True
@@ -335,7 +337,7 @@ class Inputs:
             assert known is not None
             yield _of_format(f"{url.rstrip('/')}/{way}", name / way, known, state)
         if empty:
-            yield Input(url, Kind.PICTURE, name, Status.EMPTY, "there is no picture or video", state="empty")
+            yield Input(url, InputKind.PICTURE, name, Status.EMPTY, "there is no picture or video", state="empty")
 
     def _leave_out(self, name: str) -> None:
         self.left_out[suffix_of(os.path.basename(name)) or "without a suffix"] += 1  # noqa: PTH119
@@ -348,27 +350,27 @@ def _file(path: str, name: PurePath) -> Iterator[Input]:
         head = read_head(split_page(path)[0])
         known = format_of_head(head)
     if known is None:
-        yield Input(path, Kind.PICTURE, name)
-    elif known.kind is Kind.PICTURE and is_animation(path, head):
-        yield Input(path, Kind.VIDEO, name)
+        yield Input(path, InputKind.PICTURE, name)
+    elif known.kind is InputKind.PICTURE and is_animation(path, head):
+        yield Input(path, InputKind.VIDEO, name)
     elif has_pages(known) and (pages := tiff_pages(path)) != [0]:
         for page in pages:
             numbered = name.with_name(f"{name.stem}-page-{page + 1}{name.suffix}")
-            yield Input(page_path(path, page), Kind.PICTURE, numbered)
-    elif known.reader is Reader.NONE and not os.path.exists(path):  # noqa: PTH110
-        yield Input(path, Kind.PICTURE, name)
+            yield Input(page_path(path, page), InputKind.PICTURE, numbered)
+    elif known.decoder is Decoder.NONE and not os.path.exists(path):  # noqa: PTH110
+        yield Input(path, InputKind.PICTURE, name)
     else:
         yield _of_format(path, name, known)
 
 
 def _of_format(path: str, name: PurePath, known: MediaFormat, state: str = "") -> Input:
-    if known.reader is Reader.NONE:
-        return Input(path, Kind.PICTURE, name, Status.UNSUPPORTED, known.problem, state)
+    if known.decoder is Decoder.NONE:
+        return Input(path, InputKind.PICTURE, name, Status.UNSUPPORTED, known.problem, state)
     return Input(path, known.kind, name, state=state)
 
 
 def _empty(path: str, name: PurePath, reason: str) -> Input:
-    return Input(path, Kind.PICTURE, name, Status.EMPTY, reason)
+    return Input(path, InputKind.PICTURE, name, Status.EMPTY, reason)
 
 
 def _piped_picture(content: bytes) -> Picture:

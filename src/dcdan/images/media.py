@@ -12,7 +12,7 @@ HEAD = 512
 """Bytes from the beginning of a file that :func:`format_of_head` needs."""
 
 
-class Kind(StrEnum):
+class InputKind(StrEnum):
     """What an input is read as."""
 
     PICTURE = "picture"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     CAMERA = "camera"
 
 
-class Reader(StrEnum):
+class Decoder(StrEnum):
     """The code that reads a format."""
 
     PILLOW = "pillow"
@@ -38,21 +38,21 @@ class MediaFormat:
         kind: PICTURE or VIDEO.
         suffixes: of file names, in lower case, with their dots.
         signatures: (offset, bytes) pairs; a file with one of them is of this format.
-        reader: what reads it; ``Reader.NONE`` where nothing here does.
+        decoder: what reads it; ``Decoder.NONE`` where nothing here does.
         cure: for a format that is not read, what the user can do; a part of a sentence.
     """
 
     name: str
-    kind: Kind
+    kind: InputKind
     suffixes: tuple[str, ...]
     signatures: tuple[tuple[int, bytes], ...] = ()
-    reader: Reader = Reader.PILLOW
+    decoder: Decoder = Decoder.PILLOW
     cure: str = ""
 
     @property
     def extra(self) -> str:
         """The extra of the package that reads this format; empty where none is needed."""
-        return "heif" if self.reader is Reader.HEIF else ""
+        return "heif" if self.decoder is Decoder.HEIF else ""
 
     @property
     def problem(self) -> str:
@@ -62,9 +62,9 @@ class MediaFormat:
             >>> FORMATS["JPEG"].problem, FORMATS["JPEG XL"].problem
             ('', 'JPEG XL is not read: convert it to PNG or JPEG')
         """
-        if self.reader is Reader.NONE:
+        if self.decoder is Decoder.NONE:
             return f"{self.name} is not read: {self.cure}"
-        if self.reader is Reader.HEIF and not _installed("pillow_heif"):
+        if self.decoder is Decoder.HEIF and not _installed("pillow_heif"):
             return f"{self.name} needs pillow-heif: pip install 'dcdan[heif]', or convert it to JPEG"
         if self.name == "AVIF" and not _has_avif():
             return "AVIF needs a Pillow that was built with it: pip install --upgrade pillow, or convert it to JPEG"
@@ -73,7 +73,7 @@ class MediaFormat:
 
 _CONVERT = "convert it to PNG or JPEG"
 _DEVELOP = "export it from the camera's or photo program's software as JPEG or TIFF"
-_PICTURE, _VIDEO = Kind.PICTURE, Kind.VIDEO
+_PICTURE, _VIDEO = InputKind.PICTURE, InputKind.VIDEO
 
 _TABLE: tuple[MediaFormat, ...] = (
     MediaFormat("JPEG", _PICTURE, (".jpg", ".jpeg", ".jpe", ".jfif"), ((0, b"\xff\xd8\xff"),)),
@@ -93,14 +93,14 @@ _TABLE: tuple[MediaFormat, ...] = (
         _PICTURE,
         (".heic", ".heif", ".heics", ".heifs", ".hif"),
         tuple((8, brand) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")),
-        Reader.HEIF,
+        Decoder.HEIF,
     ),
     MediaFormat(
         "JPEG XL",
         _PICTURE,
         (".jxl",),
         ((0, b"\xff\x0a"), (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n")),
-        Reader.NONE,
+        Decoder.NONE,
         _CONVERT,
     ),
     MediaFormat(
@@ -108,57 +108,57 @@ _TABLE: tuple[MediaFormat, ...] = (
         _PICTURE,
         (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
         ((0, b"\x00\x00\x00\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
-        Reader.NONE,
+        Decoder.NONE,
         _CONVERT,
     ),
-    MediaFormat("Photoshop", _PICTURE, (".psd", ".psb"), ((0, b"8BPS"),), Reader.NONE, _CONVERT),
-    MediaFormat("GIMP", _PICTURE, (".xcf",), ((0, b"gimp xcf"),), Reader.NONE, _CONVERT),
+    MediaFormat("Photoshop", _PICTURE, (".psd", ".psb"), ((0, b"8BPS"),), Decoder.NONE, _CONVERT),
+    MediaFormat("GIMP", _PICTURE, (".xcf",), ((0, b"gimp xcf"),), Decoder.NONE, _CONVERT),
     MediaFormat(
         "Netpbm",
         _PICTURE,
         (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
         tuple((0, b"P%d%s" % (number, end)) for number in range(1, 8) for end in (b"\n", b" ")),
-        Reader.NONE,
+        Decoder.NONE,
         _CONVERT,
     ),
-    MediaFormat("Windows icon", _PICTURE, (".ico", ".cur"), ((0, b"\x00\x00\x01\x00"),), Reader.NONE, _CONVERT),
-    MediaFormat("Targa", _PICTURE, (".tga",), (), Reader.NONE, _CONVERT),
-    MediaFormat("OpenEXR", _PICTURE, (".exr",), ((0, b"v/1\x01"),), Reader.NONE, _CONVERT),
-    MediaFormat("Radiance HDR", _PICTURE, (".hdr",), ((0, b"#?RADIANCE"),), Reader.NONE, _CONVERT),
-    MediaFormat("DICOM", _PICTURE, (".dcm", ".dicom"), ((128, b"DICM"),), Reader.NONE, _CONVERT),
-    MediaFormat("SVG", _PICTURE, (".svg", ".svgz"), ((0, b"<svg"),), Reader.NONE, "export it as PNG"),
+    MediaFormat("Windows icon", _PICTURE, (".ico", ".cur"), ((0, b"\x00\x00\x01\x00"),), Decoder.NONE, _CONVERT),
+    MediaFormat("Targa", _PICTURE, (".tga",), (), Decoder.NONE, _CONVERT),
+    MediaFormat("OpenEXR", _PICTURE, (".exr",), ((0, b"v/1\x01"),), Decoder.NONE, _CONVERT),
+    MediaFormat("Radiance HDR", _PICTURE, (".hdr",), ((0, b"#?RADIANCE"),), Decoder.NONE, _CONVERT),
+    MediaFormat("DICOM", _PICTURE, (".dcm", ".dicom"), ((128, b"DICM"),), Decoder.NONE, _CONVERT),
+    MediaFormat("SVG", _PICTURE, (".svg", ".svgz"), ((0, b"<svg"),), Decoder.NONE, "export it as PNG"),
     MediaFormat(
         "camera raw",
         _PICTURE,
         (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
         ((8, b"CR\x02\x00"), (8, b"crx "), (0, b"FUJIFILMCCD-RAW"), (0, b"IIRO"), (0, b"IIU\x00")),
-        Reader.NONE,
+        Decoder.NONE,
         _DEVELOP,
     ),
-    MediaFormat("PDF", _PICTURE, (), ((0, b"%PDF-"),), Reader.NONE, "export its pages as PNG or TIFF"),
+    MediaFormat("PDF", _PICTURE, (), ((0, b"%PDF-"),), Decoder.NONE, "export its pages as PNG or TIFF"),
     MediaFormat(
         "MP4",
         _VIDEO,
         (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v"),
         tuple((4, box) for box in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")),
-        Reader.VIDEO,
+        Decoder.VIDEO,
     ),
-    MediaFormat("AVI", _VIDEO, (".avi", ".divx"), ((8, b"AVI"),), Reader.VIDEO),
-    MediaFormat("Matroska", _VIDEO, (".mkv", ".webm", ".mk3d"), ((0, b"\x1aE\xdf\xa3"),), Reader.VIDEO),
-    MediaFormat("MPEG-TS", _VIDEO, (".ts", ".mts", ".m2ts", ".m2t", ".tp"), (), Reader.VIDEO),
+    MediaFormat("AVI", _VIDEO, (".avi", ".divx"), ((8, b"AVI"),), Decoder.VIDEO),
+    MediaFormat("Matroska", _VIDEO, (".mkv", ".webm", ".mk3d"), ((0, b"\x1aE\xdf\xa3"),), Decoder.VIDEO),
+    MediaFormat("MPEG-TS", _VIDEO, (".ts", ".mts", ".m2ts", ".m2t", ".tp"), (), Decoder.VIDEO),
     MediaFormat(
         "MPEG",
         _VIDEO,
         (".mpg", ".mpeg", ".m2v", ".m1v", ".vob", ".mod", ".dat"),
         ((0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3")),
-        Reader.VIDEO,
+        Decoder.VIDEO,
     ),
-    MediaFormat("Windows Media", _VIDEO, (".wmv", ".asf"), ((0, b"0&\xb2u\x8ef\xcf\x11"),), Reader.VIDEO),
-    MediaFormat("Flash video", _VIDEO, (".flv",), ((0, b"FLV\x01"),), Reader.VIDEO),
-    MediaFormat("Ogg", _VIDEO, (".ogv", ".ogm"), ((0, b"OggS"),), Reader.VIDEO),
-    MediaFormat("MXF", _VIDEO, (".mxf",), ((0, b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02"),), Reader.VIDEO),
-    MediaFormat("DV", _VIDEO, (".dv", ".dif"), ((0, b"\x1f\x07\x00"),), Reader.VIDEO),
-    MediaFormat("RealMedia", _VIDEO, (".rm", ".rmvb"), ((0, b".RMF"),), Reader.VIDEO),
+    MediaFormat("Windows Media", _VIDEO, (".wmv", ".asf"), ((0, b"0&\xb2u\x8ef\xcf\x11"),), Decoder.VIDEO),
+    MediaFormat("Flash video", _VIDEO, (".flv",), ((0, b"FLV\x01"),), Decoder.VIDEO),
+    MediaFormat("Ogg", _VIDEO, (".ogv", ".ogm"), ((0, b"OggS"),), Decoder.VIDEO),
+    MediaFormat("MXF", _VIDEO, (".mxf",), ((0, b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02"),), Decoder.VIDEO),
+    MediaFormat("DV", _VIDEO, (".dv", ".dif"), ((0, b"\x1f\x07\x00"),), Decoder.VIDEO),
+    MediaFormat("RealMedia", _VIDEO, (".rm", ".rmvb"), ((0, b".RMF"),), Decoder.VIDEO),
 )
 
 FORMATS: dict[str, MediaFormat] = {each.name: each for each in _TABLE}
@@ -167,10 +167,10 @@ _BY_SUFFIX: dict[str, MediaFormat] = {suffix: each for each in _TABLE for suffix
 _AMBIGUOUS = frozenset({".dat", ".mod", ".ts", ".tp", ".hdr", ".cur"})
 
 PICTURE_SUFFIXES: frozenset[str] = frozenset(
-    suffix for suffix, each in _BY_SUFFIX.items() if each.kind is Kind.PICTURE and each.reader is not Reader.NONE
+    suffix for suffix, each in _BY_SUFFIX.items() if each.kind is InputKind.PICTURE and each.decoder is not Decoder.NONE
 )
 VIDEO_SUFFIXES: frozenset[str] = frozenset(
-    suffix for suffix, each in _BY_SUFFIX.items() if each.kind is Kind.VIDEO and suffix not in _AMBIGUOUS
+    suffix for suffix, each in _BY_SUFFIX.items() if each.kind is InputKind.VIDEO and suffix not in _AMBIGUOUS
 )
 ANIMATED_SUFFIXES: frozenset[str] = frozenset({".gif", ".webp", ".png", ".apng", ".avif", ".avifs"})
 """Suffixes of picture formats whose files can hold an animation."""

@@ -171,7 +171,8 @@ def open_file(path: Path, name: str, threads: int = 0) -> OpenCvFrames:
         frames.close()
         known = f" (codec {codec})" if codec else ""
         raise VideoError(
-            f"'{name}' has no frame that OpenCV can decode{known}: pip install 'dcdan[video]', or save it as H.264 in MP4."
+            f"'{name}' has no frame that OpenCV can decode{known}: "
+            "pip install 'dcdan[video]', or save it as H.264 in MP4."
         )
     if _may_be_interlaced(ahead) and _is_interlaced(path):
         frames.close()
@@ -221,7 +222,7 @@ def _may_be_interlaced(frames: list[Pixels]) -> bool:
 
 
 def _is_interlaced(path: Path) -> bool:
-    """Ask FFmpeg in a process of its own: it says so only in its log."""
+    """Ask FFmpeg in a process of its own: only its log tells."""
     code = "import sys, cv2; c = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG); c.grab(); c.retrieve()"
     done = subprocess.run(
         [sys.executable, "-c", code, str(path.resolve())],
@@ -229,4 +230,4 @@ def _is_interlaced(path: Path) -> bool:
         capture_output=True,
         check=False,
     )
-    return b"interlaced" in done.stderr
+    return b"interlaced" in done.stdout + done.stderr

@@ -1,7 +1,8 @@
-"""Frames of videos through PyAV (`dcdan[video]`): more codecs, and the time stamps and geometry of the stream itself."""
+"""Frames of videos through PyAV (`dcdan[video]`): more codecs, and time stamps and geometry of the stream itself."""
 
 from __future__ import annotations
 
+import re
 import struct
 import time as clock
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from dcdan.images.video_source import Pixels, VideoError, displayed, is_transpos
 
 # Errors in a row, without a frame between, after which a file counts as ended.
 _MOST_ERRORS = 10_000
+# A promised length that is missed by fewer seconds is rounding.
+_SHORT = 0.5
+_DURATION = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 
 
 @cache
@@ -45,6 +49,8 @@ class PyAvFrames:
         self._frame: Any = None
         self._time: float | None = None
         self._broken_from: float | None = None
+        self._usual = 1 / self.rate if self.rate else 0.0
+        self._shown_until = 0.0
         self._frames = self._deinterlaced(self._decoded())
 
     @property
@@ -62,11 +68,10 @@ class PyAvFrames:
         """Go to the next frame; stretches that cannot be decoded are passed over and noted in ``gaps``."""
         self._frame = next(self._frames, None)
         if self._frame is None:
-            if self._broken_from is not None:
-                self.gaps.append((self._broken_from, max(self._broken_from, self._end())))
-                self._broken_from = None
+            self._end_of_frames()
             return False
         self._time = self._time_of(self._frame)
+        self._shown_until = (self._time or 0.0) + self._duration_of(self._frame)
         return True
 
     def retrieve(self) -> Pixels | None:
@@ -162,6 +167,20 @@ class PyAvFrames:
             return min(float(self._stream.start_time * self._stream.time_base), float(frame.time))
         return float(frame.time)
 
+    def _end_of_frames(self) -> None:
+        """Note a stretch at the end that could not be decoded, or that the container promises and does not hold."""
+        length = 0.0 if self._live else self._length(self._container, self._stream)
+        if self._broken_from is not None:
+            self.gaps.append((self._broken_from, max(self._broken_from, length)))
+            self._broken_from = None
+        elif length - self._shown_until > max(_SHORT, 3 * self._usual):
+            self.gaps.append((self._shown_until, length))
+        self._shown_until = length
+
+    def _duration_of(self, frame: Any) -> float:
+        ticks = getattr(frame, "duration", 0) or 0
+        return max(self._usual, float(ticks * frame.time_base) if frame.time_base else 0.0)
+
     def _note_broken(self) -> None:
         if self._broken_from is None:
             self._broken_from = self._time or 0.0
@@ -171,14 +190,15 @@ class PyAvFrames:
             self.gaps.append((self._broken_from, max(self._broken_from, self._time_of(frame) or self._broken_from)))
             self._broken_from = None
 
-    def _end(self) -> float:
-        return self._length(self._container, self._stream)
-
     @staticmethod
     def _length(container: Any, stream: Any) -> float:
+        """Return the seconds of the stream of pictures; 0 where only the length of the whole file is known."""
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
-        return float(container.duration or 0) / 1_000_000
+        found = _DURATION.match(stream.metadata.get("DURATION", ""))
+        if found is not None:
+            return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])
+        return 0.0 if len(container.streams) > 1 else float(container.duration or 0) / 1_000_000
 
 
 def _pulled(graph: Any) -> Iterator[Any]:
@@ -231,7 +251,13 @@ def _chosen(container: Any, name: str, threads: int, *, live: bool = False) -> P
         container.close()
         what = "has sound and no moving picture" if sound else "holds no video"
         raise VideoError(f"'{name}' {what}: give a video.", Status.UNSUPPORTED)
-    stream = max(moving, key=lambda each: (each.codec_context.width or 0) * (each.codec_context.height or 0))
+    known = [each for each in moving if each.codec_context is not None]
+    if not known:
+        container.close()
+        raise VideoError(
+            f"'{name}' is of a codec that PyAV does not know: save it as H.264 in MP4.", Status.UNSUPPORTED
+        )
+    stream = max(known, key=lambda each: (each.codec_context.width or 0) * (each.codec_context.height or 0))
     context = stream.codec_context
     pixels = (context.width or 0) * (context.height or 0)
     if pixels > MAX_PIXELS:

@@ -19,7 +19,7 @@ from dcdan.core.offline import FORBIDDEN, is_offline
 from dcdan.images import video_opencv, video_pyav
 from dcdan.images.archive import split_member, unpacked
 from dcdan.images.containers import is_sound_only, missing_bytes
-from dcdan.images.media import HEAD, VIDEO_SUFFIXES, Kind, format_of_head, suffix_of
+from dcdan.images.media import HEAD, VIDEO_SUFFIXES, InputKind, format_of_head, suffix_of
 from dcdan.images.pages import is_animation
 from dcdan.images.remote import is_url, local_copy
 from dcdan.images.status import Status, UndecodableImage
@@ -282,7 +282,7 @@ def _open_file(path: Path, name: str, threads: int) -> FrameSource:
         return PillowFrames(path, name)
     found = format_of_head(head)
     # FFmpeg would also follow playlists and scripts, which can lead anywhere.
-    if found is None or found.kind is not Kind.VIDEO:
+    if found is None or found.kind is not InputKind.VIDEO:
         raise VideoError(
             f"'{name}' is no video of a known kind (MP4, MOV, AVI, MKV, WebM, MPEG, ...): give one, or convert it.",
             Status.NOT_AN_IMAGE,

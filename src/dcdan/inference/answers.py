@@ -1,4 +1,6 @@
-"""What the calibration of a model says of its answers: which are unsure, and which classes cannot be ruled out.
+"""From network outputs to answers: names, certainty and the classes that cannot be ruled out.
+
+What the calibration of a model says of its answers: which are unsure, and which classes cannot be ruled out.
 
 Answers put into words: faces and where they come from, completed with what the model says of them.
 """
@@ -13,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.core.errors import UsageError
+from dcdan.core.outputs import DECIDERS, REGIONS
 from dcdan.faces.extract import Face
 from dcdan.faces.quality import qualities
 from dcdan.inference.model_card import Calibration, ModelInfo
-from dcdan.inference.session import DECIDERS, REGIONS, SessionOutputs
+from dcdan.inference.session import SessionOutputs
 from dcdan.inference.table import FaceResult, Quality
 
 

@@ -13,7 +13,7 @@ from dcdan.core.atomic_io import sha256, write_text
 from dcdan.core.errors import ModelError, first_line
 from dcdan.core.limits import read_json, within
 from dcdan.core.schema import check_schema
-from dcdan.expressions import CLASS_NAME
+from dcdan.expressions import ClassName
 
 MODEL_SCHEMA: Literal[1] = 1
 INFO_NAME = "model.json"
@@ -27,7 +27,6 @@ Precision = Literal["fp32", "int8"]
 GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
 ActionName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 

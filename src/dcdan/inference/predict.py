@@ -1,8 +1,8 @@
-"""The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
+"""Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
+
+The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
 
 Counts of a run, and what is said when nothing could be read.
-
-Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dcdan.core.errors import DataError
 from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import chunks
 from dcdan.images.discover import holds_data, refuse_vanished
-from dcdan.images.inputs import Input, Kind, find_inputs
+from dcdan.images.inputs import Input, InputKind, find_inputs
 from dcdan.images.status import Status
 from dcdan.images.video_reader import VideoError, open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
@@ -87,7 +87,7 @@ def steps(
 
 def _pieces(inputs: Iterable[Input]) -> Iterator[list[Input]]:
     """Yield blocks of pictures, and each video or camera alone."""
-    for of_pictures, group in groupby(inputs, key=lambda each: each.kind is Kind.PICTURE):
+    for of_pictures, group in groupby(inputs, key=lambda each: each.kind is InputKind.PICTURE):
         yield from chunks(group, CHUNK_PICTURES if of_pictures else 1)
 
 
@@ -98,7 +98,7 @@ def _done(recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input]
 def _steps(
     recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input], frames: bool = False
 ) -> Iterator[Step]:
-    if piece[0].kind is Kind.PICTURE:
+    if piece[0].kind is InputKind.PICTURE:
         yield Step(piece, [found.rows for found in recogniser.stream(each.source for each in piece)])
     else:
         yield from _video(recogniser, piece[0], watching, frames)
@@ -216,17 +216,17 @@ def predict(
     Raises:
         DataError: after the last result, when not one input could be read.
     """
-    tally = RunSummary()
+    summary = RunSummary()
     inputs = find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
-        tally.add(step)
+        summary.add(step)
         if each is not None:
             each(step)
         if sink is not None:
             for result in step.rows():
                 sink(result)
-    tally.refuse_nothing()
-    return tally
+    summary.refuse_nothing()
+    return summary
 
 
 def predict_to_file(
@@ -287,30 +287,30 @@ def predict_to_file(
     try:
         with closing(ResumableTable(out, state)) as table, stoppable() as stop:
             todo, notes = table.rest(lambda: iter(inputs))
-            tally = RunSummary.from_dict(notes)
+            summary = RunSummary.from_dict(notes)
             if begun is not None:
-                begun(tally.inputs)
+                begun(summary.inputs)
             if not notes:
                 table.write(header_text(form, recogniser.classes, actions))
             for step in steps(recogniser, todo, watching, frames, cluster):
                 if any(result.status not in READ for result in step.rows()):
                     refuse_vanished(folders)
-                tally.add(step)
+                summary.add(step)
                 if each is not None:
                     each(step)
                 table.write(text(step.results))
                 if step.inputs:
-                    table.commit(step.inputs, tally.to_dict())
+                    table.commit(step.inputs, summary.to_dict())
                 if stop.is_set():
                     raise stopped(out)
             refuse_vanished(folders)
-            if tally.nothing_read:
+            if summary.nothing_read:
                 table.discard()
-            tally.refuse_nothing()
+            summary.refuse_nothing()
             convert = (
                 partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
             )
             table.finish(convert, force=force)
     except OSError as error:
         raise output_error(error, out) from error
-    return tally
+    return summary

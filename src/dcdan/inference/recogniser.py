@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import DataError, ModelError, UsageError, unknown
 from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough, scaled
-from dcdan.images.inputs import Picture, Source, read_picture
+from dcdan.images.inputs import Picture, PictureSource, read_picture
 from dcdan.images.remote import is_url
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video, open_video
@@ -74,10 +74,10 @@ class Recogniser:
         self._extractor = extractor
 
     @overload
-    def recognise(self, image: Source) -> FaceResults: ...
+    def recognise(self, image: PictureSource) -> FaceResults: ...
     @overload
-    def recognise(self, image: list[Source]) -> list[FaceResults]: ...
-    def recognise(self, image: Source | list[Source]) -> FaceResults | list[FaceResults]:
+    def recognise(self, image: list[PictureSource]) -> list[FaceResults]: ...
+    def recognise(self, image: PictureSource | list[PictureSource]) -> FaceResults | list[FaceResults]:
         """Recognise the faces of one picture, or of a list of pictures in batches.
 
         Args:
@@ -105,7 +105,7 @@ class Recogniser:
             return list(self.stream(image))
         return next(self.stream([image]))
 
-    def stream(self, sources: Iterable[Source | Picture]) -> Iterator[FaceResults]:
+    def stream(self, sources: Iterable[PictureSource | Picture]) -> Iterator[FaceResults]:
         """Yield the results of each picture in order; sources are read, decoded and dropped chunk by chunk.
 
         Which other faces a face is recognised with can change the last digits of its probabilities: the same sources

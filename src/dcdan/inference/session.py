@@ -1,4 +1,6 @@
-"""What an ONNX file may not hold: weights in another file, which could be any, and loops, which need not end.
+"""The exported network in ONNX Runtime, and the check of what its file may not hold.
+
+What an ONNX file may not hold: weights in another file, which could be any, and loops, which need not end.
 
 The file is read as the few messages of ONNX's protocol buffers that lead there; no ``onnx`` package is needed.
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,7 @@ from dcdan.inference.model_card import ModelInfo
 
 __all__ = ["DECIDERS", "OUTPUTS", "REGIONS", "Session", "SessionOutputs", "in_rgb", "read_graph"]
 
-MOST_BYTES = 1 << 31
+MOST_GRAPH_BYTES = 1 << 31
 """A protocol buffer cannot be longer."""
 
 # Numbers of fields: onnx/onnx.proto3.
@@ -35,7 +38,7 @@ _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 def read_graph(path: Path) -> bytes:
     """Return the bytes of an ONNX file; raise ModelError when it is too large, or holds what it may not."""
     size = path.stat().st_size
-    if size > MOST_BYTES:
+    if size > MOST_GRAPH_BYTES:
         raise ModelError(f"'{path}' has {size} bytes, more than any ONNX file: copy the run folder again.")
     content = path.read_bytes()
     if content[4:8] == b"ORTM":
@@ -237,7 +240,7 @@ class Session:
         """The device that the graph runs on."""
         return self._session.device
 
-    def _run(self, faces: NDArray[np.uint8], seconds: float | None = None) -> list[NDArray[np.generic]]:
+    def _run(self, faces: NDArray[np.uint8], seconds: float | None = None) -> list[NDArray[Any]]:
         feeds = {"faces": np.ascontiguousarray(in_rgb(faces))}
         results = self._session.run(self._outputs, feeds, seconds=seconds)
         self._check_answers(SessionOutputs(*results), len(faces))  # type: ignore[arg-type]
@@ -248,9 +251,9 @@ class Session:
         shapes += [np.shape(found.confidence), np.shape(found.decided_by)]
         if shapes != [(count, self.classes), (count, len(REGIONS)), (count,), (count,), (count,)]:
             raise ModelError(f"The model's answers to {count} faces have the shapes {shapes}: use another model.")
-        if self.actions and np.shape(found.actions) != (count, self.actions):
+        if found.actions is not None and found.actions.shape != (count, self.actions):
             raise ModelError(
-                f"The model gives actions of the shape {np.shape(found.actions)} for {count} faces and names"
+                f"The model gives actions of the shape {found.actions.shape} for {count} faces and names"
                 f" {self.actions} actions: use another model."
             )
         parts = [found.probabilities, found.confidence, found.region_weights]

@@ -183,9 +183,7 @@ class Column:
             return ""
         if self.kind == "flag":
             return "yes" if value else "no"
-        if self.kind == "number":
-            return f"{value:.{self.digits}f}"
-        return no_formula(str(value))
+        return f"{value:.{self.digits}f}" if self.kind == "number" else str(no_formula(str(value)))
 
     def json_value(self, result: FaceResult) -> Any:
         """Return the value of a JSON line."""

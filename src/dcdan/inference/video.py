@@ -1,4 +1,6 @@
-"""Class probabilities of each track averaged over time, so that one odd frame does not change an answer.
+"""Faces of a video over time: searched, recognised in batches, tracked and smoothed.
+
+Class probabilities of each track averaged over time, so that one odd frame does not change an answer.
 
 Where faces are looked for in a video: in some frames everywhere, in those between about where they were found.
 

@@ -1,4 +1,6 @@
-"""The unfinished pack: faces and rows written chunk by chunk, so that a killed build continues after its last chunk.
+"""Building packs: streaming, in parallel, resumable; and finding or building the pack that a spec names.
+
+The unfinished pack: faces and rows written chunk by chunk, so that a killed build continues after its last chunk.
 
 `out.partial/` holds `state.json` (what is being built), `journal.jsonl` (a line per chunk, written once its faces are
 on the disk) and `pack/`, which is renamed to `out` when everything in it is complete.
@@ -27,6 +29,7 @@ from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed
 from dcdan.datasets.reader import Reader, Sample
 from dcdan.datasets.spec import is_pack, open_reader, parse_spec, view_options
+from dcdan.faces.extract import Alignment
 from dcdan.images.discover import refuse_vanished
 from dcdan.images.remote import is_url
 from dcdan.images.status import Status
@@ -48,7 +51,7 @@ from dcdan.packs.format import (
     utf8_text,
 )
 from dcdan.packs.pack import Pack
-from dcdan.packs.prepare import Alignment, Preparer, Row
+from dcdan.packs.prepare import Preparer, TableRow
 from dcdan.packs.summary import no_faces, odd
 from dcdan.packs.table import TableWriter
 
@@ -82,7 +85,7 @@ class ResumablePack(ResumableJob):
         self._journal.seek(0, os.SEEK_END)
         self._faces.seek(0, os.SEEK_END)
 
-    def append(self, key: str, faces: np.ndarray, rows: Sequence[Row]) -> None:
+    def append(self, key: str, faces: np.ndarray, rows: Sequence[TableRow]) -> None:
         """Add one chunk: its faces first, then the line that makes them count."""
         self._faces.write(np.ascontiguousarray(faces).data)
         flush(self._faces)
@@ -93,7 +96,7 @@ class ResumablePack(ResumableJob):
         self.keys.append(key)
         self._ends.append((end, self._journal.tell()))
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[list[TableRow]]:
         """Yield the rows of each chunk, with `row`, a face's index among all faces, or -1 where there is none."""
         self._journal.seek(0)
         index = 0

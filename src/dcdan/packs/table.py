@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from dcdan.packs.format import PackCounts
-from dcdan.packs.prepare import Row
+from dcdan.packs.prepare import TableRow
 
 # Larger groups are a little smaller on the disk, but several times this in memory while they are written.
 _GROUP_ROWS = 1024
@@ -47,8 +47,8 @@ class TableWriter:
         finally:
             self._writer.close()
 
-    def add_rows(self, rows: Sequence[Row]) -> None:
-        """Add rows (see `dcdan.packs.prepare.Row`); each has `row`, its index among the faces or -1, beside."""
+    def add_rows(self, rows: Sequence[TableRow]) -> None:
+        """Add rows (see `dcdan.packs.prepare.TableRow`); each has `row`, its index among the faces or -1, beside."""
         import pyarrow as arrow
 
         records = [{name: row[name] for name in self.schema.names} for row in rows]

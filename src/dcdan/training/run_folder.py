@@ -1,4 +1,6 @@
-"""What the files of a run folder say, whoever wrote them: `run.json`, and the data that `config.toml` names.
+"""The run folder: claimed at the start, rolled back on an error, and read afterwards.
+
+What the files of a run folder say, whoever wrote them: `run.json`, and the data that `config.toml` names.
 
 The run folder: claimed before anything is done, and left as it was found when nothing can be done.
 """
@@ -12,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dcdan.core.atomic_io import half_written, sweep
+from dcdan.core.atomic_io import is_partial, sweep
 from dcdan.core.errors import ModelError, OutputError, UsageError
 from dcdan.core.limits import read_json, read_toml
 from dcdan.core.locks import LOCK
@@ -24,12 +26,12 @@ RUN_NAME = "run.json"
 def read_run_metadata(run: Path) -> dict[str, Any]:
     """Return what `run.json` of a finished run says; raise ModelError where there is none, or another file."""
     try:
-        facts = read_json(run / RUN_NAME)
+        metadata = read_json(run / RUN_NAME)
     except (OSError, ValueError) as error:
         raise ModelError(f"'{run / RUN_NAME}' cannot be read ({error}): copy the run folder again.") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("settings"), dict):
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("settings"), dict):
         raise ModelError(f"'{run / RUN_NAME}' does not describe a run of dcdan: copy the run folder again.")
-    return facts
+    return metadata
 
 
 def read_run_settings(run: Path) -> RunSettings:
@@ -75,7 +77,7 @@ def claim_folder(out: Path, config_text: str) -> bool:
 
 def holds_something(out: Path) -> bool:
     """Return whether a folder holds more than a lock and what a killed process left half written."""
-    return any(path.name != LOCK and not half_written(path) for path in out.iterdir())
+    return any(path.name != LOCK and not is_partial(path) for path in out.iterdir())
 
 
 def read_config(config: Path) -> dict[str, Any]:

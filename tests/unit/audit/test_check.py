@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from dcdan.audit.check import check, doubled_images
-from dcdan.audit.duplicates import Kind
-from dcdan.audit.inspection import Listing
+from dcdan.audit.duplicates import DuplicateKind
+from dcdan.audit.inspection import InspectionListing
 from dcdan.audit.report import CheckReport, Double, check_table
 from dcdan.core.errors import DataError, OutputError, UsageError
 from textured import Published, brighter, stored_again, texture, write
@@ -57,7 +57,7 @@ def planted(tmp_path: Path) -> Published:
     return Published(tmp_path / "set", NAMES, NUMBERS)
 
 
-def triples(pairs: tuple[Double, ...]) -> set[tuple[str, str, Kind, str]]:
+def triples(pairs: tuple[Double, ...]) -> set[tuple[str, str, DuplicateKind, str]]:
     return {(pair.path[-5], pair.other_path[-5], pair.kind, pair.place) for pair in pairs}
 
 
@@ -76,10 +76,10 @@ def test_all_that_is_planted_is_found(planted: Published) -> None:
         ("test-fear-8.png", "missing"),
     ]
     assert triples(report.doubles) == {
-        ("0", "2", Kind.EXACT, "within train"),
-        ("1", "4", Kind.EXACT, "train - validation"),
-        ("5", "6", Kind.NEAR, "validation - test"),
-        ("1", "9", Kind.MIRRORED, "train - test"),
+        ("0", "2", DuplicateKind.EXACT, "within train"),
+        ("1", "4", DuplicateKind.EXACT, "train - validation"),
+        ("5", "6", DuplicateKind.NEAR, "validation - test"),
+        ("1", "9", DuplicateKind.MIRRORED, "train - test"),
     }
     conflicts = {pair.path for pair in report.doubles if pair.conflicting}
     assert conflicts == {"train-fear-0.png", "train-fear-1.png"}  # not 5 and 6: one of them has no label
@@ -163,10 +163,10 @@ def test_against_names_what_leaks(planted: Published, tmp_path: Path) -> None:
     other = Published(tmp_path / "other", [f"test-fear-{name}.png" for name in "abcd"])
     report = check(planted, against=other, progress=False)
     assert triples(report.leaks) == {
-        ("0", "b", Kind.NEAR, "against"),
-        ("2", "b", Kind.NEAR, "against"),
-        ("6", "c", Kind.EXACT, "against"),
-        ("5", "c", Kind.NEAR, "against"),
+        ("0", "b", DuplicateKind.NEAR, "against"),
+        ("2", "b", DuplicateKind.NEAR, "against"),
+        ("6", "c", DuplicateKind.EXACT, "against"),
+        ("5", "c", DuplicateKind.NEAR, "against"),
     }
     assert (report.leaked, report.against_images, report.against) == (4, 4, "published")
     assert "4 of the 9 images of published are doubles" in printed(report)
@@ -175,7 +175,7 @@ def test_against_names_what_leaks(planted: Published, tmp_path: Path) -> None:
 
 def test_the_distance_decides_what_is_near(planted: Published) -> None:
     kinds = [{pair.kind for pair in check(planted, distance=bits, progress=False).doubles} for bits in (0, 8)]
-    assert kinds[0] <= kinds[1] == {Kind.EXACT, Kind.NEAR, Kind.MIRRORED}
+    assert kinds[0] <= kinds[1] == {DuplicateKind.EXACT, DuplicateKind.NEAR, DuplicateKind.MIRRORED}
     for bits in (-1, 17):
         with pytest.raises(UsageError, match="0 to 16"):
             check(planted, distance=bits)
@@ -191,5 +191,5 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(tmp_path: Path, planted
 def test_doubled_images_are_counted_by_group() -> None:
     codes = np.array([0, 0, 1, 1, 0, 1, 0], np.int16)
     roots = np.array([0, 0, 0, 3, 4, 4, 6])
-    counts = doubled_images(roots, Listing(("train", "test"), codes, np.zeros(7, np.int16)))
+    counts = doubled_images(roots, InspectionListing(("train", "test"), codes, np.zeros(7, np.int16)))
     assert counts == {"train": {"train": 2, "test": 3}, "test": {"train": 2, "test": 0}}

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcdan.audit import duplicates
-from dcdan.audit.duplicates import FARTHEST, KINDS, Doubles, Kind, doubles_between, doubles_within, groups, near_pairs
+from dcdan.audit.duplicates import (
+    DUPLICATE_KINDS,
+    FARTHEST,
+    Doubles,
+    DuplicateKind,
+    doubles_between,
+    doubles_within,
+    groups,
+    near_pairs,
+)
 from dcdan.audit.inspection import PRINT, STATUSES, Inspector
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 from dcdan.images.status import Status
@@ -90,29 +99,29 @@ def flipped(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(picture[:, ::-1])
 
 
-def pairs(found: Doubles) -> set[tuple[int, int, Kind]]:
-    columns = (found.first.tolist(), found.second.tolist(), [KINDS[kind] for kind in found.kinds])
+def pairs(found: Doubles) -> set[tuple[int, int, DuplicateKind]]:
+    columns = (found.first.tolist(), found.second.tolist(), [DUPLICATE_KINDS[kind] for kind in found.kinds])
     return set(zip(*columns, strict=True))
 
 
 def test_all_kinds_are_found_and_named() -> None:
     one = texture(1)
     found = doubles_within(prints(one, texture(2), one, stored_again(brighter(one)), flipped(texture(2)), texture(3)))
-    assert pairs(found) == {(0, 2, Kind.EXACT), (0, 3, Kind.NEAR), (1, 4, Kind.MIRRORED)}
+    assert pairs(found) == {(0, 2, DuplicateKind.EXACT), (0, 3, DuplicateKind.NEAR), (1, 4, DuplicateKind.MIRRORED)}
     assert not found.cut_short
     assert found.distances[found.kinds == 0].tolist() == [0]
 
 
 def test_a_copy_of_the_mirror_image_is_mirrored_too() -> None:
     found = doubles_within(prints(stored_again(flipped(texture(5))), texture(5)))
-    assert pairs(found) == {(0, 1, Kind.MIRRORED)}
+    assert pairs(found) == {(0, 1, DuplicateKind.MIRRORED)}
 
 
 def test_a_symmetric_picture_is_no_mirrored_double_of_itself_nor_of_its_copy() -> None:
     half = texture(7)
     symmetric = np.ascontiguousarray(np.concatenate([half, half[:, ::-1]], axis=1))
     assert pairs(doubles_within(prints(symmetric))) == set()
-    assert pairs(doubles_within(prints(symmetric, brighter(symmetric)))) <= {(0, 1, Kind.NEAR)}
+    assert pairs(doubles_within(prints(symmetric, brighter(symmetric)))) <= {(0, 1, DuplicateKind.NEAR)}
 
 
 def test_plain_and_broken_pictures_are_doubles_of_nothing() -> None:
@@ -123,14 +132,14 @@ def test_plain_and_broken_pictures_are_doubles_of_nothing() -> None:
     assert len(doubles_within(all_prints)) == 0
     broken = np.concatenate([prints(texture(1), texture(1)), np.zeros(3, PRINT)])
     broken["status"][2:] = STATUSES.index(Status.MISSING)
-    assert pairs(doubles_within(broken)) == {(0, 1, Kind.EXACT)}
+    assert pairs(doubles_within(broken)) == {(0, 1, DuplicateKind.EXACT)}
 
 
 def test_the_second_word_tells_likeness_by_chance() -> None:
     made = np.zeros(3, PRINT)
     made["content"] = [1, 2, 3]
     made["words"] = [[5, 0], [5, 2**duplicates.FINE - 1], [5, 2 ** (duplicates.FINE + 1) - 1]]
-    assert pairs(doubles_within(made, 0)) == {(0, 1, Kind.NEAR), (1, 2, Kind.NEAR)}
+    assert pairs(doubles_within(made, 0)) == {(0, 1, DuplicateKind.NEAR), (1, 2, DuplicateKind.NEAR)}
 
 
 def test_a_thousand_copies_make_no_million_pairs() -> None:
@@ -144,7 +153,12 @@ def test_between_two_sets_only_pairs_across_count() -> None:
     first = prints(texture(1), texture(1), texture(2), texture(3), texture(4))
     second = prints(texture(9), texture(1), texture(1), stored_again(texture(2)), flipped(texture(3)))
     found = doubles_between(first, second)
-    assert pairs(found) == {(0, 1, Kind.EXACT), (1, 1, Kind.EXACT), (2, 3, Kind.NEAR), (3, 4, Kind.MIRRORED)}
+    assert pairs(found) == {
+        (0, 1, DuplicateKind.EXACT),
+        (1, 1, DuplicateKind.EXACT),
+        (2, 3, DuplicateKind.NEAR),
+        (3, 4, DuplicateKind.MIRRORED),
+    }
     assert len(doubles_between(first, second[:0])) == len(doubles_between(first[:0], second)) == 0
 
 
@@ -162,19 +176,19 @@ def test_within_is_what_comparing_all_pairs_gives(seed: int, count: int, limit: 
     assert pairs(doubles_within(made, limit)) == naive(made, limit)
 
 
-def naive(made: np.ndarray, limit: int) -> set[tuple[int, int, Kind]]:
+def naive(made: np.ndarray, limit: int) -> set[tuple[int, int, DuplicateKind]]:
     firsts: dict[int, int] = {}
     found = set()
     for place in np.flatnonzero(~made["plain"]).tolist():
         first = firsts.setdefault(int(made["content"][place]), place)
         if first != place:
-            found.add((first, place, Kind.EXACT))
+            found.add((first, place, DuplicateKind.EXACT))
     for one in firsts.values():
         for two in firsts.values():
             if one < two:
                 for kind, other in (
-                    (Kind.NEAR, made["words"][two]),
-                    (Kind.MIRRORED, duplicates.mirrored(made["words"][two])),
+                    (DuplicateKind.NEAR, made["words"][two]),
+                    (DuplicateKind.MIRRORED, duplicates.mirrored(made["words"][two])),
                 ):
                     bits = [
                         bin(int(a) ^ int(b)).count("1") for a, b in zip(made["words"][one], other.ravel(), strict=True)

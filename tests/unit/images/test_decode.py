@@ -279,7 +279,7 @@ def test_bad_files(tmp_path: Path) -> None:
     assert status_of(tmp_path / "text.jpg" / "in-a-file.jpg") == Status.MISSING
     assert status_of(tmp_path / "nul\0.jpg") == Status.MISSING
     assert status_of(tmp_path) == Status.NOT_AN_IMAGE
-    assert status_of(b"\xff\xd8\xff\xe0" + b"x" * 100) == Status.UNREADABLE
+    assert status_of(b"\xff\xd8\xff\xe0" + b"x" * 100) in (Status.UNREADABLE, Status.TRUNCATED)
     assert status_of(tmp_path / ("n" * 4000 + ".jpg")) == Status.UNREADABLE
 
 

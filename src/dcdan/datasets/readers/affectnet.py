@@ -1,4 +1,6 @@
-"""The small `.npy` files in which a data set keeps one value, or a few, for each picture.
+"""AffectNet: faces of the internet with an expression, valence and arousal (Mollahosseini et al., 2017).
+
+The small `.npy` files in which a data set keeps one value, or a few, for each picture.
 
 There are hundreds of thousands of them, so they are read four times as fast as by `numpy.load`, whose cost is the
 header: equal headers are parsed once. Nothing is unpickled, and nothing large is allocated for what a header claims.
@@ -31,7 +33,7 @@ from dcdan.datasets.registry import register
 from dcdan.expressions import EXPRESSIONS
 from dcdan.images.discover import is_picture_name
 
-Order = Literal["C", "F"]
+MemoryOrder = Literal["C", "F"]
 
 _LARGEST = 1 << 14
 _MAGIC = 10
@@ -69,7 +71,7 @@ def read_number(path: Path) -> float:
 
 
 @lru_cache(maxsize=256)
-def _header(header: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], Order]:
+def _header(header: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], MemoryOrder]:
     stream = io.BytesIO(header)
     try:
         if np.lib.format.read_magic(stream) != (1, 0):

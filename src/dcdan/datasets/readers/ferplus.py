@@ -1,4 +1,6 @@
-"""Ten votes to one label: FERPlus's table of votes and its three readings (Barsoum et al., ICMI 2016; votes under MIT).
+"""FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016).
+
+Ten votes to one label: FERPlus's table of votes and its three readings (Barsoum et al., ICMI 2016; votes under MIT).
 
 The readings follow the authors' released code: single votes are taken for mistakes and dropped in *majority* and
 *probability*; *argmax* keeps them.
@@ -25,7 +27,7 @@ from dcdan.expressions import EXPRESSIONS
 
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 KNOWN = 8
-Rule = Literal["majority", "argmax", "probability"]
+VoteRule = Literal["majority", "argmax", "probability"]
 _HEADER = ("Usage", "Image name", *VOTE_COLUMNS)
 _MOST_VOTES = 100
 
@@ -119,7 +121,7 @@ def probability(votes: np.ndarray) -> np.ndarray:
     return np.where(refused, -1, taken.argmax(1))
 
 
-RULES: dict[Rule, Callable[[np.ndarray], np.ndarray]] = {
+VOTE_RULES: dict[VoteRule, Callable[[np.ndarray], np.ndarray]] = {
     "majority": majority,
     "argmax": plain_argmax,
     "probability": probability,
@@ -146,7 +148,7 @@ _COPY_SPLITS = ("train", "validation", "test")
 # `suprise` is how the copy spells it, and by what it is told from other folders.
 _COPY_CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "suprise")
 _COPY_MARKERS = [f"{split}/{name}" for split in _COPY_SPLITS for name in _COPY_CLASSES]
-_PUBLISHED: dict[tuple[Rule, bool], tuple[int, int, int]] = {
+_PUBLISHED: dict[tuple[VoteRule, bool], tuple[int, int, int]] = {
     ("majority", True): (25060, 3199, 3153),
     ("majority", False): (24941, 3186, 3137),
     ("argmax", True): (28389, 3553, 3546),
@@ -159,7 +161,7 @@ class FERPlusOptions(ReaderOptions):
     """`votes`: how ten votes become a label; `contempt`: whether contempt is a class."""
 
     split: Literal["train", "validation", "test"] | None = None
-    votes: Rule = "majority"
+    votes: VoteRule = "majority"
     contempt: bool = True
 
 
@@ -225,7 +227,7 @@ class FERPlus(Reader):
             return
         table = read_votes(self._votes, self.damaged)
         paths = self._rows(self._votes, table) if self._pixels is not None else self._files(table)
-        label = RULES[self.options.votes](table.votes)
+        label = VOTE_RULES[self.options.votes](table.votes)
         kept = table.votes if self.options.votes == "argmax" else without_single_votes(table.votes)
         soft = kept[:, _TO_CANONICAL[: len(self.classes)]].astype(np.float64)
         soft /= np.maximum(soft.sum(1, keepdims=True), 1e-12)
