@@ -109,9 +109,10 @@ def quality_of(faces: Sequence[Face]) -> list[Quality]:
         found.yaw.tolist(),
         found.roll.tolist(),
         found.score.tolist(),
+        found.grey.tolist(),
         strict=True,
     )
     return [
-        Quality(side, sharp, None if isnan(yaw) else yaw, None if isnan(roll) else roll, score)
-        for side, sharp, yaw, roll, score in table
+        Quality(side, sharp, None if isnan(yaw) else yaw, None if isnan(roll) else roll, score, grey)
+        for side, sharp, yaw, roll, score, grey in table
     ]

@@ -7,14 +7,13 @@ Counts of a run, and what is said when nothing could be read.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from dcdan.images.status import Status
 from dcdan.images.video_reader import VideoError, open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
 from dcdan.inference.resumable_table import ResumableTable
+from dcdan.inference.run_summary import READ, RunSummary
 from dcdan.inference.table import FaceResult, header_text, rows_text, write_parquet
 from dcdan.inference.video import WatchOptions
 from dcdan.jobs.cluster import Cluster
@@ -120,79 +120,6 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
         yield Step([each], [], video.warning)
 
 
-# Statuses of a picture that was read, whether or not a face was in it.
-READ: frozenset[Status] = frozenset(status for status in Status if status.was_read)
-
-
-@dataclass
-class RunSummary:
-    """Counts of a run: inputs, faces, rows by status and faces by expression; and what was wrong first, in words."""
-
-    inputs: int = 0
-    faces: int = 0
-    statuses: Counter[Status] = field(default_factory=Counter)
-    expressions: Counter[str] = field(default_factory=Counter)
-    failure: str = ""
-
-    def add(self, step: Step) -> None:
-        """Count a piece of work."""
-        self.inputs += len(step.inputs)
-        for result in step.rows():
-            self.statuses[result.status] += 1
-            if result.expression is not None:
-                self.faces += 1
-                self.expressions[result.expression] += 1
-            if result.status not in READ and not self.failure:
-                reason = result.status.reason or "cannot be read"
-                self.failure = step.note or f"'{result.path}' {reason}: give a picture or a folder of pictures."
-
-    @property
-    def nothing_read(self) -> bool:
-        """Whether not one input was a picture that could be read."""
-        return not any(status in READ for status in self.statuses)
-
-    def sentence(self) -> str:
-        """Return the counts in words, the common statuses first."""
-        return (
-            f"{_plural(self.inputs, 'input')}, {_plural(self.faces, 'face')} recognised ({self._rows() or 'nothing'})"
-        )
-
-    def refuse_nothing(self) -> None:
-        """Raise DataError when not one input could be read."""
-        if not self.nothing_read:
-            return
-        if self.inputs > 1:
-            raise DataError(
-                f"None of the {self.inputs} inputs could be read ({self._rows()}); the first: {self.failure}"
-            )
-        raise DataError(self.failure or "There is nothing to recognise: give a picture or a folder of pictures.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the counts as JSON values."""
-        return {
-            "inputs": self.inputs,
-            "faces": self.faces,
-            "statuses": dict(self.statuses),
-            "expressions": dict(self.expressions),
-            "failure": self.failure,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; an empty mapping is no counts yet."""
-        if not values:
-            return cls()
-        statuses = Counter({Status(name): count for name, count in values["statuses"].items()})
-        return cls(values["inputs"], values["faces"], statuses, Counter(values["expressions"]), values["failure"])
-
-    def _rows(self) -> str:
-        return ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 Sink = Callable[[FaceResult], None]
 
 
@@ -216,7 +143,7 @@ def predict(
     Raises:
         DataError: after the last result, when not one input could be read.
     """
-    summary = RunSummary()
+    summary = RunSummary(face_size=recogniser.info.face.size)
     inputs = find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
         summary.add(step)
@@ -287,7 +214,7 @@ def predict_to_file(
     try:
         with closing(ResumableTable(out, state)) as table, stoppable() as stop:
             todo, notes = table.rest(lambda: iter(inputs))
-            summary = RunSummary.from_dict(notes)
+            summary = RunSummary.from_dict(notes, recogniser.info.face.size)
             if begun is not None:
                 begun(summary.inputs)
             if not notes:

@@ -243,7 +243,7 @@ class Session:
     def _run(self, faces: NDArray[np.uint8], seconds: float | None = None) -> list[NDArray[Any]]:
         feeds = {"faces": np.ascontiguousarray(in_rgb(faces))}
         results = self._session.run(self._outputs, feeds, seconds=seconds)
-        self._check_answers(SessionOutputs(*results), len(faces))  # type: ignore[arg-type]
+        self._check_answers(SessionOutputs(*results), len(faces))
         return results
 
     def _check_answers(self, found: SessionOutputs, count: int) -> None:

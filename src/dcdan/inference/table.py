@@ -35,6 +35,7 @@ class Quality:
             None where no landmarks were found.
         roll: angle of the line through the eyes in degrees, -180..180, clockwise in the picture; None likewise.
         score: score of the face detector, 0..1; 1 where it was not used, 0 where it found nothing.
+        grey: whether the face has no colour; not a column of the table.
     """
 
     side: float
@@ -42,6 +43,7 @@ class Quality:
     yaw: float | None
     roll: float | None
     score: float
+    grey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
