@@ -217,8 +217,12 @@ def predict(
         typer.Option(metavar="SHARE", help="Also the set of classes that holds the true one so often, such as .9."),
     ] = None,
     precision: Annotated[
-        PrecisionChoice, typer.Option("--precision", help="int8 is smaller and faster, where the model has it.")
-    ] = PrecisionChoice.FP32,
+        PrecisionChoice | None,
+        typer.Option("--precision", help="int8 is smaller and faster, where the model has it.", show_default="fp32"),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, coreml, openvino, directml, ...")
+    ] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, metavar="N", help="Threads (default: all).")
     ] = None,
@@ -249,6 +253,7 @@ def predict(
     from dcdan.inference.predict import predict as run
     from dcdan.inference.predict import predict_to_file
     from dcdan.inference.recogniser import load
+    from dcdan.inference.run_summary import overview
     from dcdan.inference.table import json_sink
     from dcdan.inference.video import WatchOptions
     from dcdan.jobs.cluster import Cluster
@@ -271,7 +276,8 @@ def predict(
         max_faces=max_faces,
         min_side=min_size,
         sets=sets,
-        precision=_PRECISION[precision],
+        precision=_PRECISION[precision] if precision is not None else None,
+        device=device,
     )
     watching = WatchOptions(every, smooth, max_faces, min_size, search)
     rows = FirstRows()
@@ -290,6 +296,8 @@ def predict(
                 rows.add(step)
             if drawn is not None:
                 drawn.add(step)
+                while drawn.left_out:
+                    typer.echo(f"dcdan: {printable(drawn.left_out.pop(0))}", err=True)
             if (
                 shown is not None
                 and step.frame is not None
@@ -315,7 +323,8 @@ def predict(
                 "align": align,
                 "cropped": cropped,
                 "sets": sets,
-                "precision": precision,
+                "precision": recogniser.precision,
+                "device": recogniser.device,
                 "threads": threads,
                 "draw": None if draw is None else str(draw),
             }
@@ -337,12 +346,16 @@ def predict(
             rows.print(sum(summary.statuses.values()))
     if not quiet:
         written = f"; written to {out}" if out is not None else ""
-        typer.echo(printable(summary.sentence() + written), err=True)
+        first, *others = overview(summary, recogniser.info)
+        typer.echo(printable(first + written), err=True)
+        if sys.stderr.isatty():
+            for line in others:
+                typer.echo(printable(line), err=True)
 
 
 def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None:
     """Raise UsageError for what must happen on this machine, where it cannot."""
-    from dcdan.images.discover import is_url
+    from dcdan.images.remote import is_url
     from dcdan.images.video_reader import is_camera
 
     if ray is not None and (camera := next(filter(is_camera, paths), None)):

@@ -53,9 +53,15 @@ class TrainingError(DcdanError):
 
 
 class MissingExtraError(DcdanError):
-    """A command that needs the optional packages of `dcdan[train]` or `dcdan[ray]`."""
+    """A command that needs the packages of an extra, such as `dcdan[train]` or `dcdan[video]`."""
 
     exit_code = 8
+
+
+class ClusterError(DcdanError):
+    """Ray does not start, cannot be reached, or has ended before the work was done."""
+
+    exit_code = 9
 
 
 def first_line(error: Exception) -> str:

@@ -9,12 +9,15 @@ Parquet tables from elsewhere: a few bytes of one can stand for any number of ro
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MOST_BYTES = 4 << 20
 LONGEST_LINE = 1 << 20
@@ -22,12 +25,32 @@ DEEPEST = 64
 _MOST_DOTS = 100
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading; a pipe or device, which could wait for ever, is refused.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is a folder, pipe or device.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    number = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise ValueError("it is a pipe or a device, not a file")
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+
+
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
     """Return a small UTF-8 text file; raise OSError, or ValueError when it has more than ``most`` bytes or is no text.
 
     Only so much is ever read, whatever the file is.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it is larger than {most} bytes")
@@ -79,7 +102,7 @@ def text_lines(path: Path) -> Iterator[str]:
 
     Raises OSError, and ValueError at a line that is longer than LONGEST_LINE letters.
     """
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with open_regular(path) as binary, io.TextIOWrapper(binary, "utf-8-sig", "replace", newline="") as file:
         while line := file.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
                 raise ValueError(f"a line is longer than {LONGEST_LINE} letters")
@@ -94,7 +117,9 @@ def within(folder: Path, path: Path) -> bool:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the records of a log; a line that a killed run left half written is passed over."""
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    with open_regular(path) as file:
+        content = file.read().decode("utf-8", "replace")
+    for line in content.splitlines():
         try:
             record = parse_json(line)
         except ValueError:

@@ -10,3 +10,6 @@ DECIDERS: tuple[str, ...] = ("fused", "global", "sum")
 
 REGIONS: tuple[str, ...] = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 """The regions of the local branch, the columns of ``region_weights``; left is left in the picture."""
+
+ACTIONS_OUTPUT = "actions"
+"""Optional output of a graph: ``(N, A) float32``, the activation in 0..1 of each facial action of ``model.json``."""

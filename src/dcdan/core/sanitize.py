@@ -19,6 +19,19 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def encodable(text: str) -> str:
+    """Return text that every UTF-8 file can hold: bytes of a file name that are no UTF-8 are shown as escapes.
+
+    The one escaping of names in CSV, JSON lines, Parquet and data frames.
+
+    Example:
+        >>> import os
+        >>> encodable(os.fsdecode(b"Zo\xff.jpg")), encodable("Zoë.jpg")
+        ('Zo\\udcff.jpg', 'Zoë.jpg')
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def inert(text: str) -> str:
     """Return text whose characters that drive a terminal or turn the direction of writing are shown as escapes.
 

@@ -53,6 +53,8 @@ def quantise(
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    import dcdan.core.onnx_runtime  # noqa: F401  (switches the telemetry off first)
+
     model = onnx.load(graph)
     types, left = _choice(model, parts)
     unsigned = activations == "unsigned"

@@ -31,6 +31,9 @@ _MOST = 64
 
 _AT_A_TIME = 64
 
+_COLOURED = 2.0
+"""Mean difference in levels between the strongest and the weakest channel of a face that has colour."""
+
 
 @dataclass(frozen=True, slots=True)
 class Qualities:
@@ -42,6 +45,7 @@ class Qualities:
         yaw: degrees, -90..90, positive when the head is turned to the right in the picture; NaN without landmarks.
         roll: degrees, -180..180, of the line through the eyes, clockwise in the picture; NaN without landmarks.
         score: the detector's, 0..1.
+        grey: bool, whether the face has no colour.
     """
 
     side: Floats
@@ -49,12 +53,13 @@ class Qualities:
     yaw: Floats
     roll: Floats
     score: Floats
+    grey: npt.NDArray[np.bool_]
 
 
 def qualities(faces: Sequence[Face]) -> Qualities:
     """Return the quality of N faces of one size."""
     if not faces:
-        return Qualities(*(np.zeros(0, np.float32) for _ in range(5)))
+        return Qualities(*(np.zeros(0, np.float32) for _ in range(5)), np.zeros(0, np.bool_))
     boxes = np.stack([face.box for face in faces])
     unknown = np.full((5, 2), np.nan, np.float32)
     points = np.stack([unknown if face.points is None else face.points for face in faces])
@@ -65,7 +70,19 @@ def qualities(faces: Sequence[Face]) -> Qualities:
         yaw(points),
         roll(points),
         np.array([face.score for face in faces], np.float32),
+        np.concatenate([greyness(np.stack([face.pixels for face in piece])) for piece in pieces]),
     )
+
+
+def greyness(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return whether faces (N, S, S, 3) uint8 RGB have no colour, (N,): their channels differ by two levels on average.
+
+    >>> grey = np.full((1, 4, 4, 3), 90, np.uint8)
+    >>> greyness(np.concatenate([grey, grey + np.array([40, 10, 0], np.uint8)])).tolist()
+    [True, False]
+    """
+    spread = faces.max(axis=3).astype(np.float32) - faces.min(axis=3)
+    return np.asarray(spread.mean(axis=(1, 2)) < _COLOURED)
 
 
 def sharpness(faces: npt.NDArray[np.uint8]) -> Floats:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.core.atomic_io import atomic_write, write_bytes
-from dcdan.core.errors import OutputError, UsageError
+from dcdan.core.atomic_io import atomic_write, fitting_name, is_partial, sweep, write_bytes
+from dcdan.core.errors import OutputError, UsageError, first_line
+from dcdan.core.locks import LOCK, folder_lock
 from dcdan.images.discover import is_picture_name
-from dcdan.images.inputs import Input, read_picture
+from dcdan.images.inputs import Input, Picture, read_picture
 from dcdan.images.video_reader import quiet_opencv
 from dcdan.inference.annotate import draw
 from dcdan.inference.predict import READ, Step
@@ -35,17 +37,26 @@ _ENDS = (ord("q"), 27)
 _LARGEST_WINDOW = (1280, 720)
 
 
+class UndrawableError(OutputError):
+    """A picture that its file format cannot hold; the others are still drawn."""
+
+
 def write_picture(path: Path, picture: Image) -> None:
     """Write (H, W, 3) uint8 RGB in the format of the name's suffix (JPEG for one that OpenCV cannot write).
 
     Raises:
+        UndrawableError: when the format cannot hold so wide or high a picture.
         OutputError: when the file cannot be written.
     """
     pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     suffix = path.suffix if path.suffix.lower() in (".png", ".webp", ".bmp", ".tif", ".tiff") else ".jpg"
-    good, content = cv2.imencode(suffix, pixels)
+    try:
+        good, content = cv2.imencode(suffix, pixels)
+    except cv2.error:
+        good = False
     if not good:
-        raise OutputError(f"'{path}' cannot be encoded: give a name that ends in .png or .jpg.")
+        height, width = picture.shape[:2]
+        raise UndrawableError(f"a {suffix} file cannot hold {width} x {height} pixels")
     write_bytes(path, content.tobytes())
 
 
@@ -178,10 +189,16 @@ _MOST_CHARTS = 4
 
 
 class DrawnFolder:
-    """Draws the results of pieces of work; to be used in a ``with``, which ends a video that is being written."""
+    """Draws the results of pieces of work into a folder; use it in a ``with``, which ends a video being written.
+
+    The folder is locked meanwhile, and what a killed run left half written in it is removed.
+
+    Attributes:
+        left_out: a sentence for each picture that could not be drawn; its rows are in the table all the same.
+    """
 
     def __init__(self, folder: Path, paths: Iterable[str], *, force: bool = False) -> None:
-        """Check the folder; it is made with the first drawing.
+        """Check the folder.
 
         Args:
             folder: a new or empty folder, or with ``force`` one that has files, which may be replaced.
@@ -191,7 +208,9 @@ class DrawnFolder:
         Raises:
             OutputError: when the folder is a file or has files, lies in an input folder, or holds an input.
         """
+        self.left_out: list[str] = []
         self._folder = folder
+        self._force = force
         place = folder.resolve()
         for path in map(Path, paths):
             given = path.resolve()
@@ -199,16 +218,29 @@ class DrawnFolder:
                 raise OutputError(f"'{folder}' has to do with the input '{path}': give --draw a folder of its own.")
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"'{folder}' is a file: give --draw a new folder.")
-        if folder.is_dir() and not force and any(folder.iterdir()):
-            raise OutputError(f"'{folder}' has files in it: give --draw a new folder, or --force to write into it.")
+        self._refuse_files()
+        self._resources = ExitStack()
         self._film = ExitStack()
         self._add: Callable[[NDArray[np.uint8]], None] | None = None
 
     def __enter__(self) -> DrawnFolder:
+        """Lock the folder.
+
+        Raises:
+            OutputError: when another process draws into it, or has done so since it was checked.
+        """
+        self._resources.enter_context(folder_lock(self._folder))
+        try:
+            self._refuse_files()
+            sweep(self._folder)
+        except BaseException:
+            self._resources.close()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._film.__exit__(*error)  # type: ignore[arg-type]
+        with self._resources:
+            self._film.__exit__(*error)  # type: ignore[arg-type]
 
     def add(self, step: Step) -> None:
         """Draw a piece of work: pictures are read once more, frames of a video come with it.
@@ -227,13 +259,34 @@ class DrawnFolder:
             self._add = None
             return
         for each, results in zip(step.inputs, step.results, strict=False):
-            self._draw(each, results)
+            try:
+                self._draw(each, results)
+            except (UndrawableError, cv2.error, ValueError, MemoryError) as error:
+                self.left_out.append(f"'{each.path}' is not drawn: {first_line(error)}.")
 
     def _draw(self, each: Input, results: Sequence[FaceResult]) -> None:
         if results[0].status in READ:
-            picture = read_picture(each.path)
+            picture = read_picture(each.source) if not isinstance(each.source, Picture) else each.source
             if picture.pixels is not None:
-                write_picture(self._folder / _named(each), annotated(picture.pixels, results))
+                pixels = annotated(picture.pixels, [_reduced(result, picture.scale) for result in results])
+                write_picture(self._folder / _named(each), pixels)
+
+    def _refuse_files(self) -> None:
+        """Refuse a folder with files in it; the lock and half-written files of a killed run do not count."""
+        if self._force or not self._folder.is_dir():
+            return
+        if any(path.name != LOCK and not is_partial(path) for path in self._folder.rglob("*") if not path.is_dir()):
+            raise OutputError(
+                f"'{self._folder}' has files in it: give --draw a new folder, or --force to write into it."
+            )
+
+
+def _reduced(result: FaceResult, scale: float) -> FaceResult:
+    """Return a result with its box in pixels of the picture as it was decoded, ``scale`` times coarser than the file."""
+    if scale == 1 or result.box is None:
+        return result
+    x0, y0, x1, y1 = result.box
+    return replace(result, box=(x0 / scale, y0 / scale, x1 / scale, y1 / scale))
 
 
 def annotated(picture: NDArray[np.uint8], results: Sequence[FaceResult]) -> NDArray[np.uint8]:
@@ -245,4 +298,5 @@ def _named(each: Input, suffixes: Sequence[str] = ()) -> Path:
     """Return the name of an input, with another suffix behind its own where that would promise another content."""
     name = each.name
     good = name.suffix.lower() in suffixes if suffixes else is_picture_name(name.name)
-    return Path(name) if good else Path(name.with_name(name.name + (suffixes[0] if suffixes else ".jpg")))
+    whole = name.name if good else name.name + (suffixes[0] if suffixes else ".jpg")
+    return Path(name.with_name(fitting_name(whole)))

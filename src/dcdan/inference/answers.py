@@ -67,6 +67,7 @@ def named(
     candidates: list[tuple[str, ...]] = [()] * len(outputs)
     if sets is not None:
         candidates = candidate_sets(outputs.probabilities, set_threshold(calibration, sets), classes)
+    actions = [{}] * len(outputs) if outputs.actions is None else _named_actions(outputs.actions, info.actions)
     table = zip(
         faces,
         outputs.expression.tolist(),
@@ -76,6 +77,7 @@ def named(
         outputs.region_weights.tolist(),
         (outputs.confidence < calibration.unsure_below).tolist(),
         candidates,
+        actions,
         strict=True,
     )
     return [
@@ -88,9 +90,14 @@ def named(
             region_weights=dict(zip(REGIONS, weights, strict=True)),
             unsure=unsure,
             candidates=candidate,
+            actions=active,
         )
-        for face, expression, confidence, decider, probabilities, weights, unsure, candidate in table
+        for face, expression, confidence, decider, probabilities, weights, unsure, candidate, active in table
     ]
+
+
+def _named_actions(activations: NDArray[np.float32], names: Sequence[str]) -> list[dict[str, float]]:
+    return [dict(zip(names, row, strict=True)) for row in activations.tolist()]
 
 
 def quality_of(faces: Sequence[Face]) -> list[Quality]:
@@ -102,9 +109,10 @@ def quality_of(faces: Sequence[Face]) -> list[Quality]:
         found.yaw.tolist(),
         found.roll.tolist(),
         found.score.tolist(),
+        found.grey.tolist(),
         strict=True,
     )
     return [
-        Quality(side, sharp, None if isnan(yaw) else yaw, None if isnan(roll) else roll, score)
-        for side, sharp, yaw, roll, score in table
+        Quality(side, sharp, None if isnan(yaw) else yaw, None if isnan(roll) else roll, score, grey)
+        for side, sharp, yaw, roll, score, grey in table
     ]

@@ -7,14 +7,13 @@ Counts of a run, and what is said when nothing could be read.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,10 @@ from dcdan.datasets.listing import chunks
 from dcdan.images.discover import holds_data, refuse_vanished
 from dcdan.images.inputs import Input, InputKind, find_inputs
 from dcdan.images.status import Status
-from dcdan.images.video_reader import open_video
+from dcdan.images.video_reader import VideoError, open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
 from dcdan.inference.resumable_table import ResumableTable
+from dcdan.inference.run_summary import READ, RunSummary
 from dcdan.inference.table import FaceResult, header_text, rows_text, write_parquet
 from dcdan.inference.video import WatchOptions
 from dcdan.jobs.cluster import Cluster
@@ -99,7 +99,7 @@ def _steps(
     recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input], frames: bool = False
 ) -> Iterator[Step]:
     if piece[0].kind is InputKind.PICTURE:
-        yield Step(piece, list(recogniser.stream(each.source for each in piece)))
+        yield Step(piece, [found.rows for found in recogniser.stream(each.source for each in piece)])
     else:
         yield from _video(recogniser, piece[0], watching, frames)
 
@@ -108,102 +108,16 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
     try:
         video = open_video(each.path)
     except DataError as error:
-        yield Step([each], [[FaceResult(each.path, None, _why_closed(each))]], str(error))
+        status = error.status if isinstance(error, VideoError) else Status.UNREADABLE
+        yield Step([each], [[FaceResult(each.path, None, status)]], str(error))
         return
     with video, stoppable(video.camera) as stop:
         for frame, results in recogniser.watch(video, **asdict(watching), with_frames=True):
             seen = VideoFrame(each, frame.pixels, video.rate / watching.every) if frames else None
-            yield Step([], [results], frame=seen)
+            yield Step([], [results.rows], frame=seen)
             if stop.is_set():
                 break
         yield Step([each], [], video.warning)
-
-
-def _why_closed(each: Input) -> Status:
-    if each.kind is InputKind.CAMERA or not Path(each.path).exists():
-        return Status.MISSING
-    return Status.EMPTY if Path(each.path).stat().st_size == 0 else Status.UNREADABLE
-
-
-# Statuses of a picture that was read, whether or not a face was in it.
-READ: frozenset[Status] = frozenset({Status.OK, Status.NOT_ALIGNED, Status.NO_FACE})
-
-_REASONS: dict[Status, str] = {
-    Status.MISSING: "does not exist",
-    Status.EMPTY: "is empty or holds no picture",
-    Status.NOT_AN_IMAGE: "is no JPEG, PNG, WebP, BMP or TIFF",
-    Status.TOO_LARGE: "has too many pixels or bytes",
-    Status.UNREADABLE: "is damaged or cannot be read",
-}
-
-
-@dataclass
-class RunSummary:
-    """Counts of a run: inputs, faces, rows by status and faces by expression; and what was wrong first, in words."""
-
-    inputs: int = 0
-    faces: int = 0
-    statuses: Counter[Status] = field(default_factory=Counter)
-    expressions: Counter[str] = field(default_factory=Counter)
-    failure: str = ""
-
-    def add(self, step: Step) -> None:
-        """Count a piece of work."""
-        self.inputs += len(step.inputs)
-        for result in step.rows():
-            self.statuses[result.status] += 1
-            if result.expression is not None:
-                self.faces += 1
-                self.expressions[result.expression] += 1
-            if result.status not in READ and not self.failure:
-                reason = _REASONS.get(result.status, "cannot be read")
-                self.failure = step.note or f"'{result.path}' {reason}: give a picture or a folder of pictures."
-
-    @property
-    def nothing_read(self) -> bool:
-        """Whether not one input was a picture that could be read."""
-        return not any(status in READ for status in self.statuses)
-
-    def sentence(self) -> str:
-        """Return the counts in words, the common statuses first."""
-        return (
-            f"{_plural(self.inputs, 'input')}, {_plural(self.faces, 'face')} recognised ({self._rows() or 'nothing'})"
-        )
-
-    def refuse_nothing(self) -> None:
-        """Raise DataError when not one input could be read."""
-        if not self.nothing_read:
-            return
-        if self.inputs > 1:
-            raise DataError(
-                f"None of the {self.inputs} inputs could be read ({self._rows()}); the first: {self.failure}"
-            )
-        raise DataError(self.failure or "There is nothing to recognise: give a picture or a folder of pictures.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the counts as JSON values."""
-        return {
-            "inputs": self.inputs,
-            "faces": self.faces,
-            "statuses": dict(self.statuses),
-            "expressions": dict(self.expressions),
-            "failure": self.failure,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; an empty mapping is no counts yet."""
-        if not values:
-            return cls()
-        statuses = Counter({Status(name): count for name, count in values["statuses"].items()})
-        return cls(values["inputs"], values["faces"], statuses, Counter(values["expressions"]), values["failure"])
-
-    def _rows(self) -> str:
-        return ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 Sink = Callable[[FaceResult], None]
@@ -229,8 +143,8 @@ def predict(
     Raises:
         DataError: after the last result, when not one input could be read.
     """
-    summary = RunSummary()
-    inputs = find_inputs([str(path) for path in paths])
+    summary = RunSummary(face_size=recogniser.info.face.size)
+    inputs = find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
         summary.add(step)
         if each is not None:
@@ -280,7 +194,8 @@ def predict_to_file(
         DataError: when not one input could be read, then no file is written, or when a folder vanished meanwhile.
         Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece of work is saved.
     """
-    given, watching = [str(path) for path in paths], watching or WatchOptions()
+    inputs, watching = find_inputs(str(path) for path in paths), watching or WatchOptions()
+    given = inputs.paths
     state = {
         "paths": given,
         "folder": str(Path.cwd()),
@@ -293,16 +208,17 @@ def predict_to_file(
     if (done := named_before(out, state)) is not None:
         return RunSummary.from_dict(done)
     check_target(out, force=force)
-    text = partial(rows_text, form, recogniser.classes)
+    actions = recogniser.info.actions
+    text = partial(rows_text, form, recogniser.classes, actions=actions)
     folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
     try:
         with closing(ResumableTable(out, state)) as table, stoppable() as stop:
-            todo, notes = table.rest(lambda: find_inputs(given))
-            summary = RunSummary.from_dict(notes)
+            todo, notes = table.rest(lambda: iter(inputs))
+            summary = RunSummary.from_dict(notes, recogniser.info.face.size)
             if begun is not None:
                 begun(summary.inputs)
             if not notes:
-                table.write(header_text(form, recogniser.classes))
+                table.write(header_text(form, recogniser.classes, actions))
             for step in steps(recogniser, todo, watching, frames, cluster):
                 if any(result.status not in READ for result in step.rows()):
                     refuse_vanished(folders)
@@ -318,7 +234,9 @@ def predict_to_file(
             if summary.nothing_read:
                 table.discard()
             summary.refuse_nothing()
-            convert = partial(write_parquet, classes=recogniser.classes) if form is Form.PARQUET else None
+            convert = (
+                partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
+            )
             table.finish(convert, force=force)
     except OSError as error:
         raise output_error(error, out) from error

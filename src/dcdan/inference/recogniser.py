@@ -14,17 +14,25 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.core.errors import ModelError, UsageError, unknown
-from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough
+from dcdan.core.errors import DataError, ModelError, UsageError, unknown
+from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough, scaled
 from dcdan.images.inputs import Picture, PictureSource, read_picture
+from dcdan.images.remote import is_url
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video, open_video
 from dcdan.inference.answers import named, quality_of, set_threshold
-from dcdan.inference.bundled import model_folder
-from dcdan.inference.model_card import GRAPH_NAME, GRAPHS, ModelInfo, Precision, read_model_info, verified
+from dcdan.inference.model_card import GRAPHS, ModelInfo, Precision, read_model_info, verified
+from dcdan.inference.resolver import resolve_model
 from dcdan.inference.session import Session, SessionOutputs
-from dcdan.inference.table import FaceResult
-from dcdan.inference.video import FramePipeline, Watch, WatchOptions, closing_after, watched
+from dcdan.inference.table import FaceResult, FaceResults
+from dcdan.inference.video import (
+    FramePipeline,
+    Watch,
+    WatchOptions,
+    closing_after,
+    too_small_or_none,
+    watched,
+)
 
 if TYPE_CHECKING:
     from dcdan.packs.pack import Pack
@@ -45,6 +53,7 @@ class Recogniser:
         classes: names of the expressions in the order of the model's outputs.
         min_side: faces whose box has a shorter side below so many pixels are left out.
         sets: level of the conformal sets in ``candidates``; None for none.
+        precision: ``fp32`` or ``int8``.
     """
 
     def __init__(
@@ -54,8 +63,10 @@ class Recogniser:
         extractor: Extractor,
         min_side: float = 0.0,
         sets: float | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         self.info = info
+        self.precision: Precision = precision
         self.min_side = min_side
         self.sets = sets
         self.classes = info.classes
@@ -63,28 +74,39 @@ class Recogniser:
         self._extractor = extractor
 
     @overload
-    def recognise(self, image: PictureSource) -> list[FaceResult]: ...
+    def recognise(self, image: PictureSource) -> FaceResults: ...
     @overload
-    def recognise(self, image: list[PictureSource]) -> list[list[FaceResult]]: ...
-    def recognise(self, image: PictureSource | list[PictureSource]) -> list[FaceResult] | list[list[FaceResult]]:
+    def recognise(self, image: list[PictureSource]) -> list[FaceResults]: ...
+    def recognise(self, image: PictureSource | list[PictureSource]) -> FaceResults | list[FaceResults]:
         """Recognise the faces of one picture, or of a list of pictures in batches.
 
         Args:
-            image: an array (H, W, 3) uint8 RGB or (H, W) uint8 grey, the path of a file, or a list of these.
+            image: an array (H, W, 3) uint8 RGB or (H, W) uint8 grey, the path or URL of a picture, the bytes of a file,
+                an open binary file, a Pillow picture, or a list of these.
 
         Returns:
-            One result per face, the largest first; for a picture without a face one result whose status says why.
-            For a list, one such list per picture.
+            One result a face, the largest first; an empty list for a picture without a face, whose ``status`` says
+            why. For a list, one such list a picture.
 
         Raises:
-            DataError: when an array is not uint8 or has another shape.
+            DataError: when an array is not uint8 or has another shape, or a folder is given.
+
+        Example:
+            >>> import numpy as np
+            >>> found = load(threads=1).recognise(np.zeros((64, 64, 3), np.uint8))
+            >>> len(found), found.status
+            (0, <Status.NO_FACE: 'no_face'>)
         """
+        if isinstance(image, str | Path) and not is_url(str(image)) and Path(image).is_dir():
+            raise DataError(
+                f"'{image}' is a folder, and recognise() takes pictures: give their paths, or run `dcdan predict`."
+            )
         if isinstance(image, list):
             return list(self.stream(image))
         return next(self.stream([image]))
 
-    def stream(self, sources: Iterable[PictureSource | Picture]) -> Iterator[list[FaceResult]]:
-        """Yield the results of each picture in order; sources are drawn, decoded and forgotten chunk by chunk.
+    def stream(self, sources: Iterable[PictureSource | Picture]) -> Iterator[FaceResults]:
+        """Yield the results of each picture in order; sources are read, decoded and dropped chunk by chunk.
 
         Which other faces a face is recognised with can change the last digits of its probabilities: the same sources
         give the same digits.
@@ -112,7 +134,7 @@ class Recogniser:
         min_side: float | None = None,
         search: float = 0.0,
         with_frames: Literal[False] = False,
-    ) -> Watch[list[FaceResult]]: ...
+    ) -> Watch[FaceResults]: ...
     @overload
     def watch(
         self,
@@ -124,7 +146,7 @@ class Recogniser:
         min_side: float | None = None,
         search: float = 0.0,
         with_frames: Literal[True],
-    ) -> Watch[tuple[Frame, list[FaceResult]]]: ...
+    ) -> Watch[tuple[Frame, FaceResults]]: ...
     def watch(
         self,
         video: str | Path | Video,
@@ -135,7 +157,7 @@ class Recogniser:
         min_side: float | None = None,
         search: float = 0.0,
         with_frames: bool = False,
-    ) -> Watch[list[FaceResult]] | Watch[tuple[Frame, list[FaceResult]]]:
+    ) -> Watch[FaceResults] | Watch[tuple[Frame, FaceResults]]:
         """Recognise the faces of a video or camera frame by frame, follow them, and smooth their expressions over time.
 
         Args:
@@ -146,13 +168,14 @@ class Recogniser:
             max_faces: at most so many faces a frame, the largest; None for all.
             min_side: leave out faces whose box has a shorter side of fewer pixels. Much smaller ones are not searched
                 for either, which saves time: in 720p, 80 pixels take a third of it (``benchmarks/video.py``).
-            search: a whole frame is searched for faces at least every so many seconds; in the frames between they are
-                looked for where they were before and are after, in a twentieth of the time. 0 searches every frame.
+            search: seconds from one search of a whole frame to the next; in the frames between, only the places are
+                searched where faces were before and are after, in a twentieth of the time. 0 searches every frame: at
+                full size every fifth of a second, reduced and at those places in between.
             with_frames: yield (frame, results), for drawing.
 
         Returns:
-            For each frame that is looked at, one result per face with its frame, time and track, or one that says that
-            there is no face. ``watch(...).warning`` says at the end when the video has broken off.
+            For each frame that is analysed, one result a face with its frame, time and track; an empty list where
+            there is no face. ``watch(...).warning`` is a sentence at the end when the video broke off or was damaged.
 
         Raises:
             DataError: when the video cannot be opened; see ``open_video``.
@@ -174,8 +197,17 @@ class Recogniser:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Version of what answers, and the checksum of the graph."""
-        return {"onnxruntime": version("onnxruntime"), "model_sha256": self.info.files.get(GRAPH_NAME, "")}
+        """Version of the runtime, the device, and the checksum of the graph."""
+        return {
+            "onnxruntime": version("onnxruntime"),
+            "device": self.device,
+            "model_sha256": self.info.files.get(GRAPHS[self.precision], ""),
+        }
+
+    @property
+    def device(self) -> str:
+        """The device that the network runs on: ``cpu``, ``cuda``, ...; faces are found on the CPU."""
+        return self._session.device
 
     def recognise_faces(self, faces: NDArray[np.uint8]) -> SessionOutputs:
         """Recognise faces that are aligned already: (N, S, S, 3) uint8 RGB or (N, S, S) grey, S = ``info.face.size``.
@@ -185,21 +217,32 @@ class Recogniser:
         """
         return self._session.run(faces)
 
-    def _answer(self, chunk: Sequence[Picture]) -> list[list[FaceResult]]:
-        extracted = iter(self._extractor.extract([p.pixels for p in chunk if p.pixels is not None]))
+    def _answer(self, chunk: Sequence[Picture]) -> list[FaceResults]:
+        found = self._found([picture.pixels for picture in chunk if picture.pixels is not None])
+        extracted = iter(found)
         faces = [
-            large_enough(next(extracted), self.min_side) if picture.pixels is not None else [] for picture in chunk
+            [] if picture.pixels is None else [scaled(face, picture.scale) for face in next(extracted)]
+            for picture in chunk
         ]
+        large = [large_enough(own, self.min_side) for own in faces]
         flat = [
             (picture.path, index, face)
-            for picture, own in zip(chunk, faces, strict=True)
+            for picture, own in zip(chunk, large, strict=True)
             for index, face in enumerate(own)
         ]
         named = iter(self._name(flat))
         return [
-            [next(named) for _ in own] or [FaceResult(picture.path, None, _without_face(picture))]
-            for picture, own in zip(chunk, faces, strict=True)
+            FaceResults([next(named) for _ in own], _without_face(picture, all_faces))
+            for picture, own, all_faces in zip(chunk, large, faces, strict=True)
         ]
+
+    def _found(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+        """Return the faces of each picture; one without a face is searched again, turned, alone."""
+        faces = self._extractor.extract(pictures)
+        for index, own in enumerate(faces):
+            if not own:
+                (faces[index],) = self._extractor.extract_turned([pictures[index]])
+        return faces
 
     def _name(self, faces: Sequence[tuple[str, int, Face]]) -> list[FaceResult]:
         if not faces:
@@ -228,14 +271,15 @@ def load(
     max_faces: int | None = None,
     min_side: float = 0.0,
     sets: float | None = None,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
+    device: str = "auto",
 ) -> Recogniser:
     """Load the recogniser of a run folder (``model.json`` and ``model.onnx``), or one that comes with the package.
 
     Args:
-        run: the folder that ``dcdan adapt --out`` has written, or the name of a model of the package; None for the
-            package's default model.
-        threads: threads to use; None for all cores.
+        run: a run folder, the name of a model of the package, an ``.onnx`` file of a run, or ``hf-hub:owner/name``;
+            None for the package's default model. See :func:`dcdan.inference.resolver.resolve_model`.
+        threads: threads of ONNX Runtime and of OpenCV (then for the whole process); None for all cores.
         align: ``mtcnn`` finds and aligns faces, ``none`` takes each picture as one aligned face; None does what the
             model was trained with.
         cropped: whether each picture is a face crop, with one face that fills it.
@@ -243,7 +287,14 @@ def load(
         min_side: leave out faces whose box has a shorter side of fewer pixels.
         sets: fill ``candidates`` with the conformal set that holds the true class of so many faces, 0..1; a level that
             the model was calibrated for.
-        precision: ``fp32``, or ``int8`` where `dcdan export` has made that graph.
+        precision: ``fp32``, or ``int8`` where `dcdan export` has made that graph; None for that of the graph that
+            ``run`` names, else ``fp32``.
+        device: ``auto`` (a GPU where this build of ONNX Runtime serves one, else the CPU), ``cpu``, ``cuda``,
+            ``coreml``, ``openvino``, ``directml``, ``migraphx`` or ``tensorrt``. It runs the network; faces are found
+            on the CPU. ``Recogniser.device`` is the one that is used.
+
+    Returns:
+        The recogniser.
 
     Raises:
         ModelError: when the folder holds no model, or one that is damaged or of another schema.
@@ -256,23 +307,32 @@ def load(
         raise UsageError(f"min_side must be a number of pixels, 0 or more, not {min_side}.")
     if align is not None and align not in ALIGNMENTS:
         raise unknown("alignment", align, ALIGNMENTS)
-    if precision not in GRAPHS:
+    if precision is not None and precision not in GRAPHS:
         raise unknown("precision", precision, GRAPHS)
-    folder = model_folder(run)
+    resolved = resolve_model(run)
+    folder = resolved.folder
+    if resolved.precision is not None and precision not in (None, resolved.precision):
+        raise UsageError(
+            f"'{run}' is the {resolved.precision} graph and precision is {precision}: give one of the two."
+        )
+    precision = precision or resolved.precision or "fp32"
     info = read_model_info(folder)
     if sets is not None:
         set_threshold(info.calibration, sets)
     if GRAPHS[precision] not in info.files and precision == "int8":
         raise ModelError(f"'{folder}' has no int8 graph: make one with `dcdan export {folder}`.")
-    session = Session(verified(folder, info, GRAPHS[precision]), info, threads)
+    session = Session(verified(folder, info, GRAPHS[precision]), info, threads, device)
     extractor = Extractor(
         info.face.size, align=align or info.face.align, cropped=cropped, max_faces=max_faces, threads=threads
     )
-    return Recogniser(info, session, extractor, min_side, sets)
+    return Recogniser(info, session, extractor, min_side, sets, precision)
 
 
-def _without_face(picture: Picture) -> Status:
-    return picture.status if picture.pixels is None else Status.NO_FACE
+def _without_face(picture: Picture, faces: Sequence[Face]) -> FaceResult:
+    """Return the row of a picture none of whose ``faces`` is large enough."""
+    if picture.pixels is None:
+        return FaceResult(picture.path, None, picture.status)
+    return too_small_or_none(picture.path, faces)
 
 
 FACES_AT_A_TIME = 1024

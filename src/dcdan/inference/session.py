@@ -10,16 +10,19 @@ The exported network in ONNX Runtime: uint8 faces in, probabilities out, in piec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from dcdan.core.errors import ModelError, first_line
-from dcdan.core.outputs import DECIDERS, OUTPUTS, REGIONS
+from dcdan.core.errors import DcdanError, ModelError, first_line
+from dcdan.core.onnx_runtime import OnnxSession
+from dcdan.core.outputs import ACTIONS_OUTPUT, DECIDERS, OUTPUTS, REGIONS
 from dcdan.inference.model_card import ModelInfo
+
+__all__ = ["DECIDERS", "OUTPUTS", "REGIONS", "Session", "SessionOutputs", "in_rgb", "read_graph"]
 
 MOST_GRAPH_BYTES = 1 << 31
 """A protocol buffer cannot be longer."""
@@ -38,6 +41,8 @@ def read_graph(path: Path) -> bytes:
     if size > MOST_GRAPH_BYTES:
         raise ModelError(f"'{path}' has {size} bytes, more than any ONNX file: copy the run folder again.")
     content = path.read_bytes()
+    if content[4:8] == b"ORTM":
+        raise ModelError(f"'{path}' is refused: it is in the format of ONNX Runtime, not plain ONNX.")
     try:
         reason = next(_forbidden(memoryview(content)), None)
     except (ValueError, IndexError):
@@ -128,10 +133,13 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 MAX_BATCH = 64
 
+SELF_TEST_SECONDS = 60.0
+"""A graph that needs longer for two faces is refused; one of another's making may never end."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOutputs:
-    """What the network says about N faces with K classes.
+    """Outputs for N faces, K classes and, where the model has them, A facial actions.
 
     Attributes:
         probabilities: (N, K) float32, rows sum to 1.
@@ -139,6 +147,7 @@ class SessionOutputs:
         confidence: (N,) float32, calibrated probability of the chosen class, 0..1.
         decided_by: (N,) int64, index into ``DECIDERS``.
         region_weights: (N, 5) float32, in the order of ``REGIONS``, rows sum to 1.
+        actions: (N, A) float32, activation of each facial action, 0..1; None for a model without this output.
     """
 
     probabilities: NDArray[np.float32]
@@ -146,6 +155,7 @@ class SessionOutputs:
     confidence: NDArray[np.float32]
     decided_by: NDArray[np.int64]
     region_weights: NDArray[np.float32]
+    actions: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -163,29 +173,31 @@ class Session:
         graph: path of ``model.onnx``, or its bytes.
         info: the description that belongs to it.
         threads: threads inside one operator; None leaves the choice to ONNX Runtime (all cores).
+        device: see :func:`dcdan.core.onnx_runtime.providers_for`.
 
     Raises:
         ModelError: when the graph cannot be loaded or does not fit its description.
     """
 
-    def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None) -> None:
+    def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None, device: str = "cpu") -> None:
         name = graph if isinstance(graph, Path) else "model.onnx"
         content = read_graph(graph) if isinstance(graph, Path) else graph
-        self._made_of = (content, info, threads)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        self._made_of = (content, info, threads, device)
         try:
-            self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = OnnxSession(content, threads=threads, device=device)
+        except DcdanError:
+            raise
         except Exception as error:  # ONNX Runtime raises a class of its own per kind of damage
             raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {first_line(error)}") from error
         self.size = info.face.size
         self.classes = len(info.classes)
+        self.actions = len(info.actions)
+        self._outputs = (*OUTPUTS, *((ACTIONS_OUTPUT,) if info.actions else ()))
         self._check(name)
         # Two unlike faces: a graph that answers them in numbers has no weight that is none.
+        greys = np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)])
         try:
-            self.run(np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)]))
+            self._run(greys, seconds=SELF_TEST_SECONDS)
         except Exception as error:
             reason = first_line(error)
             raise ModelError(f"'{name}' does not answer a face as a model of dcdan does: {reason}") from error
@@ -213,18 +225,25 @@ class Session:
             )
         pieces = [self._run(faces[start : start + MAX_BATCH]) for start in range(0, len(faces), MAX_BATCH)]
         if not pieces:
-            return SessionOutputs(
+            empty = SessionOutputs(
                 np.zeros((0, self.classes), np.float32),
                 np.zeros(0, np.int64),
                 np.zeros(0, np.float32),
                 np.zeros(0, np.int64),
                 np.zeros((0, len(REGIONS)), np.float32),
             )
+            return replace(empty, actions=np.zeros((0, self.actions), np.float32)) if self.actions else empty
         return SessionOutputs(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
-    def _run(self, faces: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(in_rgb(faces))})
-        self._check_answers(SessionOutputs(*results), len(faces))  # type: ignore[arg-type]
+    @property
+    def device(self) -> str:
+        """The device that the graph runs on."""
+        return self._session.device
+
+    def _run(self, faces: NDArray[np.uint8], seconds: float | None = None) -> list[NDArray[Any]]:
+        feeds = {"faces": np.ascontiguousarray(in_rgb(faces))}
+        results = self._session.run(self._outputs, feeds, seconds=seconds)
+        self._check_answers(SessionOutputs(*results), len(faces))
         return results
 
     def _check_answers(self, found: SessionOutputs, count: int) -> None:
@@ -232,7 +251,14 @@ class Session:
         shapes += [np.shape(found.confidence), np.shape(found.decided_by)]
         if shapes != [(count, self.classes), (count, len(REGIONS)), (count,), (count,), (count,)]:
             raise ModelError(f"The model's answers to {count} faces have the shapes {shapes}: use another model.")
-        if not all(np.isfinite(part).all() for part in (found.probabilities, found.confidence, found.region_weights)):
+        if found.actions is not None and found.actions.shape != (count, self.actions):
+            raise ModelError(
+                f"The model gives actions of the shape {found.actions.shape} for {count} faces and names"
+                f" {self.actions} actions: use another model."
+            )
+        parts = [found.probabilities, found.confidence, found.region_weights]
+        parts += [found.actions] if found.actions is not None else []
+        if not all(np.isfinite(part).all() for part in parts):
             raise ModelError("The model's answers are no finite numbers: use another model.")
         for indices, names in ((found.expression, self.classes), (found.decided_by, len(DECIDERS))):
             if count and not 0 <= int(indices.min()) <= int(indices.max()) < names:
@@ -241,7 +267,7 @@ class Session:
     def _check(self, graph: Path | str) -> None:
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
-        missing = [name for name in ("faces",) if name not in inputs] + [n for n in OUTPUTS if n not in outputs]
+        missing = [name for name in ("faces",) if name not in inputs] + [n for n in self._outputs if n not in outputs]
         if missing:
             raise ModelError(f"'{graph}' is no recogniser of dcdan: it lacks {', '.join(missing)}.")
         shape, kind = inputs["faces"].shape, inputs["faces"].type

@@ -25,7 +25,7 @@ from dcdan.faces.tracking.tracker import Tracker
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video
 from dcdan.inference.answers import candidate_sets
-from dcdan.inference.table import FaceResult
+from dcdan.inference.table import FaceResult, FaceResults
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -106,26 +106,37 @@ _EARLY = 1e-3
 """Seconds by which the times of frames may be rounded."""
 
 
+FULL_SEARCH_EVERY = 0.2
+"""Seconds from one search at full size to the next where every frame is searched."""
+
+REDUCED_SHARE = 1 / 14
+"""Between them, frames are searched for faces from this share of the shorter side up (51 pixels in 720p)."""
+
+
 class Search:
     """Finds the faces of frames that come in chunks; remembers the faces of the last frame.
 
-    A face that is nowhere at the searches before and after is missed in between.
+    Some frames are searched at full size. In those between, the places are searched where faces were at the full search
+    before and are at the one after; with a pause of 0, so is the whole frame, reduced. What is missed in between is a
+    face that is at neither place and, with a pause of 0, small too.
     """
 
     def __init__(
         self,
         extract: Callable[[Pictures], list[list[Face]]],
-        detect_near: Callable[[Pictures, Sequence[Boxes]], list[list[Face]]],
+        detect_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]],
         pause: float,
     ) -> None:
         """Set up the search.
 
         Args:
             extract: pictures -> the faces of each.
-            near: pictures and the places of each, (n, 4) boxes -> the faces that are about there.
+            detect_near: see :class:`FramePipeline`.
             pause: seconds from one search of a whole frame to the next; 0 searches every frame.
         """
-        self._extract, self._near, self._pause = extract, detect_near, pause
+        self._extract, self._near = extract, detect_near
+        self._reduced = pause == 0
+        self._pause = FULL_SEARCH_EVERY if self._reduced else pause
         self._searched = -inf
         self._last = _boxes([])
 
@@ -136,7 +147,9 @@ class Search:
         between = [index for index in range(len(frames)) if index not in found]
         if between:
             places = self._places(between, {index: _boxes(faces) for index, faces in found.items()})
-            found |= zip(between, self._near([frames[index].pixels for index in between], places), strict=True)
+            pictures = [frames[index].pixels for index in between]
+            search_from = REDUCED_SHARE * min(pictures[0].shape[:2]) if self._reduced else None
+            found |= zip(between, self._near(pictures, places, search_from), strict=True)
         ordered = [found[index] for index in range(len(frames))]
         self._last = _boxes(ordered[-1]) if ordered else self._last
         return ordered
@@ -155,8 +168,39 @@ class Search:
             before = max((other for other in found if other < index), default=None)
             after = min((other for other in found if other > index), default=None)
             earlier = self._last if before is None else found[before]
-            places.append(earlier if after is None else np.concatenate([earlier, found[after]]))
+            if after is None:
+                places.append(earlier)
+                continue
+            start = -1 if before is None else before
+            moved = between_boxes(earlier, found[after], (index - start) / (after - start))
+            places.append(np.concatenate([earlier, found[after], moved]))
         return places
+
+
+def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
+    """Return where faces are that have moved steadily from one frame to another.
+
+    Args:
+        earlier: (m, 4) boxes of the first frame.
+        later: (n, 4) boxes of the last frame; each belongs to the nearest earlier one that is no more than its own
+            side away, if there is one.
+        share: place between the two frames, 0 to 1.
+
+    Returns:
+        (k, 4) boxes, k <= n, of faces that have moved by more than a tenth of their side.
+
+    Example:
+        >>> one, other = np.array([[0, 0, 10, 10]], np.float32), np.array([[8, 0, 18, 10]], np.float32)
+        >>> between_boxes(one, other, 0.5).tolist()
+        [[4.0, 0.0, 14.0, 10.0]]
+    """
+    if not len(earlier) or not len(later):
+        return _boxes([])
+    centres, others = ((boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (earlier, later))
+    away = np.linalg.norm(others[:, None] - centres[None], axis=2)
+    nearest, sides = away.argmin(axis=1), (later[:, 2:] - later[:, :2]).max(axis=1)
+    moved = (away.min(axis=1) <= sides) & (away.min(axis=1) > 0.1 * sides)
+    return np.asarray((1 - share) * earlier[nearest[moved]] + share * later[moved], np.float32)
 
 
 def _boxes(faces: Sequence[Face]) -> Boxes:
@@ -216,18 +260,19 @@ class Watch(Iterator[T]):
 
 @dataclass(frozen=True, slots=True)
 class FramePipeline:
-    """What looks at the frames: every step of it works on a batch.
+    """The steps that frames go through, a batch at a time.
 
     Attributes:
         extract: pictures -> the faces of each, the largest first.
-        near: pictures and the places of each -> the faces that are about there.
+        detect_near: pictures, the places of each, and the size from which on the whole picture is searched as well
+            (None: not at all) -> the faces found.
         name: (path, index, face) of many faces -> their results.
         unsure_below: a smoothed probability below this is unsure.
         candidate_from: a class with at least this smoothed probability is a candidate; None where none are asked for.
     """
 
     extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
-    detect_near: Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[list[Face]]]
+    detect_near: Callable[[Pictures, Sequence[Boxes], float | None], list[list[Face]]]
     name: Callable[[Sequence[tuple[str, int, Face]]], list[FaceResult]]
     unsure_below: float = 0.0
     candidate_from: float | None = None
@@ -235,12 +280,12 @@ class FramePipeline:
 
 def watched(
     video: Video, pipeline: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
-) -> Iterator[tuple[Frame, list[FaceResult]]]:
-    """Yield each frame that is looked at with its results.
+) -> Iterator[tuple[Frame, FaceResults]]:
+    """Yield each frame that is analysed with its results.
 
     Args:
         video: an open video; it stays open.
-        eye: finds and names faces.
+        pipeline: finds and recognises faces.
         options: which frames and faces, and how smooth.
         chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
     """
@@ -248,11 +293,12 @@ def watched(
     search = Search(pipeline.extract, pipeline.detect_near, options.search)
     most, pixels = (1, 1) if video.camera else chunk
     for frames in in_chunks(video.frames(options.every), most, pixels):
-        found = [options.chosen(own) for own in search.faces(frames)]
+        every = search.faces(frames)
+        found = [options.chosen(own) for own in every]
         flat = [(video.name, index, face) for own in found for index, face in enumerate(own)]
         results, seen = pipeline.name(flat), _looks([face for _, _, face in flat])
         start = 0
-        for frame, own in zip(frames, found, strict=True):
+        for frame, own, all_faces in zip(frames, found, every, strict=True):
             part = slice(start, start + len(own))
             start += len(own)
             boxes = np.array([face.box for face in own], np.float32).reshape(-1, 4)
@@ -263,10 +309,16 @@ def watched(
             ]
             if options.smooth > 0 and placed:
                 placed = smoothed(placed, frame.time, smoother, pipeline.unsure_below, pipeline.candidate_from)
-            yield (
-                frame,
-                placed or [FaceResult(video.name, None, Status.NO_FACE, frame=frame.index, time=frame.time)],
-            )
+            without = replace(too_small_or_none(video.name, all_faces), frame=frame.index, time=frame.time)
+            yield frame, FaceResults(placed, without)
+
+
+def too_small_or_none(path: str, faces: Sequence[Face]) -> FaceResult:
+    """Return the row of a picture or frame that was read: its largest face, which is too small, or that it has none."""
+    if not faces:
+        return FaceResult(path, None, Status.NO_FACE)
+    x0, y0, x1, y1 = faces[0].box.tolist()
+    return FaceResult(path, None, Status.TOO_SMALL, box=(x0, y0, x1, y1))
 
 
 def smoothed(

@@ -8,11 +8,13 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from dcdan.core.atomic_io import sync_folder
+from dcdan.core.atomic_io import fitting_name, sync_folder, write_error, write_text
 from dcdan.core.errors import OutputError
+from dcdan.core.limits import read_json
 from dcdan.core.locks import try_lock
 
 STATE, JOURNAL, OLD = "state.json", "journal.jsonl", "old"
@@ -34,7 +36,7 @@ class ResumableJob:
         self.out = out
         self.folder = job_folder(out)
         self.pack = self.folder / "pack"
-        text = _text(state)
+        text = self._text = _text(state)
         if self.folder.exists() and not self._continues(text):
             self._discard_foreign()
         self.pack.mkdir(parents=True, exist_ok=True)
@@ -42,6 +44,7 @@ class ResumableJob:
             _write(self.folder / STATE, text)
         self._journal = (self.folder / JOURNAL).open("a+b")
         _lock(self._journal, self.folder)
+        done_file(out).unlink(missing_ok=True)
 
     def publish(self, name: str, text: str) -> None:
         """Write the last file, and let the finished folder appear under its name at once, in place of an older one."""
@@ -60,7 +63,7 @@ class ResumableJob:
         self.close()
         os.replace(whole, self.out)  # noqa: PTH105
         sync_folder(self.out.parent)
-        _clear(self.folder)
+        _clear(self.folder, self.out, {**record, "state": self._text})
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -88,14 +91,27 @@ class ResumableJob:
         shutil.rmtree(self.folder)
 
 
+def done_file(out: Path) -> Path:
+    """Return the file that exists from when an output is whole until nothing else is left of its job."""
+    return out.with_name(fitting_name(f".{out.name}.done"))
+
+
 def named_before(out: Path, state: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the notes of a process that had made ``out`` for this ``state`` and was killed while it cleaned up.
 
-    What it left is cleaned up; None when there was no such process.
+    What it left is removed.
+
+    Returns:
+        The notes given to :meth:`ResumableJob.name`; None when there was no such process.
     """
     folder = job_folder(out)
+    text = _text(state)
     try:
-        if (folder / STATE).read_text(encoding="utf-8") != _text(state):
+        record = _done_record(out)
+        if record is not None and record.get("state") == text and record.get("named") == out.stat().st_ino:
+            _clear(folder, out, None)
+            return dict(record["notes"])
+        if (folder / STATE).read_text(encoding="utf-8") != text:
             return None
         with (folder / JOURNAL).open("a+b") as journal:
             _lock(journal, folder)
@@ -103,18 +119,25 @@ def named_before(out: Path, state: Mapping[str, Any]) -> dict[str, Any] | None:
             record = json.loads(deque(journal, 1).pop())
             if record.get("named") != out.stat().st_ino:
                 return None
-            _clear(folder)
-    except (OSError, ValueError, IndexError):
+            _clear(folder, out, {**record, "state": text})
+    except (OSError, ValueError, IndexError, KeyError):
         return None
-    notes: dict[str, Any] = record["notes"]
-    return notes
+    return dict(record["notes"])
+
+
+def _done_record(out: Path) -> dict[str, Any] | None:
+    try:
+        record = read_json(done_file(out))
+    except FileNotFoundError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def output_error(error: OSError, out: Path) -> OutputError:
     """Return the sentence for a disk that is full or cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"No space is left for '{out}': free some and repeat the command, which then goes on.")
-    return OutputError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.")
+    return write_error(error, out)
 
 
 def _write(path: Path, text: str) -> None:
@@ -133,11 +156,17 @@ def _text(state: Mapping[str, Any]) -> str:
     return json.dumps(dict(state), sort_keys=True)
 
 
-def _clear(folder: Path) -> None:
-    """Remove the folder of a finished output, large things first: until then it tells that nothing is left to do."""
-    for name in (OLD, "pack"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    shutil.rmtree(folder)
+def _clear(folder: Path, out: Path, record: Mapping[str, Any] | None) -> None:
+    """Remove the folder of a finished output; meanwhile its record is a file of its own, which is removed last.
+
+    The output is whole, so what cannot be removed now is left for the next run.
+    """
+    with suppress(OSError, OutputError):
+        if record is not None:
+            write_text(done_file(out), json.dumps(record))
+        if folder.exists():
+            shutil.rmtree(folder)
+        done_file(out).unlink()
 
 
 def _lock(file: IO[bytes], folder: Path) -> None:

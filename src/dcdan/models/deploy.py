@@ -15,6 +15,8 @@ from dcdan.core.outputs import OUTPUTS
 from dcdan.models.network import Network, NetworkOutputs
 from dcdan.models.selection import both_ways, select
 
+__all__ = ["OUTPUTS", "Deployed", "export_onnx"]
+
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 

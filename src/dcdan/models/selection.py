@@ -21,8 +21,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dcdan.core.outputs import DECIDERS
 from dcdan.models.heads import Logits
 from dcdan.models.network import NetworkOutputs
+
+__all__ = ["DECIDERS", "Choice", "both_ways", "select", "tempered"]
 
 
 class Choice(NamedTuple):

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dcdan.core.atomic_io import half_written, sweep
+from dcdan.core.atomic_io import is_partial, sweep
 from dcdan.core.errors import ModelError, OutputError, UsageError
 from dcdan.core.limits import read_json, read_toml
 from dcdan.core.locks import LOCK
@@ -77,7 +77,7 @@ def claim_folder(out: Path, config_text: str) -> bool:
 
 def holds_something(out: Path) -> bool:
     """Return whether a folder holds more than a lock and what a killed process left half written."""
-    return any(path.name != LOCK and not half_written(path) for path in out.iterdir())
+    return any(path.name != LOCK and not is_partial(path) for path in out.iterdir())
 
 
 def read_config(config: Path) -> dict[str, Any]:

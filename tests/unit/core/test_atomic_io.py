@@ -5,11 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from dcdan.core.atomic_io import atomic_text, atomic_write, write_bytes, write_text
+from dcdan.core.atomic_io import (
+    atomic_text,
+    atomic_write,
+    fitting_name,
+    partial_path,
+    sweep,
+    write_bytes,
+    write_text,
+)
 from dcdan.core.errors import OutputError
 
 
@@ -77,13 +87,6 @@ def test_a_pipe_that_closes_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_bytes(tmp_path / "a", b"x")
-    assert names_in(tmp_path) == ["a"]
-
-
 def test_text_is_utf_8_and_line_ends_are_as_asked(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "é\n")
     assert (tmp_path / "a").read_bytes() == "é\n".encode()
@@ -108,3 +111,74 @@ def test_bytes_are_flushed_before_the_rename(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "replace", noting_replace)
     write_bytes(tmp_path / "a", b"x")
     assert seen == ["file", "rename", "folder"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_not_a_full_disk(tmp_path: Path) -> None:
+    """S22: the sentence names the folder and does not ask for free space."""
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OutputError, match=r"\(it is a folder\): give the name of a file") as caught:
+        write_bytes(tmp_path / "a", b"x")
+    assert "space" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "a folder that you may write to"),
+        (errno.EACCES, "a folder that you may write to"),
+        (errno.ENAMETOOLONG, "a shorter name"),
+        (errno.EIO, "choose another folder"),
+    ],
+)
+def test_each_reason_has_its_cure(tmp_path: Path, number: int, cure: str) -> None:
+    """S22."""
+    with pytest.raises(OutputError, match=cure), atomic_write(tmp_path / "a.bin") as beside:
+        failing(beside, OSError(number, os.strerror(number)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
+def test_every_file_has_the_mode_of_any_new_file_or_of_the_one_it_replaces(tmp_path: Path) -> None:
+    """S22: also what a library has written with mode 0600."""
+    with atomic_write(tmp_path / "new") as beside:
+        os.close(os.open(beside, os.O_CREAT | os.O_WRONLY, 0o600))
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "old").touch()
+    (tmp_path / "old").chmod(0o640)
+    write_text(tmp_path / "old", "x")
+    assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "n" * 251 + ".jpg", "é" * 127 + "n"])
+def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+    """S1: the temporary name stays below the limit of the file system."""
+    write_bytes(tmp_path / name, b"x")
+    assert names_in(tmp_path) == [name]
+    assert len(os.fsencode(partial_path(tmp_path / name).name + ".mp4")) <= 255
+    assert partial_path(tmp_path / name) != partial_path(tmp_path / (name[:-1] + "m"))
+
+
+def test_long_names_are_cut_between_letters_and_keep_their_suffix() -> None:
+    """S1."""
+    cut = fitting_name("é" * 200 + ".jpg", 100)
+    assert len(os.fsencode(cut)) <= 100
+    assert cut.encode().decode() == cut
+    assert cut.endswith(".jpg")
+    assert fitting_name("a" * 255) == "a" * 255
+    assert fitting_name("a" * 300) != fitting_name("a" * 299 + "b")
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    """P5: pictures and videos in the making of a killed `--draw`; those of a process that runs stay."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    (tmp_path / "in").mkdir()
+    dead = [tmp_path / f".a.jpg.{ended.pid}.partial", tmp_path / "in" / f".b.mp4.{ended.pid}.partial.mp4"]
+    alive = tmp_path / f".c.jpg.{os.getppid()}.partial"
+    mine = tmp_path / ".mine.partial"
+    for path in (*dead, alive, mine):
+        path.touch()
+    sweep(tmp_path)
+    sweep(tmp_path / "nowhere")
+    assert [path.exists() for path in (*dead, alive, mine)] == [False, False, True, True]

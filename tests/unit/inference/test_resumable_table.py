@@ -218,7 +218,7 @@ def test_one_killed_while_it_cleans_up_has_done_its_work(
 ) -> None:
     out = tmp_path / f"faces{form.value}"
 
-    def killed(folder: Path) -> None:
+    def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from dcdan.core.errors import ModelError
+from dcdan.core.onnx_runtime import OnnxSession
 from dcdan.inference.model_card import read_model_info
-from dcdan.inference.session import MAX_BATCH, Session
+from dcdan.inference.session import MAX_BATCH, SELF_TEST_SECONDS, Session
 from tiny_model import COLOURS, coloured, write_run
 
 
@@ -90,3 +93,52 @@ def test_a_graph_without_an_output_is_refused(run: Path) -> None:
     onnx.save(graph, run / "model.onnx")
     with pytest.raises(ModelError, match="lacks confidence"):
         Session(run / "model.onnx", read_model_info(run))
+
+
+def with_actions(run: Path, count: int) -> bytes:
+    """Return the run's graph with an output ``actions`` (N, count), the first probabilities of each face."""
+    model = onnx.load(run / "model.onnx")
+    ends = [("from", [0]), ("to", [count]), ("axis", [1])]
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(value, np.int64), name) for name, value in ends)
+    model.graph.node.append(helper.make_node("Slice", ["probabilities", "from", "to", "axis"], ["actions"]))
+    model.graph.output.append(helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", count]))
+    return bytes(model.SerializeToString())
+
+
+def test_facial_actions_are_an_optional_output(run: Path, session: Session) -> None:
+    assert session.run(np.zeros((1, 32, 32, 3), np.uint8)).actions is None
+    info = read_model_info(run).model_copy(update={"actions": ("AU1", "AU12")})
+    acting = Session(with_actions(run, 2), info, threads=1)
+    faces = np.stack([coloured(index, 32) for index in range(3)])
+    found = acting.run(faces)
+    assert found.actions is not None
+    np.testing.assert_array_equal(found.actions, found.probabilities[:, :2])
+    empty = acting.run(faces[:0]).actions
+    assert empty is not None
+    assert empty.shape == (0, 2)
+    with pytest.raises(ModelError, match="lacks actions"):
+        Session(run / "model.onnx", info, threads=1)
+    with pytest.raises(ModelError, match=r"actions of the shape \(2, 3\) for 2 faces and names 2 actions"):
+        Session(with_actions(run, 3), info, threads=1)
+
+
+def test_the_runtimes_own_format_is_refused(run: Path) -> None:
+    """S16: a file that is protobuf and, by its bytes 4 to 8, the runtime's own format as well."""
+    content = (run / "model.onnx").read_bytes()
+    (run / "model.onnx").write_bytes(b"\xa2\x06\x04\x00ORTM"[:4] + b"ORTM" + content)
+    with pytest.raises(ModelError, match="not plain ONNX"):
+        Session(run / "model.onnx", read_model_info(run))
+
+
+def test_a_graph_that_does_not_end_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S16: the self-test has a limit, which the session is given."""
+    given: list[float | None] = []
+    real = OnnxSession.run
+
+    def recorded(self: OnnxSession, *values: Any, seconds: float | None = None) -> Any:
+        given.append(seconds)
+        return real(self, *values, seconds=seconds)
+
+    monkeypatch.setattr(OnnxSession, "run", recorded)
+    Session(run / "model.onnx", read_model_info(run), threads=1)
+    assert given == [SELF_TEST_SECONDS]

@@ -244,13 +244,15 @@ def test_large_and_few_faces(finder: Recogniser, crossing: Path) -> None:
     assert all(len(results) == 1 for results in finder.watch(crossing, every=10, max_faces=1))
     assert all(r.recognised for results in finder.watch(crossing, every=10, min_side=60) for r in results)
     for results in finder.watch(crossing, every=10, min_side=150):
-        assert [(result.status, result.track) for result in results] == [(Status.NO_FACE, None)]
+        assert len(results) == 0
+        assert [row.track for row in results.rows] == [None]
+        assert results.status in (Status.NO_FACE, Status.TOO_SMALL)
 
 
 def test_frames_without_a_face_say_so(finder: Recogniser, tmp_path: Path) -> None:
     answers = list(finder.watch(colours(tmp_path / "a.mp4", [3, 3])))
-    assert [len(results) for results in answers] == [1, 1]
-    for frame, (result,) in enumerate(answers):
+    assert [len(results) for results in answers] == [0, 0]
+    for frame, (result,) in enumerate(found.rows for found in answers):
         assert (result.status, result.expression, result.track, result.frame) == (Status.NO_FACE, None, None, frame)
         assert result.time == pytest.approx(0.1 * frame)
 
@@ -353,3 +355,13 @@ def test_chunks_end_at_frames_or_pixels() -> None:
     assert [[f.index for f in chunk] for chunk in in_chunks(frames(), 2, 10**6)] == [[0, 1], [2, 3], [4, 5]]
     assert [[f.index for f in chunk] for chunk in in_chunks(frames(), 99, 900)] == [[0, 1, 2, 3], [4, 5]]
     assert len(COLOURS) == len(EXPRESSIONS)
+
+
+def test_watching_keeps_the_models_least_face_size(run: Path, crossing: Path) -> None:
+    """Section T: faces below ``load(min_side=...)`` are left out of videos too."""
+    strict = load(run, threads=1, align="mtcnn", min_side=150)
+    for results in strict.watch(crossing, every=10):
+        assert len(results) == 0
+        assert results.status in (Status.NO_FACE, Status.TOO_SMALL)
+    tiny = load(run, threads=1, align="mtcnn", min_side=1)
+    assert all(len(results) for results in tiny.watch(crossing, every=10))

@@ -12,7 +12,7 @@ from dcdan.faces.align import TEMPLATE
 from dcdan.faces.extract import Face
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame
-from dcdan.inference.video import Search
+from dcdan.inference.video import FULL_SEARCH_EVERY, REDUCED_SHARE, Search
 
 BLANK = np.zeros((4, 4, 3), np.uint8)
 
@@ -28,6 +28,7 @@ class Seen:
         self.without = without
         self.searched: list[int] = []
         self.looked: dict[int, list[int]] = {}
+        self.search_from: list[float | None] = []
 
     def faces_of(self, pictures: Sequence[np.ndarray]) -> list[list[Face]]:
         numbers = [int(picture[0, 0, 0]) for picture in pictures]
@@ -37,7 +38,10 @@ class Seen:
         self.searched += [int(picture[0, 0, 0]) for picture in pictures]
         return self.faces_of(pictures)
 
-    def detect_near(self, pictures: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> list[list[Face]]:
+    def detect_near(
+        self, pictures: Sequence[np.ndarray], places: Sequence[np.ndarray], search_from: float | None
+    ) -> list[list[Face]]:
+        self.search_from.append(search_from)
         assert all(own.shape == (len(own), 4) for own in places)
         for picture, own in zip(pictures, places, strict=True):
             self.looked[int(picture[0, 0, 0])] = own[:, 0].astype(int).tolist()
@@ -89,6 +93,16 @@ def test_every_frame_is_answered_and_no_pause_is_too_long(steps: list[float], pa
     assert sorted([*seen.searched, *seen.looked]) == list(range(len(times)))
     last = None
     for number, time in enumerate(times):
-        due = last is None or time - last >= pause - 1e-3
+        due = last is None or time - last >= (pause or FULL_SEARCH_EVERY) - 1e-3
         assert (number in seen.searched) == due
         last = time if due else last
+
+
+def test_without_a_pause_every_frame_is_searched_reduced_in_most() -> None:
+    seen = Seen()
+    run(seen, [n / 25 for n in range(12)], 0.0, 12)
+    assert seen.searched == [0, 5, 10]
+    assert seen.search_from == [4 * REDUCED_SHARE]
+    paused = Seen()
+    run(paused, [n / 25 for n in range(12)], 0.2, 12)
+    assert paused.search_from == [None]

@@ -52,7 +52,7 @@ def test_settings_that_this_version_does_not_know_are_a_sentence(tmp_path: Path)
 def test_what_a_killed_process_left_half_written_is_nothing(tmp_path: Path) -> None:
     out = tmp_path / "run"
     out.mkdir()
-    (out / ".config.toml.123.partial").write_text("sch")
+    (out / ".config.toml.999999999.partial").write_text("sch")
     (out / LOCK).touch()
     assert not claim_folder(out, text_of())
     assert [path.name for path in out.iterdir()] == [LOCK]

@@ -50,9 +50,18 @@ class FaceDetector(Protocol):
         ...
 
     def detect_near(
-        self, images: Sequence[npt.NDArray[np.uint8]], places: Sequence[npt.NDArray[np.float32]]
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        places: Sequence[npt.NDArray[np.float32]],
+        search_from: float | None = None,
     ) -> list[Detections]:
-        """Return the faces of each picture that are about where one of its ``places`` (n, 4) is, without a search."""
+        """Return the faces of each picture that are about where one of its ``places`` (n, 4) is.
+
+        Args:
+            images: pictures.
+            places: boxes of each picture.
+            search_from: also search the whole picture for faces of at least so many pixels; None does not search.
+        """
         ...
 
     def at_least(self, side: float) -> FaceDetector:

@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcdan.core.errors import ModelError
+from dcdan.core.onnx_runtime import OnnxSession
 from dcdan.faces import boxes as bx
 from dcdan.faces.detectors.base import Detections
 
@@ -122,17 +122,37 @@ class Mtcnn:
         return results
 
     def detect_near(
-        self, images: Sequence[npt.NDArray[np.uint8]], places: Sequence[npt.NDArray[np.float32]]
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        places: Sequence[npt.NDArray[np.float32]],
+        search_from: float | None = None,
     ) -> list[Detections]:
-        """Return the faces that the last net sees at the places, (n, 4) boxes of each picture.
+        """Return the faces that the last net finds at the places, (n, 4) boxes of each picture.
 
         It moves a box by up to a third of its side, which is how far a face may have gone. The first two nets, which
-        take most of the time, are left out.
+        take most of the time, run only where ``search_from`` asks for them, on pictures reduced by as much.
+
+        Args:
+            images: (H, W, 3) uint8 RGB.
+            places: boxes of each picture.
+            search_from: also search the whole picture for faces of at least so many pixels; None does not search.
         """
+        options = self.rounds[0]
         owners = np.repeat(np.arange(len(images)), [len(own) for own in places])
         boxes = np.concatenate([*places, np.zeros((0, 4), np.float32)]).astype(np.float32)
-        sure = self.rounds[0].model_copy(update={"output_score": _NEAR_SCORE})
-        return self._faces(images, *_inside(images, owners, boxes), sure)
+        owners, boxes = _inside(images, owners, boxes)
+        least = np.full(len(owners), _NEAR_SCORE, np.float32)
+        if search_from is not None:
+            coarse = options.model_copy(update={"min_face": max(options.min_face, search_from)})
+            more, others = self._proposals(images, coarse)
+            more, others = np.concatenate([more, owners]), np.concatenate([others, boxes])
+            order = np.argsort(more, kind="stable")
+            more, others = self._refined(images, more[order], others[order], coarse)
+            owners, boxes = np.concatenate([owners, more]), np.concatenate([boxes, others])
+            least = np.concatenate([least, np.full(len(more), options.output_score, np.float32)])
+            order = np.argsort(owners, kind="stable")
+            owners, boxes, least = owners[order], boxes[order], least[order]
+        return self._faces(images, owners, boxes, options, least)
 
     def _search(self, images: Sequence[npt.NDArray[np.uint8]], options: MtcnnOptions) -> list[Detections]:
         owners, boxes = self._proposals(images, options)
@@ -185,11 +205,16 @@ class Mtcnn:
         return _inside(images, owners[kept], bx.regress(boxes[kept], offsets[kept]))
 
     def _faces(
-        self, images: Sequence[npt.NDArray[np.uint8]], owners: bx.Indices, boxes: bx.Floats, options: MtcnnOptions
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        owners: bx.Indices,
+        boxes: bx.Floats,
+        options: MtcnnOptions,
+        least: bx.Floats | None = None,
     ) -> list[Detections]:
         squares = bx.squares(boxes)
         offsets, points, scores = _run(self._output, "input_3", bx.cut(images, owners, squares, _OUTPUT_SIDE))
-        sure = scores[:, 1] > options.output_score
+        sure = scores[:, 1] > (options.output_score if least is None else least)
         owners, squares, points = owners[sure], squares[sure], points[sure]
         found = bx.regress(_corners(squares), offsets[sure])
         # The net gives the five x first and then the five y, in units of the square.
@@ -217,14 +242,10 @@ def _weights() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _session(path: Path, threads: int | None) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3
+def _session(path: Path, threads: int | None) -> OnnxSession:
     # Waiting threads that spin take the cores from everything between two runs: off is half as fast again.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return OnnxSession(path, threads=threads, spin=False)
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception.
         raise ModelError(f"The face detector's weights '{path.name}' cannot be loaded: {error}") from None
 
@@ -240,7 +261,7 @@ def _feed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return (pixels.transpose(0, 2, 1, 3).astype(np.float32, order="C") - 127.5) * 0.0078125
 
 
-def _run(net: ort.InferenceSession, name: str, pixels: npt.NDArray[np.uint8]) -> list[bx.Floats]:
+def _run(net: OnnxSession, name: str, pixels: npt.NDArray[np.uint8]) -> list[bx.Floats]:
     # An empty input makes one empty run, so that the outputs have their shapes.
     chunks = list(_chunks(len(pixels), int(np.prod(pixels.shape[1:])))) or [slice(0, 0)]
     parts = [net.run(None, {name: _feed(pixels[chunk])}) for chunk in chunks]
