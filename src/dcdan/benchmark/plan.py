@@ -186,7 +186,7 @@ def settings_of(plan: Plan, entry: Entry, trunk: str, seed: int) -> RunSettings:
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
     settings = check(RunSettings, {**values, "seed": seed}, f"{entry.key}: ")
     settings.method_settings()
-    check_pretrained(settings.pretrained)
+    check_pretrained(settings.pretrained, settings.network.init)
     return settings
 
 

@@ -43,6 +43,9 @@ class NetworkSettings(BaseModel):
 
     trunk: str = "mobilenetv2_100"
     """Any timm model with maps at strides 8 and 16."""
+    init: str = ""
+    """A safetensors file with tensors of the trunk's timm model, from which training starts; none where it is empty. It
+    is no part of the network's shape, and a finished model does not say it: it names a file of one machine."""
     width: int = Field(default=256, ge=32, le=2048)
     """Width of both branches' features."""
     groups: int = Field(default=8, ge=1, le=64)

@@ -74,7 +74,7 @@ def train_run(
     with rollback_on_error(out) if group.leads else nullcontext():
         check_start(start)
         check_name(settings.network.trunk)
-        check_pretrained(settings.pretrained)
+        check_pretrained(settings.pretrained, settings.network.init)
         pick_device(settings.device)
         with group.leader_first():
             source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
@@ -179,7 +179,7 @@ def make_trainer(
         raise UsageError(f"There is no network of these settings: {error}") from error
     pretrained = was_pretrained(out, start)
     if pretrained is None:
-        pretrained = start_trunk(network.trunk, settings.pretrained)
+        pretrained = start_trunk(network.trunk, settings.pretrained, settings.network.init)
     if pretrained:
         settings = for_pretrained(settings)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

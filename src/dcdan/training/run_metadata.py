@@ -85,7 +85,7 @@ def model_description(
         "schema": MODEL_SCHEMA,
         "name": folder.resolve().name,
         "method": settings.method,
-        "architecture": settings.network.model_dump(mode="json"),
+        "architecture": settings.network.model_dump(mode="json", exclude={"init"}),
         "classes": list(classes),
         "face": {
             "size": settings.size,
