@@ -64,7 +64,7 @@ def contrastive_loss(queries: Tensor, keys: Tensor, negatives: Tensor, temperatu
 
 
 class TwoStageNetwork(PlainNetwork):
-    """The plain network; its asides are the maps of the trunk's last two stages."""
+    """The plain network; its auxiliary outputs are the maps of the trunk's last two stages."""
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
         """Look at faces; landmarks change nothing here."""
@@ -142,6 +142,6 @@ class CSG(SourceMethod):
             frozen = self.frozen.eval().maps(batch.faces)
         losses = {"cls": self.classify(batch)}
         for stage, known in zip(STAGES, frozen, strict=True):
-            apart = self.comparisons[stage](batch.source.asides[stage], known)
+            apart = self.comparisons[stage](batch.source.auxiliary[stage], known)
             losses[f"contrast_{stage}"] = self.options.weight * apart
         return losses

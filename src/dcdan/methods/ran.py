@@ -63,7 +63,10 @@ def region_bias_loss(weights: Tensor, margin: float) -> Tensor:
 
 
 class RegionAttentionNetwork(PlainNetwork):
-    """The plain network on six inputs, merged by both attentions; its aside ``attention`` is a ``(B, 6)``."""
+    """The plain network on six inputs, merged by both attentions.
+
+    Its auxiliary output ``attention`` ``(B, 6)`` holds the self-attention weights a.
+    """
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
         super().__init__(settings, classes, size, features=2 * settings.width)
@@ -105,5 +108,5 @@ class RAN(SourceMethod):
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification and the region-bias loss."""
-        bias = region_bias_loss(batch.source.asides["attention"].float(), self.options.margin)
+        bias = region_bias_loss(batch.source.auxiliary["attention"].float(), self.options.margin)
         return {"cls": self.classify(batch), "bias": self.options.weight * bias}

@@ -15,6 +15,7 @@ from dcdan.models.network import Network, NetworkOutputs
 from dcdan.models.selection import both_ways, select
 
 OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
+"""Names of the graph's outputs; a network with facial actions has ``actions`` ``(B, A)`` behind them."""
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 
@@ -34,12 +35,26 @@ class Deployed(nn.Module):
         self.temperature = temperature
         self.mirror = mirror
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` returns."""
+        return (*OUTPUTS, "actions") if self.network.actions is not None else OUTPUTS
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs for faces.
+
+        Args:
+            faces: ``(B, S, S, 3)`` uint8 RGB.
+
+        Returns:
+            Probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``, and with
+            facial actions their estimates ``(B, A)``, unbounded.
+        """
         faces = faces.permute(0, 3, 1, 2)
         outputs = both_ways(self.look, faces) if self.mirror else self.look(faces)
         choice = select(outputs.logits, self.thresholds, self.temperature)
-        return (*choice, outputs.region_weights)
+        actions = () if self.network.actions is None else (outputs.auxiliary["actions"],)
+        return (*choice, outputs.region_weights, *actions)
 
     def look(self, faces: Tensor) -> NetworkOutputs:
         """Return what the network says of faces ``(B, 3, S, S)`` uint8."""
@@ -59,7 +74,7 @@ def export_onnx(deployed: Deployed, size: int, path: Path) -> None:
             (example,),
             dynamo=True,
             input_names=["faces"],
-            output_names=list(OUTPUTS),
+            output_names=list(deployed.outputs),
             dynamic_shapes={"faces": {0: torch.export.Dim("batch", min=1, max=65536)}},
         )
         assert program is not None

@@ -141,10 +141,10 @@ def joined(group: Processes, outputs: NetworkOutputs) -> NetworkOutputs:
         return outputs
     regions = () if outputs.regions is None else (outputs.regions,)
     first = [outputs.of_global, outputs.of_local, *outputs.logits, outputs.region_weights]
-    every = group.joined([*first, *regions, *outputs.asides.values()])
+    every = group.joined([*first, *regions, *outputs.auxiliary.values()])
     of_global, of_local, fused, logits_g, logits_l, weights = every[:6]
     merged = every[6] if regions else None
-    asides = dict(zip(outputs.asides, every[6 + len(regions) :], strict=True))
+    auxiliary = dict(zip(outputs.auxiliary, every[6 + len(regions) :], strict=True))
     return NetworkOutputs(
-        of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, asides
+        of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, auxiliary
     )
