@@ -1,4 +1,6 @@
-"""Splits by rule, for sets that were released without one: always the same, and never a person on both sides.
+"""Splits by rule for sets released without one: by hash, by subject, and frames of sequences.
+
+Splits by rule, for sets that were released without one: always the same, and never a person on both sides.
 
 Small sets that were released without a split: read whole, or split by subject into folds of one's choice.
 

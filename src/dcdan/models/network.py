@@ -238,7 +238,7 @@ class Network(nn.Module):
         return self.semantic.fused, self.semantic.of_global, self.semantic.of_local
 
     @torch.no_grad()
-    def lean(self, counts: Tensor, strength: float) -> None:
+    def apply_prior_bias(self, counts: Tensor, strength: float) -> None:
         """Add ``strength * log share`` of each class, by its ``counts`` ``(K,)``, to the logits of all heads for good.
 
         What logit adjustment takes from common classes in training (Menon et al., ICLR 2021) is so given back in part.

@@ -1,4 +1,6 @@
-"""The choice of the best of global and local predictions, per face, vectorised and exportable.
+"""The choice between global and local predictions, per face, and averages over a face and its mirror image.
+
+The choice of the best of global and local predictions, per face, vectorised and exportable.
 
 P: "unified global-local prediction selection". R (AGLRLS): the fused head if its confidence reaches the threshold of
 its class; else the global head if that one's does; else the arg-max of the sum of the three, each masked below its

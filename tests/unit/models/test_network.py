@@ -231,7 +231,7 @@ def test_leaning_adds_the_logarithms_of_the_shares_to_all_heads(kind: type[Netwo
     faces = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         before = network(faces).logits
-        network.lean(torch.tensor([6.0, 3.0, 0.0]), 0.5)
+        network.apply_prior_bias(torch.tensor([6.0, 3.0, 0.0]), 0.5)
         after = network(faces).logits
     for one, other in zip(after, before, strict=True):
         torch.testing.assert_close(one - other, (0.5 * torch.tensor([0.6, 0.3, 0.1]).log()).expand(2, 3))

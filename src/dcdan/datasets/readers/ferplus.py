@@ -1,4 +1,6 @@
-"""Ten votes to one label: FERPlus's table of votes and its three readings (Barsoum et al., ICMI 2016; votes under MIT).
+"""FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016).
+
+Ten votes to one label: FERPlus's table of votes and its three readings (Barsoum et al., ICMI 2016; votes under MIT).
 
 The readings follow the authors' released code: single votes are taken for mistakes and dropped in *majority* and
 *probability*; *argmax* keeps them.
