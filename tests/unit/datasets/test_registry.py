@@ -83,7 +83,7 @@ def test_take_and_draw_agree_and_are_fair() -> None:
 
 def test_the_registry_imports_neither_torch_nor_arrow() -> None:
     code = (
-        "import sys; from dcdan.datasets.reader import readers; readers(); import dcdan.packs.build;"
+        "import sys; from dcdan.datasets.registry import readers; readers(); import dcdan.packs.build;"
         "print(sorted({'torch', 'pyarrow', 'matplotlib', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())

@@ -296,11 +296,11 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
 
 def test_two_builds_of_one_pack_do_not_mix(tmp_path: Path) -> None:
     state = json.loads("{}")
-    first = store.PartialPack(tmp_path / "out", state, (4, 4, 3))
+    first = store.ResumablePack(tmp_path / "out", state, (4, 4, 3))
     with pytest.raises(OutputError, match="Another process is building"):
-        store.PartialPack(tmp_path / "out", state, (4, 4, 3))
+        store.ResumablePack(tmp_path / "out", state, (4, 4, 3))
     first.close()
-    store.PartialPack(tmp_path / "out", state, (4, 4, 3)).close()
+    store.ResumablePack(tmp_path / "out", state, (4, 4, 3)).close()
 
 
 def test_an_out_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from dcdan.core.errors import DataError, UsageError
 from dcdan.datasets.layout import below, labelled_pictures, picture_names, root_with, wrong_layout
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of, readable
-from dcdan.datasets.readers.fer2013_table import SPLITS, PixelTable, pixel_file
+from dcdan.datasets.readers.fer2013_table import SPLITS, PixelTable, pixel_file, split_of
 from dcdan.datasets.registry import register
 from dcdan.expressions import EXPRESSIONS
 
@@ -250,6 +250,7 @@ class FERPlus(Reader):
         """Return each row's name in the pixel file, None where the two tables say different usages."""
         assert self._pixels is not None
         usages = [row.usage for row in self._pixels.rows()]
+        compared = self._pixels.has_usage
         if len(usages) != table.length:
             raise DataError(
                 f"'{self._pixels.file}' has {len(usages)} rows and '{votes}' {table.length}: they must be the same "
@@ -257,7 +258,7 @@ class FERPlus(Reader):
             )
         paths: list[str | None] = []
         for row, line, usage in zip(table.rows, table.lines, table.usages, strict=True):
-            same = usages[row] == usage
+            same = not compared or split_of(usages[row]) == SPLITS[usage]
             paths.append(self._pixels.name(row) if same else None)
             if not same:
                 self.damaged(votes, line, f"usage '{usage}', in {self._pixels.file.name} '{usages[row][:40]}'")
