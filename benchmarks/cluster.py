@@ -67,8 +67,8 @@ def bytes_each(model: Any, folder: Path, scratch: Path, size: int) -> dict[str, 
     rows = {}
     for form in Form:
         out = scratch / f"faces{form}"
-        tally = predict_to_file(model, [folder], out, form)
-        rows[form.value] = round(out.stat().st_size / sum(tally.statuses.values()), 1)
+        summary = predict_to_file(model, [folder], out, form)
+        rows[form.value] = round(out.stat().st_size / sum(summary.statuses.values()), 1)
     stored = sum(path.stat().st_size for path in pack.folder.iterdir())
     return {
         "picture": round(sum(path.stat().st_size for path in pictures) / len(pictures)),

@@ -75,7 +75,7 @@ def look(model: str | None, video: Path, min_side: float, search: float, threads
     extractor, session = recogniser._extractor.at_least(min_side), recogniser._session
     session.run(np.zeros((1, session.size, session.size, 3), np.uint8))
 
-    finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.near)
+    finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.detect_near)
     eye = FramePipeline(*finding, clock.timed("recognition", recogniser._name))
     with open_video(video) as film:
         options = WatchOptions(min_side=min_side, search=search)

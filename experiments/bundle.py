@@ -57,7 +57,7 @@ def main() -> None:
     card = environment.get_template("model_card.md.j2").render(
         name=arguments.name,
         info=models[0].info,
-        facts=json.loads((run / "run.json").read_text(encoding="utf-8")),
+        metadata=json.loads((run / "run.json").read_text(encoding="utf-8")),
         reports=reports,
         recalls=[recalls(full) for full, _ in reports.values()],
     )

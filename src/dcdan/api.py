@@ -51,11 +51,11 @@ def adapt(
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
-    with processes() as group, folder_lock(folder) if group.leads else nullcontext():
+    with processes() as group, folder_lock(folder) if group.is_main_process else nullcontext():
         start = Path(start) if start else None
         train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
         with group.leader_first():
-            return answered(folder, str(target), chosen, quiet) if group.leads else load(folder)
+            return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
 
 
 def answered(run: Path, target: str, settings: RunSettings, quiet: bool) -> Recogniser:

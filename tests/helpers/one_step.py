@@ -79,5 +79,5 @@ if __name__ == "__main__":
             every |= step(name, "per-domain", group)
             if name in ("source_only", "dcdan"):
                 every |= step(name, "shared", group)
-        if group.leads:
+        if group.is_main_process:
             save_file({name: value.clone() for name, value in every.items()}, sys.argv[1])

@@ -73,10 +73,10 @@ def test_folders_of_pictures_become_a_model_and_its_predictions(
     }
     assert {row["expression"] for row in rows.values()} <= {"happiness", "sadness", "fear", ""}
     assert rows["0.jpg"]["expression"]
-    facts = json.loads((out / "run.json").read_text())
-    assert facts["settings"]["seed"] == 3
-    assert facts["settings"]["method"] == "adabn"
-    assert facts["command"].startswith("dcdan adapt ")
+    metadata = json.loads((out / "run.json").read_text())
+    assert metadata["settings"]["seed"] == 3
+    assert metadata["settings"]["method"] == "adabn"
+    assert metadata["command"].startswith("dcdan adapt ")
     assert json.loads((out / "model.json").read_text())["classes"] == ["fear", "happiness", "sadness"]
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert dcdan(command) == 6

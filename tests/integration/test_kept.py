@@ -44,8 +44,8 @@ def test_the_model_answers_as_it_did() -> None:
 
 
 def test_the_checkpoint_goes_on() -> None:
-    tensors, facts = read_checkpoint(KEPT / "checkpoint.safetensors")
-    assert facts == {"schema": 1, "stage": "source", "step": 1, "bf16": False, "sums": {}}
+    tensors, metadata = read_checkpoint(KEPT / "checkpoint.safetensors")
+    assert metadata == {"schema": 1, "stage": "source", "step": 1, "bf16": False, "sums": {}}
     network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     load_module(network, tensors, "network")
     load_optimiser(optimiser := torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9), tensors)

@@ -26,7 +26,7 @@ assert not loaded, loaded
         ("assert dcdan.__version__ and dir(dcdan)", set()),
         ("dcdan.load; dcdan.Recogniser", {"onnxruntime", "cv2"}),
         (
-            "import dcdan.packs.pack, dcdan.packs.build, dcdan.datasets.registry; dcdan.datasets.registry.readers()",
+            "import dcdan.packs.build, dcdan.datasets.registry; dcdan.datasets.registry.readers()",
             {"cv2"},
         ),
         ("import dcdan.core.atomic_io, dcdan.core.errors, dcdan.expressions", set()),

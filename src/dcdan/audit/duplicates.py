@@ -1,4 +1,6 @@
-"""All pairs of 64-bit words that differ in few bits, without comparing every word with every other.
+"""Duplicate images within a set or between two: exact, near, and mirrored.
+
+All pairs of 64-bit words that differ in few bits, without comparing every word with every other.
 
 The bits are dealt out to one band more than bits may differ, so that a pair agrees in at least one band (pigeonhole).
 Sorted by a band, the words that agree in it lie side by side; they are compared with their next neighbour, then with

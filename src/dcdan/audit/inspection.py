@@ -1,4 +1,6 @@
-"""What a picture looks like in 121 bits: few of them change when it is stored again, resized or made brighter.
+"""Every picture of a data set decoded once, with a fingerprint of 121 bits each.
+
+What a picture looks like in 121 bits: few of them change when it is stored again, resized or made brighter.
 
 The bits are the signs of cosine coefficients (DCT-II) of the grey picture, squeezed to 32 x 32. Those of one to eight
 half waves down and across make the first word, in which doubles are looked for; the others, of up to eleven, make the

@@ -1,4 +1,6 @@
-"""What a check of a data set found, as JSON and as CSV.
+"""The findings of a check: as JSON, as CSV, and in tables and sentences for a terminal.
+
+What a check of a data set found, as JSON and as CSV.
 
 The findings of a check in tables and sentences, for a terminal of any width.
 """

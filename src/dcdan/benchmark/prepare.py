@@ -1,4 +1,6 @@
-"""How long a plan will take: a few measured steps of each network, times the steps that are left.
+"""Before a benchmark runs: its packs, its plan as a table, and how long it will take.
+
+How long a plan will take: a few measured steps of each network, times the steps that are left.
 
 A benchmark from its file to its page: packs, plan, training, tables.
 """

@@ -1,4 +1,6 @@
-"""Scores of many cells as figures: means over seeds and targets, spread, intervals, and tests between methods.
+"""The scores of a benchmark as figures, and its tables in the shape of the paper's.
+
+Scores of many cells as figures: means over seeds and targets, spread, intervals, and tests between methods.
 
 The tables of a benchmark, in the shape of the paper's: a row a method, a column a target, by source and trunk.
 """

@@ -1,6 +1,6 @@
-"""What `dcdan predict` shows: the first rows as a table, how far it is, and a standard output that may be closed.
+"""`dcdan predict`: a row for every face of pictures, folders, videos and cameras, without torch.
 
-`dcdan predict`: a row for every face of pictures, folders, videos and cameras, without torch.
+What `dcdan predict` shows: the first rows as a table, how far it is, and a standard output that may be closed.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def predict(
         frames = draw is not None or show
         if out is None or form is None:
             file = stack.enter_context(standard_output())
-            tally = run(
+            summary = run(
                 recogniser,
                 paths,
                 json_sink(file) if json else None,
@@ -319,7 +319,7 @@ def predict(
                 "threads": threads,
                 "draw": None if draw is None else str(draw),
             }
-            tally = predict_to_file(
+            summary = predict_to_file(
                 recogniser,
                 paths,
                 out,
@@ -334,10 +334,10 @@ def predict(
             )
     if out is None and not json:
         with standard_output():
-            rows.print(sum(tally.statuses.values()))
+            rows.print(sum(summary.statuses.values()))
     if not quiet:
         written = f"; written to {out}" if out is not None else ""
-        typer.echo(printable(tally.sentence() + written), err=True)
+        typer.echo(printable(summary.sentence() + written), err=True)
 
 
 def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None:

@@ -1,4 +1,6 @@
-"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed.
+"""Whole files or none: atomic writes, and the checks of what a command may write to.
+
+Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed.
 
 What a command may write to, and in which form: the suffix of a file's name decides.
 """

@@ -1,4 +1,6 @@
-"""The console on which tables and progress are shown: no text that it is given can drive the terminal.
+"""The console: tables and progress bars that no given text can drive.
+
+The console on which tables and progress are shown: no text that it is given can drive the terminal.
 
 A bar on stderr with rate and time left, where a person is watching.
 """

@@ -1,4 +1,6 @@
-"""Files from elsewhere, read within bounds: no larger or deeper than they have reason to be, not out of their folder.
+"""Reading text, JSON, TOML and Parquet from elsewhere within bounds of size and depth.
+
+Files from elsewhere, read within bounds: no larger or deeper than they have reason to be, not out of their folder.
 
 What is wrong is a ValueError in words, for the caller to put in its own sentence.
 

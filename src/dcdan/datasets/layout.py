@@ -1,4 +1,6 @@
-"""Looking at folders: what is where, in any spelling of upper and lower case, and the sentence for a wrong folder.
+"""Looking at the folders of a released data set: what is where, and in which spelling.
+
+Looking at folders: what is where, in any spelling of upper and lower case, and the sentence for a wrong folder.
 
 Published sets that say the expression by the folder: its pictures, and a look at the first of them.
 """

@@ -1,6 +1,6 @@
-"""What an export has written, what was measured of it, and how that is told.
+"""A run's graph for other machines: fp32 as it was trained, int8 beside it, and what int8 costs and gains.
 
-A run's graph for other machines: fp32 as it was trained, int8 beside it, and what int8 costs and gains.
+What an export has written, what was measured of it, and how that is told.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Exported:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the folder as plain JSON types, with the versions that it was measured with."""
-        facts = {name: value for name, value in asdict(self).items() if name != "folder"}
-        return {"schema": 1, **facts, "versions": {name: version(name) for name in ("dcdan", "onnxruntime")}}
+        metadata = {name: value for name, value in asdict(self).items() if name != "folder"}
+        return {"schema": 1, **metadata, "versions": {name: version(name) for name in ("dcdan", "onnxruntime")}}
 
     def table(self) -> RenderableType:
         """Return the figures for a rich console."""

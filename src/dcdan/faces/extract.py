@@ -110,14 +110,14 @@ class Extractor:
         found = self._detector.detect(images)
         return [self._of_photo(image, faces) for image, faces in zip(images, found, strict=True)]
 
-    def near(self, images: Sequence[Image], places: Sequence[npt.NDArray[np.float32]]) -> list[list[Face]]:
+    def detect_near(self, images: Sequence[Image], places: Sequence[npt.NDArray[np.float32]]) -> list[list[Face]]:
         """Return the faces of each photograph about where its ``places`` (n, 4) are; other faces may be missed.
 
         Where pictures are not searched for faces anyway, this is :meth:`extract`.
         """
         if self._detector is None or self.cropped:
             return self.extract(images)
-        found = self._detector.near(images, places)
+        found = self._detector.detect_near(images, places)
         return [self._of_photo(image, faces) for image, faces in zip(images, found, strict=True)]
 
     def _of_photo(self, image: Image, found: Detections) -> list[Face]:

@@ -1,4 +1,6 @@
-"""Find the pictures of a folder by their suffix, in an order that does not depend on the file system.
+"""Finding pictures in folders and at URLs, in an order that does not depend on the file system.
+
+Find the pictures of a folder by their suffix, in an order that does not depend on the file system.
 
 Names in order, however many: sorted runs go to a temporary file and are merged, so that memory stays flat.
 

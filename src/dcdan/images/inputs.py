@@ -1,4 +1,6 @@
-"""A picture that a user hands in, an array or a file, decoded or with the status that says why it is not.
+"""What a user names, as a stream of inputs: pictures, folders, videos, cameras, URLs.
+
+A picture that a user hands in, an array or a file, decoded or with the status that says why it is not.
 
 What a user names (pictures, folders, videos, cameras) as a stream of inputs, in an order that is always the same.
 """

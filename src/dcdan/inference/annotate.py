@@ -1,4 +1,6 @@
-"""A colour for each expression, and the ink that can be read on it.
+"""Results drawn into pictures, in a colour for each expression.
+
+A colour for each expression, and the ink that can be read on it.
 
 Results drawn into pictures: boxes, numbers, expressions, and a small chart of the probabilities beside each face.
 """

@@ -1,4 +1,6 @@
-"""Drawn pictures where they can be seen: a picture file, a video file, a window.
+"""Where annotated pictures go: a file, a video, a window, a folder named as the inputs are.
+
+Drawn pictures where they can be seen: a picture file, a video file, a window.
 
 A folder of pictures and videos with their faces drawn in, named as the inputs are, which are never touched.
 """

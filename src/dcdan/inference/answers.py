@@ -1,4 +1,6 @@
-"""What the calibration of a model says of its answers: which are unsure, and which classes cannot be ruled out.
+"""From network outputs to answers: names, certainty and the classes that cannot be ruled out.
+
+What the calibration of a model says of its answers: which are unsure, and which classes cannot be ruled out.
 
 Answers put into words: faces and where they come from, completed with what the model says of them.
 """

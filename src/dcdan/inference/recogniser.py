@@ -163,9 +163,9 @@ class Recogniser:
         calibration = self.info.calibration
         threshold = None if self.sets is None else set_threshold(calibration, self.sets)
         finder = self._extractor.at_least(options.min_side)
-        eye = FramePipeline(finder.extract, finder.near, self._name, calibration.unsure_below, threshold)
+        pipeline = FramePipeline(finder.extract, finder.detect_near, self._name, calibration.unsure_below, threshold)
         opened = video if isinstance(video, Video) else open_video(video)
-        pairs = watched(opened, eye, options, (CHUNK_PICTURES, CHUNK_PIXELS))
+        pairs = watched(opened, pipeline, options, (CHUNK_PICTURES, CHUNK_PIXELS))
         if opened is not video:
             pairs = closing_after(opened, pairs)
         if with_frames:

@@ -1,4 +1,6 @@
-"""What an ONNX file may not hold: weights in another file, which could be any, and loops, which need not end.
+"""The exported network in ONNX Runtime, and the check of what its file may not hold.
+
+What an ONNX file may not hold: weights in another file, which could be any, and loops, which need not end.
 
 The file is read as the few messages of ONNX's protocol buffers that lead there; no ``onnx`` package is needed.
 

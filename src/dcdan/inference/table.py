@@ -1,4 +1,6 @@
-"""One answer: a face and its expression, or a picture and the reason why there is none.
+"""The table of results: one row a face, and its forms: CSV, JSON lines, Parquet, columns, data frames.
+
+One answer: a face and its expression, or a picture and the reason why there is none.
 
 Results as text: rows of a CSV table or JSON lines, and a Parquet file made of the latter.
 

@@ -1,4 +1,6 @@
-"""Class probabilities of each track averaged over time, so that one odd frame does not change an answer.
+"""Faces of a video over time: searched, recognised in batches, tracked and smoothed.
+
+Class probabilities of each track averaged over time, so that one odd frame does not change an answer.
 
 Where faces are looked for in a video: in some frames everywhere, in those between about where they were found.
 
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import UsageError
 from dcdan.faces.extract import Face, large_enough
-from dcdan.faces.tracking.tracker.appearance import appearance
-from dcdan.faces.tracking.tracker.tracker import Tracker
+from dcdan.faces.tracking.appearance import appearance
+from dcdan.faces.tracking.tracker import Tracker
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video
 from dcdan.inference.answers import candidate_sets
@@ -113,7 +115,7 @@ class Search:
     def __init__(
         self,
         extract: Callable[[Pictures], list[list[Face]]],
-        near: Callable[[Pictures, Sequence[Boxes]], list[list[Face]]],
+        detect_near: Callable[[Pictures, Sequence[Boxes]], list[list[Face]]],
         pause: float,
     ) -> None:
         """Set up the search.
@@ -123,7 +125,7 @@ class Search:
             near: pictures and the places of each, (n, 4) boxes -> the faces that are about there.
             pause: seconds from one search of a whole frame to the next; 0 searches every frame.
         """
-        self._extract, self._near, self._pause = extract, near, pause
+        self._extract, self._near, self._pause = extract, detect_near, pause
         self._searched = -inf
         self._last = _boxes([])
 
@@ -225,14 +227,14 @@ class FramePipeline:
     """
 
     extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
-    near: Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[list[Face]]]
+    detect_near: Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[list[Face]]]
     name: Callable[[Sequence[tuple[str, int, Face]]], list[FaceResult]]
     unsure_below: float = 0.0
     candidate_from: float | None = None
 
 
 def watched(
-    video: Video, eye: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
+    video: Video, pipeline: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
 ) -> Iterator[tuple[Frame, list[FaceResult]]]:
     """Yield each frame that is looked at with its results.
 
@@ -243,12 +245,12 @@ def watched(
         chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
     """
     tracker, smoother = Tracker(), Smoother(options.smooth)
-    search = Search(eye.extract, eye.near, options.search)
+    search = Search(pipeline.extract, pipeline.detect_near, options.search)
     most, pixels = (1, 1) if video.camera else chunk
     for frames in in_chunks(video.frames(options.every), most, pixels):
         found = [options.chosen(own) for own in search.faces(frames)]
         flat = [(video.name, index, face) for own in found for index, face in enumerate(own)]
-        results, seen = eye.name(flat), _looks([face for _, _, face in flat])
+        results, seen = pipeline.name(flat), _looks([face for _, _, face in flat])
         start = 0
         for frame, own in zip(frames, found, strict=True):
             part = slice(start, start + len(own))
@@ -260,7 +262,7 @@ def watched(
                 for result, track in zip(results[part], tracks.tolist(), strict=True)
             ]
             if options.smooth > 0 and placed:
-                placed = smoothed(placed, frame.time, smoother, eye.unsure_below, eye.candidate_from)
+                placed = smoothed(placed, frame.time, smoother, pipeline.unsure_below, pipeline.candidate_from)
             yield (
                 frame,
                 placed or [FaceResult(video.name, None, Status.NO_FACE, frame=frame.index, time=frame.time)],

@@ -53,5 +53,5 @@ def adversarial_loss(
         p_source, p_target = source_logits.softmax(1), target_logits.softmax(1)
         source, target = conditioned(source, p_source), conditioned(target, p_target)
         weights = torch.cat([entropy_weights(p_source), entropy_weights(p_target)])
-    judged = discriminator.judge(torch.cat([source, target]), coefficient)
+    judged = discriminator.evaluate_epoch(torch.cat([source, target]), coefficient)
     return domain_loss(judged[: len(source)], judged[len(source) :], weights)

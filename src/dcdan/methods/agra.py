@@ -1,12 +1,12 @@
-"""The graph of AGRA (Xie et al., ACM MM 2020): twelve nodes, the whole face and five regions in each of two domains.
+"""AGRA: adversarial graph representation adaptation (Xie et al., ACM MM 2020; Chen et al., TPAMI 2022). Sees target.
+
+The graph of AGRA (Xie et al., ACM MM 2020): twelve nodes, the whole face and five regions in each of two domains.
 
 Node 0 is the whole face of the source and 1 to 5 its regions; 6 and 7 to 11 are the target's. Two layers of graph
 convolution within each domain, then one across, each ``A (X W + b)`` with A learnable (Kipf and Welling, ICLR 2017).
 Initial links: whole-region .8, region-region .5; across domains the same part .9, whole-region .4, region-region .25;
 each node to itself 1. The links across join no two different nodes of one domain.
 O: rows of A are normalised in the forward pass, negative links cut off, where the authors overwrite the parameter.
-
-AGRA: adversarial graph representation adaptation (Xie et al., ACM MM 2020; Chen et al., TPAMI 2022). Sees target.
 
 The whole face and its five regions, 64 numbers each, are six of the twelve nodes of
 :class:`dcdan.methods.agra.FaceGraph`; for the other six, those of the domain that a face is not of, stands the nearest

@@ -142,6 +142,6 @@ class CSG(SourceMethod):
             frozen = self.frozen.eval().maps(batch.faces)
         losses = {"cls": self.classify(batch)}
         for stage, known in zip(STAGES, frozen, strict=True):
-            apart = self.comparisons[stage](batch.source.asides[stage], known)
+            apart = self.comparisons[stage](batch.source.auxiliary[stage], known)
             losses[f"contrast_{stage}"] = self.options.weight * apart
         return losses

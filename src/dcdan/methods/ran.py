@@ -105,5 +105,5 @@ class RAN(SourceMethod):
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification and the region-bias loss."""
-        bias = region_bias_loss(batch.source.asides["attention"].float(), self.options.margin)
+        bias = region_bias_loss(batch.source.auxiliary["attention"].float(), self.options.margin)
         return {"cls": self.classify(batch), "bias": self.options.weight * bias}

@@ -113,7 +113,7 @@ class SCN(SourceMethod):
         kept = self.given[batch.rows]
         new = one_hot(kept.clamp_min(0), batch.labels.shape[1]).to(batch.labels)
         labels = torch.where((kept >= 0)[:, None], new, batch.labels)
-        importance = batch.source.asides["importance"].float()
+        importance = batch.source.auxiliary["importance"].float()
         top = in_top(importance.detach(), self.options.top_share)
         if self.options.relabel_from <= progress:
             now = labels.argmax(1)

@@ -1,4 +1,6 @@
-"""The Wilson score interval of a proportion: honest near 0 and 1 and for small sets, unlike the textbook one.
+"""Intervals: Wilson's of a proportion, and mean, spread and Student's interval of a few figures.
+
+The Wilson score interval of a proportion: honest near 0 and 1 and for small sets, unlike the textbook one.
 
 Mean, spread and confidence interval of a few figures, and the two means of a cross-domain row.
 """

@@ -1,4 +1,6 @@
-"""McNemar's test: whether two models differ on the same faces (McNemar, Psychometrika 1947; the exact form).
+"""Significance tests: McNemar's on the same faces, and paired tests over the same targets.
+
+McNemar's test: whether two models differ on the same faces (McNemar, Psychometrika 1947; the exact form).
 
 Paired tests: whether two methods differ over the same targets, each a pair of figures.
 """

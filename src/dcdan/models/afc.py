@@ -1,4 +1,6 @@
-"""AFC, the constructed activation: a C2 piecewise cubic with learned width, shape and leak.
+"""AFC, the constructed activation, and its saturating sibling, the gate of interactive learning.
+
+AFC, the constructed activation: a C2 piecewise cubic with learned width, shape and leak.
 
 The paper names an "activation function construction" scheme without a power function and without dead neurons, and
 gives no formula; neither could its forerunner's (CF-DAN, doi 10.1007/s41095-023-0369-x) be found. This one is our

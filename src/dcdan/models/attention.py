@@ -1,4 +1,6 @@
-"""Self-attention condensation: keys and values come from a smaller map, so attention costs less.
+"""The dual attention block: spatial-group and channel-group self-attention with condensed keys and values.
+
+Self-attention condensation: keys and values come from a smaller map, so attention costs less.
 
 P: "implement self-attention condensation over every group". O: a depthwise convolution with the ratio as its stride,
 then norm and AFC; at ratio 2 a 7x7 map becomes 4x4, and 49 queries meet 16 keys. Ratio 1 is plain attention.

@@ -1,8 +1,8 @@
-"""Gradient reversal (Ganin and Lempitsky, ICML 2015): turns Eq. (1), (2) and (4) into one minimisation.
+"""Domain discriminators on the global and local features, trained through gradient reversal.
+
+Gradient reversal (Ganin and Lempitsky, ICML 2015): turns Eq. (1), (2) and (4) into one minimisation.
 
 The discriminator below it learns to tell the domains apart; the features above it receive the opposite gradient.
-
-Domain discriminators on the global and local features, trained through gradient reversal.
 
 P: one for each branch (Eq. 1 and 2). R: two hidden layers of 512 with LeakyReLU(.2) and Dropout(.5), then one logit.
 CDAN-E (Long et al., NeurIPS 2018): the feature is replaced by its outer product with the class probabilities.
@@ -55,7 +55,7 @@ class Discriminator(nn.Sequential):
         )
         self.register_buffer("spread", torch.tensor(1.0))
 
-    def judge(self, features: Tensor, coefficient: float) -> Tensor:
+    def evaluate_epoch(self, features: Tensor, coefficient: float) -> Tensor:
         """Return ``(B,)`` logits of reversed features ``(B, width)``."""
         logits: Tensor = self(reverse(features, coefficient)).squeeze(1)
         self.spread.copy_(logits.detach().float().std(correction=0))

@@ -1,4 +1,6 @@
-"""Global average pooling.
+"""The heads of the network: global average pooling, and the semantic-aware module.
+
+Global average pooling.
 
 The semantic-aware module: three linear heads whose softmax outputs feed pseudo-labels and the final choice.
 

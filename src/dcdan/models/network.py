@@ -1,4 +1,6 @@
-"""The network of the paper (Figure 1): trunk, global and local branch, semantic-aware module.
+"""The network of the paper (Figure 1), and the plain network of the baselines.
+
+The network of the paper (Figure 1): trunk, global and local branch, semantic-aware module.
 
 Source and target go through it in one concatenated batch. Everything that a checkpoint needs to rebuild it is in
 :class:`NetworkSettings`.
@@ -78,7 +80,7 @@ class NetworkOutputs(NamedTuple):
     """Features ``(B, 5, width)`` of the five regions before they are merged; None without a local branch."""
     heads: SemanticModule | None = None
     """The module whose logits these are, for methods that ask it about features of their own."""
-    asides: Mapping[str, Tensor] = MappingProxyType({})
+    auxiliary: Mapping[str, Tensor] = MappingProxyType({})
     """What the network of a single method says beside this, by name: ``(B, ...)`` each."""
 
     def split(self, sources: int) -> tuple[NetworkOutputs, NetworkOutputs]:
@@ -90,8 +92,10 @@ class NetworkOutputs(NamedTuple):
         logits = Logits(*(head[which] for head in self.logits))
         regions = None if self.regions is None else self.regions[which]
         weights = self.region_weights[which]
-        asides = {name: value[which] for name, value in self.asides.items()}
-        return NetworkOutputs(self.of_global[which], self.of_local[which], logits, weights, regions, self.heads, asides)
+        auxiliary = {name: value[which] for name, value in self.auxiliary.items()}
+        return NetworkOutputs(
+            self.of_global[which], self.of_local[which], logits, weights, regions, self.heads, auxiliary
+        )
 
 
 def activation_of(name: Activation) -> Callable[[], nn.Module]:
@@ -176,7 +180,7 @@ class Network(nn.Module):
         return self.semantic.fused, self.semantic.of_global, self.semantic.of_local
 
     @torch.no_grad()
-    def lean(self, counts: Tensor, strength: float) -> None:
+    def apply_prior_bias(self, counts: Tensor, strength: float) -> None:
         """Add ``strength * log share`` of each class, by its ``counts`` ``(K,)``, to the logits of all heads for good.
 
         What logit adjustment takes from common classes in training (Menon et al., ICLR 2021) is so given back in part.
@@ -217,7 +221,7 @@ class PlainNetwork(Network):
         """Return the features ``(B, width)`` of faces as :meth:`normalised` leaves them."""
         return pooled(self.squeeze(self.trunk(normalised)[1]))
 
-    def say(self, features: Tensor, logits: Tensor, **asides: Tensor) -> NetworkOutputs:
+    def say(self, features: Tensor, logits: Tensor, **auxiliary: Tensor) -> NetworkOutputs:
         """Return the outputs of one head: features ``(B, features)`` and logits ``(B, K)``."""
         even = features.new_full((features.shape[0], 5), 0.2)
-        return NetworkOutputs(features, features, Logits(logits, logits, logits), even, asides=asides)
+        return NetworkOutputs(features, features, Logits(logits, logits, logits), even, auxiliary=auxiliary)

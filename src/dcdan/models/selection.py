@@ -1,4 +1,6 @@
-"""The choice of the best of global and local predictions, per face, vectorised and exportable.
+"""The choice between global and local predictions, per face, and averages over a face and its mirror image.
+
+The choice of the best of global and local predictions, per face, vectorised and exportable.
 
 P: "unified global-local prediction selection". R (AGLRLS): the fused head if its confidence reaches the threshold of
 its class; else the global head if that one's does; else the arg-max of the sum of the three, each masked below its
@@ -82,7 +84,7 @@ def both_ways(network: Callable[[Tensor], NetworkOutputs], faces: Tensor) -> Net
     regions = None if out.regions is None else _pairs(out.regions)[0]
     of_global, of_local, weights = (_pairs(part)[0] for part in (out.of_global, out.of_local, out.region_weights))
     return out._replace(
-        of_global=of_global, of_local=of_local, logits=logits, region_weights=weights, regions=regions, asides={}
+        of_global=of_global, of_local=of_local, logits=logits, region_weights=weights, regions=regions, auxiliary={}
     )
 
 

@@ -1,4 +1,6 @@
-"""The unfinished pack: faces and rows written chunk by chunk, so that a killed build continues after its last chunk.
+"""Building packs: streaming, in parallel, resumable; and finding or building the pack that a spec names.
+
+The unfinished pack: faces and rows written chunk by chunk, so that a killed build continues after its last chunk.
 
 `out.partial/` holds `state.json` (what is being built), `journal.jsonl` (a line per chunk, written once its faces are
 on the disk) and `pack/`, which is renamed to `out` when everything in it is complete.

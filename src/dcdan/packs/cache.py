@@ -1,4 +1,6 @@
-"""Where packs that nobody named are kept: under a hash of all that their bytes depend on.
+"""The cache of packs: under a hash of all that their bytes depend on, and copies under a known shift.
+
+Where packs that nobody named are kept: under a hash of all that their bytes depend on.
 
 A pack under a known shift: a copy in the cache that differs in the pixels alone, written face by face.
 """

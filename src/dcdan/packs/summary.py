@@ -1,4 +1,6 @@
-"""What is odd about a pack, in words: classes without a sample, pictures without a face.
+"""A pack in words: what it holds, and what is odd about it.
+
+What is odd about a pack, in words: classes without a sample, pictures without a face.
 
 A pack in words, for the end of `dcdan pack`.
 """

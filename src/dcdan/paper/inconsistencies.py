@@ -1,4 +1,6 @@
-"""An inconsistency of the paper: the record that every rule writes, and what counts as the same figure in print.
+"""Where the paper disagrees with itself or with what is plausible: rules, each computing it from the data.
+
+An inconsistency of the paper: the record that every rule writes, and what counts as the same figure in print.
 
 Rules on the paper's single figures: where two places disagree, lack what they mean, or are not to be expected.
 
@@ -122,8 +124,8 @@ def one_baseline_two_results(tables: Tables) -> Iterator[Finding]:
 def ablations(_: Tables) -> Iterator[Finding]:
     """List the ablations that do not say of what they are."""
     for claim in published.ABLATIONS:
-        facts = {"source": claim.source, "target": claim.target, "trunk": claim.trunk, "unit": claim.unit}
-        missing = [name for name, value in facts.items() if value is None]
+        metadata = {"source": claim.source, "target": claim.target, "trunk": claim.trunk, "unit": claim.unit}
+        missing = [name for name, value in metadata.items() if value is None]
         if missing:
             yield Finding(
                 "ablation",

@@ -82,9 +82,9 @@ class MeasuredRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""
-        facts = {name: getattr(self, name) for name in self.__slots__}
+        metadata = {name: getattr(self, name) for name in self.__slots__}
         lists = {"seeds": list(self.seeds), "accuracies": list(self.accuracies)}
-        return facts | lists | {"accuracy": self.accuracy, "sd": self.sd, "accuracy_95": list(self.interval)}
+        return metadata | lists | {"accuracy": self.accuracy, "sd": self.sd, "accuracy_95": list(self.interval)}
 
 
 def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
@@ -99,12 +99,12 @@ def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
     for folder in folders:
         for scores in _score_files(folder):
             run = scores.with_name(scores.name.removesuffix(SCORES) + RUN)
-            facts = _load(run) if run.is_file() else {}
+            metadata = _load(run) if run.is_file() else {}
             for score in _scores(scores):
-                content = hashlib.sha256(json.dumps([score, facts], sort_keys=True).encode()).hexdigest()
+                content = hashlib.sha256(json.dumps([score, metadata], sort_keys=True).encode()).hexdigest()
                 if content not in seen:
                     seen.add(content)
-                    _add(groups, _table_folder(scores), score, facts, scores)
+                    _add(groups, _table_folder(scores), score, metadata, scores)
     return tuple(_row(key, by_seed) for key, by_seed in groups.items())
 
 
@@ -201,5 +201,5 @@ def _trunk(name: str) -> str:
 def _row(key: tuple[Any, ...], by_seed: dict[int, float]) -> MeasuredRow:
     names = ("folder", "row", "source", "target", "tested", "test", "split", "trunk", "size", "images")
     seeds = tuple(sorted(by_seed))
-    facts = dict(zip(names, key[:-1], strict=True))
-    return MeasuredRow(**facts, seeds=seeds, accuracies=tuple(by_seed[seed] for seed in seeds))
+    metadata = dict(zip(names, key[:-1], strict=True))
+    return MeasuredRow(**metadata, seeds=seeds, accuracies=tuple(by_seed[seed] for seed in seeds))

@@ -1,4 +1,6 @@
-"""What the paper prints: its four tables and the figures of its prose, as quotations to be checked against each other.
+"""What the paper prints, and figures of others to hold it against.
+
+What the paper prints: its four tables and the figures of its prose, as quotations to be checked against each other.
 
 Alzahrani et al., "A novel facial expression recognition framework using deep learning based dynamic cross-domain dual
 attention network", PeerJ Computer Science 2025, doi 10.7717/peerj-cs.2866. All figures are accuracies in per cent

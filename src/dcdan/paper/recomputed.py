@@ -1,4 +1,6 @@
-"""One-way analysis of variance, kept only to recompute what the paper prints.
+"""The paper's statistics, computed again from its own tables.
+
+One-way analysis of variance, kept only to recompute what the paper prints.
 
 It takes the groups for independent samples. Figures of two methods on the same targets are not: how hard a target is
 moves both, that spread lands in the error term, and real differences vanish. Use :mod:`dcdan.metrics.significance`.

@@ -1,4 +1,6 @@
-"""A part of a document: a heading, paragraphs, tables and points, for a terminal and as Markdown.
+"""The study of the paper in words and tables, for a terminal and as Markdown.
+
+A part of a document: a heading, paragraphs, tables and points, for a terminal and as Markdown.
 
 The study of the paper in words and tables.
 """

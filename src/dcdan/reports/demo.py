@@ -1,4 +1,6 @@
-"""What the demonstration leaves behind: ``index.html``, its pictures, and the figures as ``results.json``.
+"""The demonstration: a whole adaptation on drawn faces, and the page that shows it.
+
+What the demonstration leaves behind: ``index.html``, its pictures, and the figures as ``results.json``.
 
 The demonstration: drawn studio faces teach, street faces without labels are adapted to, a page tells the rest.
 """

@@ -43,7 +43,7 @@ def render(template: str, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(
-        loader=PackageLoader("dcdan.evaluation"),
+        loader=PackageLoader("dcdan.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,

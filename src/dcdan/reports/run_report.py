@@ -1,4 +1,6 @@
-"""What the source stage of a run would have said of the target: the model before the adaptation.
+"""``report.html`` of a run: what was adapted to what, how the answers on the target shifted, what to do next.
+
+What the source stage of a run would have said of the target: the model before the adaptation.
 
 ``report.html`` of a run: what was adapted to what, how the answers on the target shifted, and what to do next.
 
@@ -59,9 +61,9 @@ def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
     from dcdan.training.forward import chosen, look
     from dcdan.training.run_folder import read_run_settings
 
-    tensors, facts = read_checkpoint(checkpoint)
+    tensors, metadata = read_checkpoint(checkpoint)
     settings = read_run_settings(run)
-    classes = len(facts["classes"])
+    classes = len(metadata["classes"])
     network = settings.build(classes)
     load_module(network, tensors, "network")
     found = look(network, faces, np.arange(len(faces)), torch.device("cpu"), source=True, bf16=False)
@@ -147,10 +149,10 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
             f"'{run / PREDICTIONS}' has {len(after.classes)} faces and the target {len(target_pack)}:"
             " remove it and run the same command again."
         )
-    facts = read_run_metadata(run)
+    metadata = read_run_metadata(run)
     sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
     faces = np.asarray(target_pack.faces[sample])
-    method = find_method(facts["settings"]["method"])
+    method = find_method(metadata["settings"]["method"])
     earlier = before_adaptation(run, faces) if method.adapts() else None
     # Both sides of the comparison at one temperature: the earlier model has none of its own.
     confidence = None if earlier is None else tempered(earlier, recogniser.info.temperature).max(1)
@@ -159,14 +161,14 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     unsure_below = calibration.unsure_below if calibration.faces and calibration.error is not None else UNSURE
     page = render(
         "run.html.j2",
-        **_words(run, recogniser, facts),
-        **_shift(classes, facts, before, after, sample, unsure_below),
+        **_words(run, recogniser, metadata),
+        **_shift(classes, metadata, before, after, sample, unsure_below),
         **_curves(run),
         faces=len(after.classes),
         failures=failures,
         compared=len(sample),
         unsure_below=unsure_below,
-        **_calibration(recogniser, facts),
+        **_calibration(recogniser, metadata),
         deciders=_deciders(after),
         **_regions(recogniser.recognise_faces(faces).region_weights),
         **_cards(after, target_pack, classes),
@@ -175,35 +177,35 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     return run / PAGE
 
 
-def _words(run: Path, recogniser: Recogniser, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _words(run: Path, recogniser: Recogniser, metadata: Mapping[str, Any]) -> dict[str, Any]:
     from dcdan.methods.base import find_method
 
-    settings, source = facts["settings"], facts["source"]
+    settings, source = metadata["settings"], metadata["source"]
     method = find_method(settings["method"]).title
     preset = f" ({settings['preset']} preset)" if settings["method"] == "dcdan" else ""
     summary = [
         ("method", method + preset),
         ("source", f"{source['spec']}: {source['train']:,} faces to learn from, {source['validation']:,} held out"),
-        ("target", f"{facts['target']['spec']}: {facts['target']['faces']:,} faces"),
+        ("target", f"{metadata['target']['spec']}: {metadata['target']['faces']:,} faces"),
         ("network", f"{settings['network']['trunk']}, faces of {settings['size']} pixels"),
         ("expressions", ", ".join(recogniser.classes)),
         ("passes", f"{settings['source']['epochs']:g} on the source, {settings['adaptation']['epochs']:g} adapting"),
         ("seed", settings["seed"]),
-        ("precision", facts["precision"]),
-        ("time", f"{facts['seconds'] / 60:.1f} minutes"),
+        ("precision", metadata["precision"]),
+        ("time", f"{metadata['seconds'] / 60:.1f} minutes"),
     ]
-    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in metadata["versions"].items())
     return {
         "name": recogniser.info.name,
         "path": str(run),
         "method": method,
         "source": source,
-        "target": facts["target"],
+        "target": metadata["target"],
         "licence": recogniser.info.licence,
         "summary": summary,
         "settings": list(flat(settings)),
-        "command": facts["command"],
-        "versions": versions + (f", commit {facts['commit']}" if facts["commit"] else ""),
+        "command": metadata["command"],
+        "versions": versions + (f", commit {metadata['commit']}" if metadata["commit"] else ""),
     }
 
 
@@ -221,14 +223,14 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _shift(
     classes: Sequence[str],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     before: Answers | None,
     after: Answers,
     sample: NDArray[np.int64],
     unsure_below: float,
 ) -> dict[str, Any]:
     count = len(classes)
-    per_class = facts["source"].get("per_class", {})
+    per_class = metadata["source"].get("per_class", {})
     labels = np.array([per_class.get(name, 0) for name in classes], np.float64)
     columns = {
         "source": labels / labels.sum() if labels.sum() else None,
@@ -260,9 +262,9 @@ def _curves(run: Path) -> dict[str, Any]:
     }
 
 
-def _calibration(recogniser: Recogniser, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _calibration(recogniser: Recogniser, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Draw the calibration that run.json holds; both values are None where the run was not calibrated."""
-    found = facts.get("calibration") or {}
+    found = metadata.get("calibration") or {}
     if not found.get("after"):
         return {"reliability": None, "calibration": None}
     before, after = (bins_of(found[side]) for side in ("before", "after"))

@@ -1,4 +1,6 @@
-"""Batches as indices into a pack: an order that is a function of seed and step, and a thread that reads ahead.
+"""Batches as indices into a pack: their order, the weights they are sampled by, and reading ahead.
+
+Batches as indices into a pack: an order that is a function of seed and step, and a thread that reads ahead.
 
 Because batch ``i`` follows from the seed and ``i`` alone, a run resumes at any step without replaying those before it.
 

@@ -77,8 +77,10 @@ class Calibrated:
 
     def for_run(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of ``run.json``, with the bins of the reliability diagram."""
-        facts = asdict(self)
-        return facts | {name: None if facts[name] is None else _listed(facts[name]) for name in ("before", "after")}
+        metadata = asdict(self)
+        return metadata | {
+            name: None if metadata[name] is None else _listed(metadata[name]) for name in ("before", "after")
+        }
 
     def sentence(self) -> str:
         """Return what was done in one line."""

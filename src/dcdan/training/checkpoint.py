@@ -54,9 +54,9 @@ def load_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
 
 
 def save_checkpoint(
-    path: Path, modules: dict[str, nn.Module], optimiser: Optimizer | None, facts: dict[str, Any]
+    path: Path, modules: dict[str, nn.Module], optimiser: Optimizer | None, metadata: dict[str, Any]
 ) -> None:
-    """Write modules by name, the optimiser and JSON-able ``facts`` to ``path``; the file there becomes ``previous``."""
+    """Write modules by name, the optimiser and JSON-able ``metadata`` to ``path``; the old one becomes ``previous``."""
     tensors = {
         f"{prefix}.{name}": value.detach().cpu().contiguous().clone()
         for prefix, module in modules.items()
@@ -64,14 +64,14 @@ def save_checkpoint(
     }
     if optimiser is not None:
         tensors.update({k: v.detach().cpu().contiguous().clone() for k, v in optimiser_tensors(optimiser).items()})
-    put_checkpoint(path, tensors, facts)
+    put_checkpoint(path, tensors, metadata)
 
 
-def put_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+def put_checkpoint(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write tensors by name, as :func:`read_checkpoint` returns them, in the manner of :func:`save_checkpoint`."""
     with atomic_write(path) as beside:
         # One entry, since safetensors writes several in any order.
-        header = {**facts, "schema": CHECKPOINT_SCHEMA, "blake2b": digest(tensors)}
+        header = {**metadata, "schema": CHECKPOINT_SCHEMA, "blake2b": digest(tensors)}
         save_tensors(tensors, beside, {"dcdan": json.dumps(header)})
         read_back(beside)
         if path.exists():
@@ -139,17 +139,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and facts of a checkpoint; raise ModelError when it is damaged or of another schema."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = parse_json((file.metadata() or {}).get("dcdan", "{}"))
-            if not isinstance(facts, dict):
+            metadata = parse_json((file.metadata() or {}).get("dcdan", "{}"))
+            if not isinstance(metadata, dict):
                 raise ValueError("its facts are none")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"The checkpoint '{path}' cannot be read: {error}.") from error
     cure = "finish the run with the version that began it, or train again"
-    check_schema(ModelError, f"The checkpoint '{path}'", facts.get("schema"), CHECKPOINT_SCHEMA, cure)
-    if facts.pop("blake2b", "") not in ("", digest(tensors)):
+    check_schema(ModelError, f"The checkpoint '{path}'", metadata.get("schema"), CHECKPOINT_SCHEMA, cure)
+    if metadata.pop("blake2b", "") not in ("", digest(tensors)):
         raise ModelError(f"The checkpoint '{path}' cannot be read: its checksum is another.")
-    return tensors, facts
+    return tensors, metadata
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:

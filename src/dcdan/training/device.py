@@ -1,4 +1,6 @@
-"""The device, and fp32 or bf16 by a short measurement: bf16 doubles the speed of ResNets and slows MobileNets.
+"""The device of a training, its precision, and how its memory is handled.
+
+The device, and fp32 or bf16 by a short measurement: bf16 doubles the speed of ResNets and slows MobileNets.
 
 How the processor's memory is handled while training.
 """

@@ -61,15 +61,15 @@ class Processes:
         return self.size > 1
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this one writes the run's folder and talks."""
         return self.rank == 0
 
-    def share(self, batch: Tensor) -> Tensor:
+    def shard(self, batch: Tensor) -> Tensor:
         """Return this process's share ``(B / size, ...)`` of a batch."""
         return batch.chunk(self.size)[self.rank]
 
-    def joined(self, tensors: list[Tensor]) -> list[Tensor]:
+    def all_gather(self, tensors: list[Tensor]) -> list[Tensor]:
         """Return the whole batch's tensors of each process's shares ``(B / size, ...)``, in one exchange."""
         if not self.several:
             return tensors
@@ -90,7 +90,7 @@ class Processes:
             start += grad.numel()
         return bool(flat[-1] > 0)
 
-    def agreed(self, value: bool) -> bool:
+    def broadcast(self, value: bool) -> bool:
         """Return the leading process's value."""
         if not self.several:
             return value
@@ -101,11 +101,11 @@ class Processes:
     @contextmanager
     def leader_first(self) -> Iterator[None]:
         """Let the leading process through the block before the others, which find what it made."""
-        if not self.leads:
-            self.agreed(True)
+        if not self.is_main_process:
+            self.broadcast(True)
         yield
-        if self.leads:
-            self.agreed(True)
+        if self.is_main_process:
+            self.broadcast(True)
 
     def check_batch(self, batch: int, name: str) -> None:
         """Raise UsageError when a batch cannot be divided evenly."""

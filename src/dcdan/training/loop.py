@@ -54,7 +54,7 @@ class Trainer(Learner):
     source: Source
     target: Target
     folder: Path
-    journal: MetricsLog
+    metrics_log: MetricsLog
     stop: Callable[[], bool] = lambda: False
     ease: float = 1.0
     """Factor on the learning rate, halved whenever the training backs off."""
@@ -96,10 +96,10 @@ class Trainer(Learner):
             orders.append(Order(self.target.train, plan.batch, self.settings.seed, weights.target, salt=2))
             faces.append(self.target.faces)
         if adapting and step == 0:
-            self.judge(stage, 0, 0)
+            self.evaluate_epoch(stage, 0, 0)
         if step == 0:
             self.keep_good(stage, 0, optimiser)
-        bar = self.journal.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
+        bar = self.metrics_log.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
         tick = began
         with closing(iter(ReadAhead(faces, orders, step, steps))) as batches:
@@ -128,22 +128,22 @@ class Trainer(Learner):
                     check_finite(means, stage, done, self.bf16)
                 if done % LOGGED_EVERY == 0 or done == steps:
                     spent = time.perf_counter() - began
-                    self.journal.write(
+                    self.metrics_log.write(
                         stage, done, **means, lr=optimiser.param_groups[0]["lr"], rate=seen / spent, wait=waited / spent
                     )
-                    self.journal.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
+                    self.metrics_log.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
                     sums = {}
                 if done % per_epoch == 0 or done == steps:
                     if adapting:
                         self.see_plain_targets(weights.target)
-                    self.judge(stage, done, -(-done // per_epoch))
+                    self.evaluate_epoch(stage, done, -(-done // per_epoch))
                     self.keep_good(stage, done, optimiser)
                 if saving:
                     self.save(NEWEST, stage, done, optimiser, sums)
                     if stopping and done < steps:
                         return False
                 tick = time.perf_counter()
-        self.journal.progress.remove_task(bar)
+        self.metrics_log.progress.remove_task(bar)
         return True
 
     def plan(self, stage: Stage) -> StageSettings:
@@ -192,7 +192,7 @@ class Trainer(Learner):
         """Return the optimiser of a stage, over the method's parameters too where it trains them."""
         return optimiser_of(plan, self.network, list(self.method.parameters()) if with_method else [])
 
-    def judge(self, stage: Stage, step: int, epoch: int) -> None:
+    def evaluate_epoch(self, stage: Stage, step: int, epoch: int) -> None:
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
         adapting = stage == "adaptation"
         model = self.model if adapting else self.network
@@ -200,16 +200,18 @@ class Trainer(Learner):
         target, candidate = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
         found = evaluate_epoch(model, thresholds, self.source, target, self.device, self.bf16, candidate)
         check_finite({"validation": found.total}, stage, step, self.bf16)
-        if found.candidate is not None and self.group.leads:
+        if found.candidate is not None and self.group.is_main_process:
             save_epoch(self.folder, found.candidate, model, thresholds)
-        facts = found.facts()
+        metadata = found.metadata()
         if adapting or self.method.owns_source_stage:
-            facts |= {name: round(value, 4) for name, value in self.method.report().items()}
-        self.journal.write(f"{stage}-epoch", step, epoch=epoch, **facts)
+            metadata |= {name: round(value, 4) for name, value in self.method.report().items()}
+        self.metrics_log.write(f"{stage}-epoch", step, epoch=epoch, **metadata)
         if found.target is not None and epoch:
             check_prediction_collapse(found.target, epoch)
             check_discriminator_alive(self.method, epoch)
-        self.journal.say(f"{stage} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+        self.metrics_log.say(
+            f"{stage} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in metadata.items())
+        )
 
     @property
     def keeps_epochs(self) -> bool:
@@ -235,11 +237,11 @@ class Trainer(Learner):
         sums: Mapping[str, Tensor | float],
     ) -> None:
         """Write a checkpoint, by the leading process."""
-        if self.group.leads:
+        if self.group.is_main_process:
             kept = {name: float(value) for name, value in sums.items()}
-            facts = {"stage": stage, "step": step, "bf16": self.bf16, "ease": self.ease, "sums": kept}
-            facts["pretrained"] = self.pretrained
-            save_checkpoint(self.folder / "checkpoints" / name, self.modules(), optimiser, facts)
+            metadata = {"stage": stage, "step": step, "bf16": self.bf16, "ease": self.ease, "sums": kept}
+            metadata["pretrained"] = self.pretrained
+            save_checkpoint(self.folder / "checkpoints" / name, self.modules(), optimiser, metadata)
 
     def keep_good(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
         """Keep what to go back to, where the settings ask for it."""
@@ -249,25 +251,25 @@ class Trainer(Learner):
     def back_off(self, stage: Stage, error: DivergedError) -> None:
         """Make the last good epoch the newest checkpoint, and halve the rate."""
         self.ease /= 2
-        tensors, facts = read_checkpoint(self.folder / "checkpoints" / GOOD)
-        if self.group.leads:
-            put_checkpoint(self.folder / "checkpoints" / NEWEST, tensors, {**facts, "ease": self.ease})
-        self.group.agreed(True)
-        for bar in self.journal.progress.task_ids:
-            self.journal.progress.remove_task(bar)
-        self.journal.write("trouble", facts["step"], stage=stage, what=str(error), ease=self.ease)
-        self.journal.say(f"{error} Going on from step {facts['step']} at {self.ease:g} of the learning rate.")
+        tensors, metadata = read_checkpoint(self.folder / "checkpoints" / GOOD)
+        if self.group.is_main_process:
+            put_checkpoint(self.folder / "checkpoints" / NEWEST, tensors, {**metadata, "ease": self.ease})
+        self.group.broadcast(True)
+        for bar in self.metrics_log.progress.task_ids:
+            self.metrics_log.progress.remove_task(bar)
+        self.metrics_log.write("trouble", metadata["step"], stage=stage, what=str(error), ease=self.ease)
+        self.metrics_log.say(f"{error} Going on from step {metadata['step']} at {self.ease:g} of the learning rate.")
 
     def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor | float]]:
         """Load the newest checkpoint if it is of this stage; return the step to go on from and the sums not logged."""
-        found = newest_checkpoint(self.folder / "checkpoints" / NEWEST, self.journal.warn)
+        found = newest_checkpoint(self.folder / "checkpoints" / NEWEST, self.metrics_log.warn)
         if found is None or found[1]["stage"] != stage:
-            self.journal.rewind(stage, -1)
+            self.metrics_log.rewind(stage, -1)
             return 0, {}
-        tensors, facts = found
+        tensors, metadata = found
         for name, module in self.modules().items():
             load_module(module, tensors, name)
         load_optimiser(optimiser, tensors)
-        self.ease = float(facts.get("ease", 1.0))
-        self.journal.rewind(stage, facts["step"])
-        return int(facts["step"]), dict(facts["sums"])
+        self.ease = float(metadata.get("ease", 1.0))
+        self.metrics_log.rewind(stage, metadata["step"])
+        return int(metadata["step"]), dict(metadata["sums"])

@@ -1,4 +1,6 @@
-"""Learning rates as pure functions of the share of a stage that is done.
+"""The optimiser of a stage and the schedule of its learning rate.
+
+Learning rates as pure functions of the share of a stage that is done.
 
 The optimiser of a stage: the trunk at one rate, what is built on it at another, and only matrices decay.
 """

@@ -1,4 +1,6 @@
-"""The network of a finished run, from its weights: for looking into it with torch.
+"""Where a trunk starts from: at random, from ImageNet, or from the weights of a finished run.
+
+The network of a finished run, from its weights: for looking into it with torch.
 
 Where a trunk starts from: at random, from ImageNet, or from faces: the trunk of a model of dcdan.
 """

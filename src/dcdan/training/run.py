@@ -33,7 +33,7 @@ from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.metrics_log import MetricsLog
 from dcdan.training.model_selection.epoch_evaluation import harm
 from dcdan.training.model_selection.kept_epochs import drop_epochs, load_epoch, read_kept_epochs
-from dcdan.training.model_selection.kept_epochs import epoch_metadata as candidate_facts
+from dcdan.training.model_selection.kept_epochs import epoch_metadata as candidate_metadata
 from dcdan.training.model_selection.scores import pick
 from dcdan.training.pretrained import check_pretrained, start_trunk
 from dcdan.training.run_folder import claim_folder, rollback_on_error
@@ -67,11 +67,11 @@ def train_run(
     group.check_batch(settings.adaptation.batch, "adaptation.batch")
     data = {"source": source, "target": target, "start": str(start) if start else ""}
     config_text = tomli_w.dumps({"schema": CONFIG_SCHEMA, "data": data, **settings.whole()})
-    if group.agreed(group.leads and claim_folder(out, config_text)):
-        if group.leads and not settings.keep_epochs:
+    if group.broadcast(group.is_main_process and claim_folder(out, config_text)):
+        if group.is_main_process and not settings.keep_epochs:
             drop_epochs(out)
         return out
-    with rollback_on_error(out) if group.leads else nullcontext():
+    with rollback_on_error(out) if group.is_main_process else nullcontext():
         check_start(start)
         check_name(settings.network.trunk)
         check_pretrained(settings.pretrained)
@@ -86,12 +86,14 @@ def train_run(
     began = time.time()
     with ExitStack() as stack:
         made = ("config.toml", "checkpoints", "log.jsonl", "tensorboard")
-        with rollback_on_error(out, *made) if group.leads else nullcontext():
-            if group.leads:
+        with rollback_on_error(out, *made) if group.is_main_process else nullcontext():
+            if group.is_main_process:
                 write_text(out / "config.toml", config_text)
                 (out / "checkpoints").mkdir(exist_ok=True)
-            journal = stack.enter_context(MetricsLog(out if group.leads else None, quiet or not group.leads))
-            trainer = make_trainer(settings, domain, target_pack, out, journal, start, group)
+            metrics_log = stack.enter_context(
+                MetricsLog(out if group.is_main_process else None, quiet or not group.is_main_process)
+            )
+            trainer = make_trainer(settings, domain, target_pack, out, metrics_log, start, group)
             source_stage_done = take_source_stage(trainer, start)
         trainer.stop = stack.enter_context(stoppable()).is_set
         settings = trainer.settings
@@ -102,14 +104,14 @@ def train_run(
         if trainer.method.sees_target:
             give_teacher(trainer)
             finish_or_stop(trainer.train("adaptation"), out)
-        if not group.leads:
+        if not group.is_main_process:
             return out
         model, thresholds, choice = settled(trainer)
         warning = harm(read_log(out / "log.jsonl"), choice.get("epoch"))
         if trainer.method.estimates_statistics:
             weights = trainer.weights("adaptation").target
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
-        facts = {
+        metadata = {
             "dcdan_schema": 1,
             "command": command,
             "settings": settings.whole(),
@@ -127,9 +129,9 @@ def train_run(
             "warning": warning,
             "seconds": round(time.time() - began, 1),
         }
-        write_model(out, trainer, model, thresholds, facts, graph)
+        write_model(out, trainer, model, thresholds, metadata, graph)
         if warning:
-            trainer.journal.say(warning)
+            trainer.metrics_log.say(warning)
         if not settings.keep_epochs:
             drop_epochs(out)
     return out
@@ -144,11 +146,11 @@ def settled(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
     candidates = read_kept_epochs(trainer.folder)
     taken = pick(candidates, by)
     thresholds = load_epoch(trainer.folder, taken.epoch, trainer.model)
-    trainer.journal.say(f"epoch {taken.epoch} of {len(candidates)} chosen by {by}")
+    trainer.metrics_log.say(f"epoch {taken.epoch} of {len(candidates)} chosen by {by}")
     return (
         trainer.model,
         thresholds,
-        {"by": by, "epoch": taken.epoch, "candidates": [*map(candidate_facts, candidates)]},
+        {"by": by, "epoch": taken.epoch, "candidates": [*map(candidate_metadata, candidates)]},
     )
 
 
@@ -166,7 +168,7 @@ def make_trainer(
     source: Source,
     target_pack: Pack,
     out: Path,
-    journal: MetricsLog,
+    metrics_log: MetricsLog,
     start: Path | None,
     group: Processes,
 ) -> Trainer:
@@ -193,13 +195,24 @@ def make_trainer(
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision
     bf16, why = choose_bf16(network, wanted, settings.size, settings.source.batch, device)
-    bf16 = group.agreed(bf16)  # measured, and so not alike in all processes
-    if journal.path is not None and not read_log(journal.path):
-        journal.write("precision", 0, chosen=why)
-    journal.say(f"{settings.network.trunk} on {device}, {why}")
+    bf16 = group.broadcast(bf16)  # measured, and so not alike in all processes
+    if metrics_log.path is not None and not read_log(metrics_log.path):
+        metrics_log.write("precision", 0, chosen=why)
+    metrics_log.say(f"{settings.network.trunk} on {device}, {why}")
     target = target_of(target_pack)
     return Trainer(
-        settings, network, method, None, device, bf16, source, target, out, journal, group=group, pretrained=pretrained
+        settings,
+        network,
+        method,
+        None,
+        device,
+        bf16,
+        source,
+        target,
+        out,
+        metrics_log,
+        group=group,
+        pretrained=pretrained,
     )
 
 
@@ -214,13 +227,13 @@ def earlier_precision(out: Path) -> str:
 
 
 def write_model(
-    out: Path, trainer: Trainer, model: Network, thresholds: Tensor, facts: dict[str, Any], graph: bool
+    out: Path, trainer: Trainer, model: Network, thresholds: Tensor, metadata: dict[str, Any], graph: bool
 ) -> None:
     """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
     settings = trainer.settings
-    model.lean(trainer.source.counts, settings.lean)
+    model.apply_prior_bias(trainer.source.counts, settings.prior_bias)
     calibration = calibration_of(trainer, model.float(), thresholds)
-    trainer.journal.say(calibration.sentence())
+    trainer.metrics_log.say(calibration.sentence())
     model = model.cpu().eval()
     thresholds = torch.tensor([round(value, 6) for value in thresholds.tolist()])  # as model.json holds them
     with atomic_write(out / "model.safetensors") as beside:
@@ -230,8 +243,8 @@ def write_model(
             export_onnx(Deployed(model, thresholds, calibration.temperature, settings.mirror), settings.size, beside)
     else:
         (out / "model.onnx").unlink(missing_ok=True)
-    facts = facts | {"calibration": calibration.for_run()}
-    write_text(out / "run.json", json.dumps(facts, indent=1) + "\n")
+    metadata = metadata | {"calibration": calibration.for_run()}
+    write_text(out / "run.json", json.dumps(metadata, indent=1) + "\n")
     settings = settings.model_copy(update={"network": model.settings})
-    description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), facts, calibration)
+    description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), metadata, calibration)
     write_text(out / "model.json", json.dumps(description, indent=1) + "\n")

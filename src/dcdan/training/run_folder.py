@@ -1,4 +1,6 @@
-"""What the files of a run folder say, whoever wrote them: `run.json`, and the data that `config.toml` names.
+"""The run folder: claimed at the start, rolled back on an error, and read afterwards.
+
+What the files of a run folder say, whoever wrote them: `run.json`, and the data that `config.toml` names.
 
 The run folder: claimed before anything is done, and left as it was found when nothing can be done.
 """
@@ -24,12 +26,12 @@ RUN_NAME = "run.json"
 def read_run_metadata(run: Path) -> dict[str, Any]:
     """Return what `run.json` of a finished run says; raise ModelError where there is none, or another file."""
     try:
-        facts = read_json(run / RUN_NAME)
+        metadata = read_json(run / RUN_NAME)
     except (OSError, ValueError) as error:
         raise ModelError(f"'{run / RUN_NAME}' cannot be read ({error}): copy the run folder again.") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("settings"), dict):
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("settings"), dict):
         raise ModelError(f"'{run / RUN_NAME}' does not describe a run of dcdan: copy the run folder again.")
-    return facts
+    return metadata
 
 
 def read_run_settings(run: Path) -> RunSettings:

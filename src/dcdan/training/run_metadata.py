@@ -1,4 +1,6 @@
-"""What ``run.json`` says of a run beside its settings: data, versions, commit, machine.
+"""What ``run.json`` and ``model.json`` say of a run.
+
+What ``run.json`` says of a run beside its settings: data, versions, commit, machine.
 
 ``model.json``: what a recogniser must know of the weights beside it.
 """
@@ -23,7 +25,7 @@ PACKAGES = ("dcdan", "torch", "torchvision", "timm", "numpy", "onnxruntime", "pi
 
 def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
     """Return what run.json says of a domain."""
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "spec": pack.info.spec,
         "faces": len(pack),
         "splits": dict(pack.info.counts.splits),
@@ -34,13 +36,13 @@ def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
         "shift": None if pack.info.shift is None else pack.info.shift.model_dump(),
     }
     if source is not None:
-        facts |= {
+        metadata |= {
             "train": len(source.train),
             "validation": len(source.validation),
             "left_out": source.left_out,
             "per_class": dict(zip(source.classes, source.counts.int().tolist(), strict=True)),
         }
-    return facts
+    return metadata
 
 
 def versions() -> dict[str, str]:
@@ -75,12 +77,12 @@ def model_description(
     settings: RunSettings,
     classes: tuple[str, ...],
     thresholds: list[float],
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     calibration: Calibrated,
 ) -> dict[str, Any]:
     """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
     checksums = {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}
-    alignments = {facts[side]["alignment"] for side in ("source", "target")}
+    alignments = {metadata[side]["alignment"] for side in ("source", "target")}
     return {
         "schema": MODEL_SCHEMA,
         "name": folder.resolve().name,
@@ -95,8 +97,8 @@ def model_description(
         "thresholds": [round(value, 6) for value in thresholds],
         "temperature": calibration.temperature,
         "mirror": settings.mirror,
-        "calibration": calibration.for_model(facts["source"]["spec"]),
-        "training": {side: facts[side]["spec"] for side in ("source", "target")},
-        "licence": f"weights: of the training data ({facts['source']['licence']})",
+        "calibration": calibration.for_model(metadata["source"]["spec"]),
+        "training": {side: metadata[side]["spec"] for side in ("source", "target")},
+        "licence": f"weights: of the training data ({metadata['source']['licence']})",
         "files": checksums,
     }

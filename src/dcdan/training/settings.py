@@ -112,7 +112,7 @@ class RunSettings(BaseModel):
     """Share of right answers among held-out source faces above the probability below which an answer is unsure."""
     mirror: bool = False
     """Whether the model that is written out averages over a face and its mirror image: better, for twice the time."""
-    lean: float = Field(0.0, ge=0, le=1)
+    prior_bias: float = Field(0.0, ge=0, le=1)
     """How far the model that is written out leans to the source's common classes: the share of the logarithm of their
     shares that is added to its logits, such as a part of what logit adjustment took away."""
     calibrate_for: Literal["target", "source"] = "target"
@@ -128,6 +128,8 @@ class RunSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "lean" in values:  # its name until version 0.1
+            values = {"prior_bias": values["lean"], **{key: values[key] for key in values if key != "lean"}}
         if isinstance(values, dict) and values.get("preset") == "paper":
             return {**PAPER_OVERRIDES, **values}
         return values

@@ -40,9 +40,9 @@ def was_pretrained(out: Path, start: Path | None) -> bool | None:
     """
     newest = newest_checkpoint(out / "checkpoints" / NEWEST)
     done = finished_stage(out, start)
-    for facts in (newest and newest[1], done and read_checkpoint(done)[1]):
-        if facts and "pretrained" in facts:
-            return bool(facts["pretrained"])
+    for metadata in (newest and newest[1], done and read_checkpoint(done)[1]):
+        if metadata and "pretrained" in metadata:
+            return bool(metadata["pretrained"])
     return None if start is None else False
 
 
@@ -51,20 +51,20 @@ def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
     done = finished_stage(trainer.folder, start)
     if done is None:
         return False
-    tensors, facts = read_checkpoint(done)
-    if facts["classes"] != list(trainer.source.classes):
+    tensors, metadata = read_checkpoint(done)
+    if metadata["classes"] != list(trainer.source.classes):
         raise ModelError(
-            f"The source stage in '{done}' knows {', '.join(facts['classes'])}; "
+            f"The source stage in '{done}' knows {', '.join(metadata['classes'])}; "
             f"this pair of data sets has {', '.join(trainer.source.classes)}."
         )
-    trained, own = facts.get("method", ""), stage_owner(trainer.method)
+    trained, own = metadata.get("method", ""), stage_owner(trainer.method)
     if trained != own:
         raise ModelError(
             f"The source stage in '{done}' was trained by {trained or 'cross-entropy alone'}, and the method "
             f"{trainer.method.name} needs {'its own' if own else 'the common one'}; start from another run or none."
         )
     load_module(trainer.network, tensors, "network")
-    trainer.journal.say(f"source stage taken from {done}")
+    trainer.metrics_log.say(f"source stage taken from {done}")
     return True
 
 
@@ -86,8 +86,8 @@ def run_source_stage(trainer: Trainer) -> None:
     finish_or_stop(trainer.train("source"), trainer.folder)
     trainer.teacher = None
     start_target_from_source(trainer.network)
-    facts: dict[str, Any] = {"classes": list(trainer.source.classes), "pretrained": trainer.pretrained}
+    metadata: dict[str, Any] = {"classes": list(trainer.source.classes), "pretrained": trainer.pretrained}
     if trainer.method.owns_source_stage:
-        facts["method"] = trainer.method.name
-    if trainer.group.leads:
-        save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, facts)
+        metadata["method"] = trainer.method.name
+    if trainer.group.is_main_process:
+        save_checkpoint(source_stage_of(trainer.folder), {"network": trainer.network}, None, metadata)

@@ -1,4 +1,6 @@
-"""The teacher: a moving average of the student's weights and statistics (mean teacher, Tarvainen and Valpola, 2017).
+"""One training step, and the teacher that follows the student.
+
+The teacher: a moving average of the student's weights and statistics (mean teacher, Tarvainen and Valpola, 2017).
 
 One step: views of a batch, the passes of student and teacher, and the method's losses.
 """
@@ -86,11 +88,11 @@ class Learner:
         labels = labels.to(self.device)
         share = augment.source_strong if stage == "adaptation" else augment.source_stage_strong
         whole = in_colour(source_view(to_float(read[0], self.device), augment, generator, share))
-        views = [group.share(whole)]
+        views = [group.shard(whole)]
         teacher = None
         if stage == "adaptation":
             target = to_float(read[1], self.device)
-            views.append(group.share(in_colour(strong_view(target, augment, generator))))
+            views.append(group.shard(in_colour(strong_view(target, augment, generator))))
             if self.method.uses_teacher:
                 teacher = self.taught(in_colour(weak_view(target, augment, generator, light=False)))
         elif self.method.owns_source_stage and self.method.uses_teacher:
@@ -106,9 +108,9 @@ class Learner:
             with synchronised(group.several):
                 outputs = self.network(faces)
             if stage == "source":
-                seen = joined(group, outputs)
+                seen = all_gather_outputs(group, outputs)
                 return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows), progress)
-            source, target_outputs = (joined(group, part) for part in outputs.split(n))
+            source, target_outputs = (all_gather_outputs(group, part) for part in outputs.split(n))
             return self.method.losses(Batch(labels, source, target_outputs, teacher, whole, rows), progress)
 
     @torch.no_grad()
@@ -129,22 +131,22 @@ class Learner:
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16),
             synchronised(self.group.several),
         ):
-            logits = teacher(self.group.share(weak).contiguous(memory_format=torch.channels_last)).logits
+            logits = teacher(self.group.shard(weak).contiguous(memory_format=torch.channels_last)).logits
         for layer in by_batch:
             layer.eval()
-        return Logits(*self.group.joined([head.float() for head in logits]))
+        return Logits(*self.group.all_gather([head.float() for head in logits]))
 
 
-def joined(group: Processes, outputs: NetworkOutputs) -> NetworkOutputs:
+def all_gather_outputs(group: Processes, outputs: NetworkOutputs) -> NetworkOutputs:
     """Return what the network says of the whole batch, from what it says of this process's share."""
     if not group.several:
         return outputs
     regions = () if outputs.regions is None else (outputs.regions,)
     first = [outputs.of_global, outputs.of_local, *outputs.logits, outputs.region_weights]
-    every = group.joined([*first, *regions, *outputs.asides.values()])
+    every = group.all_gather([*first, *regions, *outputs.auxiliary.values()])
     of_global, of_local, fused, logits_g, logits_l, weights = every[:6]
     merged = every[6] if regions else None
-    asides = dict(zip(outputs.asides, every[6 + len(regions) :], strict=True))
+    auxiliary = dict(zip(outputs.auxiliary, every[6 + len(regions) :], strict=True))
     return NetworkOutputs(
-        of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, asides
+        of_global, of_local, Logits(fused, logits_g, logits_l), weights, merged, outputs.heads, auxiliary
     )

@@ -130,7 +130,7 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 def test_one_process_alone_changes_nothing() -> None:
     alone = Processes()
     given = [torch.randn(4, 3), torch.randn(4)]
-    assert alone.joined(given) is given
-    assert alone.share(given[0]).equal(given[0])
+    assert alone.all_gather(given) is given
+    assert alone.shard(given[0]).equal(given[0])
     assert alone.average([], True)
     assert not alone.average([], False)

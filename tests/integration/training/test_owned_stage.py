@@ -47,8 +47,8 @@ def test_a_killed_run_ends_like_one_that_was_not(domains: Domains, tmp_path: Pat
         assert all(torch.equal(value, second[name]) for name, value in first.items()), file
     logs = [[record for record in records(folder) if record["kind"] != "precision"] for folder in (through, again)]
     assert logs[0] == logs[1]
-    tensors, facts = read_checkpoint(through / "checkpoints" / "last.safetensors")
-    assert facts["step"] == STEPS
+    tensors, metadata = read_checkpoint(through / "checkpoints" / "last.safetensors")
+    assert metadata["step"] == STEPS
     if method == "scn":
         assert (tensors["method.given"] >= 0).any()
 
@@ -56,11 +56,11 @@ def test_a_killed_run_ends_like_one_that_was_not(domains: Domains, tmp_path: Pat
 @pytest.mark.parametrize("method", OWNERS)
 def test_the_model_is_the_source_stage_itself(domains: Domains, tmp_path: Path, method: str) -> None:
     folder = trained(domains, tmp_path / "run", settings_of(method, "source.epochs=0.5"))
-    stage, facts = read_checkpoint(folder / "checkpoints" / "source.safetensors")
+    stage, metadata = read_checkpoint(folder / "checkpoints" / "source.safetensors")
     model = load_file(folder / "model.safetensors")
     assert {f"network.{name}" for name in model} == stage.keys()
     assert all(torch.equal(value, stage[f"network.{name}"]) for name, value in model.items())
-    assert facts["method"] == method
+    assert metadata["method"] == method
     again = trained(domains, tmp_path / "again", settings_of(method, "source.epochs=0.5"), start=folder)
     assert all(torch.equal(value, model[name]) for name, value in load_file(again / "model.safetensors").items())
     assert [record["kind"] for record in records(again)] == ["precision"]

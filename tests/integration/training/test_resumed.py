@@ -35,8 +35,8 @@ def test_a_killed_adaptation_ends_like_one_that_was_not(
     through = trained("through")
     with killed_at("adaptation", KILLED_AT):
         trained("killed")
-    _, facts = read_checkpoint(tmp_path / "killed" / "checkpoints" / "last.safetensors")
-    assert (facts["stage"], 0 < facts["step"] < KILLED_AT) == ("adaptation", True)
+    _, metadata = read_checkpoint(tmp_path / "killed" / "checkpoints" / "last.safetensors")
+    assert (metadata["stage"], 0 < metadata["step"] < KILLED_AT) == ("adaptation", True)
     again = trained("killed")
     for file in ("model.safetensors", "checkpoints/last.safetensors"):
         first, second = load_file(through / file), load_file(again / file)

@@ -61,21 +61,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trainer(folder: Path, settings: RunSettings, journal: MetricsLog) -> Trainer:
+def trainer(folder: Path, settings: RunSettings, metrics_log: MetricsLog) -> Trainer:
     source, target = noise_domains()
     torch.manual_seed(settings.seed)
     network = Network(settings.network, 3, SIZE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = find_method(settings.method)(settings.method_settings(), settings.network.width, source.counts)
     fill(network)
     fill(method)
-    made = Trainer(settings, network, method, None, CPU, False, source, target, folder, journal)
+    made = Trainer(settings, network, method, None, CPU, False, source, target, folder, metrics_log)
     if method.uses_teacher and settings.teacher:
         made.teacher = make_teacher(network)
     return made
 
 
 @pytest.fixture
-def journal(folder: Path) -> Iterator[MetricsLog]:
+def metrics_log(folder: Path) -> Iterator[MetricsLog]:
     with MetricsLog(folder, quiet=True) as opened:
         yield opened
 
@@ -109,10 +109,12 @@ STORED = {
 }
 
 
-def test_the_first_losses_are_those_stored(folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_losses_are_those_stored(
+    folder: Path, metrics_log: MetricsLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Anything that changes the training changes these numbers: change them only with a reason."""
     monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 1)
-    made = trainer(folder, GOLDEN, journal)
+    made = trainer(folder, GOLDEN, metrics_log)
     assert made.train("source")
     assert made.train("adaptation")
     for stage, names in STORED.items():
@@ -121,16 +123,16 @@ def test_the_first_losses_are_those_stored(folder: Path, journal: MetricsLog, mo
             np.testing.assert_allclose([record[name] for record in found], values, atol=1e-3, err_msg=f"{stage} {name}")
 
 
-def test_the_method_knows_how_long_the_adaptation_is(folder: Path, journal: MetricsLog) -> None:
-    assert trainer(folder, tiny("adaptation.epochs=1.5"), journal).method.epochs == 1.5
+def test_the_method_knows_how_long_the_adaptation_is(folder: Path, metrics_log: MetricsLog) -> None:
+    assert trainer(folder, tiny("adaptation.epochs=1.5"), metrics_log).method.epochs == 1.5
 
 
 def lines(folder: Path, kind: str) -> list[dict[str, object]]:
     return [record for record in read_log(folder / "log.jsonl") if record["kind"] == kind]
 
 
-def test_a_step_follows_from_seed_stage_and_step_alone(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, GOLDEN, journal)
+def test_a_step_follows_from_seed_stage_and_step_alone(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, metrics_log)
     read = [made.source.faces[:8].copy(), made.target.faces[:8].copy()]
     labels = made.source.labels[:8]
 
@@ -148,8 +150,8 @@ def test_a_step_follows_from_seed_stage_and_step_alone(folder: Path, journal: Me
     assert losses("source", 3)[0] != first[0]
 
 
-def test_the_student_does_not_touch_the_teacher_within_a_step(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, GOLDEN, journal)
+def test_the_student_does_not_touch_the_teacher_within_a_step(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, metrics_log)
     assert made.teacher is not None
     before = {name: value.clone() for name, value in made.teacher.state_dict().items()}
     read = [made.source.faces[:8].copy(), made.target.faces[:8].copy()]
@@ -162,8 +164,8 @@ def test_the_student_does_not_touch_the_teacher_within_a_step(folder: Path, jour
     assert made.network.training
 
 
-def test_the_teacher_normalises_the_target_by_what_it_sees(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, GOLDEN, journal)
+def test_the_teacher_normalises_the_target_by_what_it_sees(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, metrics_log)
     weak = torch.rand(8, 3, SIZE, SIZE)
     teacher = made.teacher
     assert teacher is not None
@@ -183,8 +185,8 @@ def test_the_teacher_normalises_the_target_by_what_it_sees(folder: Path, journal
     assert all(torch.equal(value, kept[name]) for name, value in teacher.state_dict().items())
 
 
-def test_each_domain_updates_its_own_statistics(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, GOLDEN, journal)
+def test_each_domain_updates_its_own_statistics(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, metrics_log)
     read = [made.source.faces[:8].copy(), made.target.faces[:8].copy()]
 
     def touched(stage: str) -> set[str]:
@@ -197,8 +199,8 @@ def test_each_domain_updates_its_own_statistics(folder: Path, journal: MetricsLo
     assert touched("adaptation") == {"source_mean", "source_var", "running_mean", "running_var"}
 
 
-def test_every_parameter_is_optimised_once_and_only_matrices_decay(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, GOLDEN, journal)
+def test_every_parameter_is_optimised_once_and_only_matrices_decay(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, metrics_log)
     plan = made.plan("adaptation")
     for with_method in (False, True):
         groups = made.optimiser(plan, with_method).param_groups
@@ -213,8 +215,8 @@ def test_every_parameter_is_optimised_once_and_only_matrices_decay(folder: Path,
                 assert group["ratio"] == (1.0 if id(parameter) in trunk else plan.head_ratio)
 
 
-def test_optimisers_are_those_asked_for(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, GOLDEN, journal)
+def test_optimisers_are_those_asked_for(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, GOLDEN, metrics_log)
     sgd = made.optimiser(made.plan("source"), False)
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.defaults["momentum"], sgd.defaults["nesterov"]) == (0.9, True)
@@ -222,29 +224,29 @@ def test_optimisers_are_those_asked_for(folder: Path, journal: MetricsLog) -> No
     assert isinstance(adamw, torch.optim.AdamW)
 
 
-def test_steps_epochs_and_rates(folder: Path, journal: MetricsLog) -> None:
+def test_steps_epochs_and_rates(folder: Path, metrics_log: MetricsLog) -> None:
     settings = tiny(
         "source.epochs=2.5", "source.batch=4", "source.lr=0.01", "source.head_ratio=3", method="source_only"
     )
-    made = trainer(folder, settings, journal)
+    made = trainer(folder, settings, metrics_log)
     assert made.train("source")
     # 18 faces in batches of 4 are 5 steps an epoch, and 12.5 steps are 12.
     (last,) = lines(folder, "source")
     assert last["step"] == 12
     assert last["lr"] == pytest.approx(0.01 * learning_rate("one-cycle", 11 / 12))
     assert [(r["step"], r["epoch"]) for r in lines(folder, "source-epoch")] == [(5, 1), (10, 2), (12, 3)]
-    _, facts = read_checkpoint(folder / "checkpoints" / "last.safetensors")
-    assert (facts["stage"], facts["step"]) == ("source", 12)
+    _, metadata = read_checkpoint(folder / "checkpoints" / "last.safetensors")
+    assert (metadata["stage"], metadata["step"]) == ("source", 12)
 
 
-def test_an_epoch_of_adaptation_passes_over_the_larger_domain(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, tiny("adaptation.epochs=1", "adaptation.lr=0.001", method="dann"), journal)
+def test_an_epoch_of_adaptation_passes_over_the_larger_domain(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.epochs=1", "adaptation.lr=0.001", method="dann"), metrics_log)
     assert made.train("adaptation")
     assert [record["step"] for record in lines(folder, "adaptation-epoch")] == [0, 4]
 
 
-def test_a_judged_model_normalises_the_target_by_plain_faces(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, tiny("adaptation.epochs=1", "adaptation.lr=0.001", method="dann"), journal)
+def test_a_judged_model_normalises_the_target_by_plain_faces(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.epochs=1", "adaptation.lr=0.001", method="dann"), metrics_log)
     assert made.train("adaptation")
     settled = copy.deepcopy(made.model)
     estimate_statistics(settled, made.target.faces, made.target.train, CPU)
@@ -253,12 +255,12 @@ def test_a_judged_model_normalises_the_target_by_plain_faces(folder: Path, journ
 
 
 def test_logged_losses_are_means_of_the_steps_since_the_last_record(
-    folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch
+    folder: Path, metrics_log: MetricsLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tiny("source.epochs=7", "source.batch=9", "source.lr=0.001", method="source_only")
     monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 4)
     seen: list[float] = []
-    made = trainer(folder, settings, journal)
+    made = trainer(folder, settings, metrics_log)
     losses = made.losses
 
     def noting(*given: object) -> dict[str, torch.Tensor]:
@@ -273,20 +275,20 @@ def test_logged_losses_are_means_of_the_steps_since_the_last_record(
     np.testing.assert_allclose([record["cls"] for record in lines(folder, "source")], expected, atol=2e-5)  # type: ignore[misc]
 
 
-def test_the_balanced_sampler_draws_classes_alike(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, tiny("options.classification.balance=balanced-sampler", method="source_only"), journal)
+def test_the_balanced_sampler_draws_classes_alike(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, tiny("options.classification.balance=balanced-sampler", method="source_only"), metrics_log)
     made.source.hard[:16] = 0
     weights = made.weights("source").source
     assert weights is not None
     assert len(weights) == len(made.source.train)
     assert weights[:16].sum() == pytest.approx(weights[16:].sum() / 2)
-    assert trainer(folder, tiny(method="source_only"), journal).weights("source") == (None, None)
+    assert trainer(folder, tiny(method="source_only"), metrics_log).weights("source") == (None, None)
 
 
-def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Path, journal: MetricsLog) -> None:
-    assert trainer(folder, tiny(method="dann"), journal).weights("adaptation") == (None, None)
+def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Path, metrics_log: MetricsLog) -> None:
+    assert trainer(folder, tiny(method="dann"), metrics_log).weights("adaptation") == (None, None)
     for how in ("target-as-source", "source-as-target"):
-        made = trainer(folder, tiny(f"options.sampling={how}", method="dann"), journal)
+        made = trainer(folder, tiny(f"options.sampling={how}", method="dann"), metrics_log)
         assert made.weights("source") == (None, None)
         asked = copy.deepcopy(made.network)
         estimate_statistics(asked, made.target.faces, made.target.train, CPU)
@@ -304,9 +306,9 @@ def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Pat
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(
-    folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch
+    folder: Path, metrics_log: MetricsLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = trainer(folder, tiny("source.epochs=30", method="source_only"), journal)
+    made = trainer(folder, tiny("source.epochs=30", method="source_only"), metrics_log)
     made.source.labels[:] = torch.nan
     monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 2)
     with pytest.raises(TrainingError, match=r"'cls' is no longer a number at step 2 of the source stage") as caught:
@@ -316,17 +318,17 @@ def test_a_loss_that_is_no_number_ends_the_stage_and_leaves_no_thread(
     assert not (folder / "checkpoints" / "last.safetensors").exists()
 
 
-def test_a_step_that_would_ruin_the_weights_is_never_saved(folder: Path, journal: MetricsLog) -> None:
+def test_a_step_that_would_ruin_the_weights_is_never_saved(folder: Path, metrics_log: MetricsLog) -> None:
     """The losses of a step are those before its update, so its gradient is looked at too."""
-    made = trainer(folder, tiny("source.epochs=1", "source.batch=18", method="source_only"), journal)
+    made = trainer(folder, tiny("source.epochs=1", "source.batch=18", method="source_only"), metrics_log)
     next(made.network.trunk.parameters()).register_hook(lambda gradient: torch.full_like(gradient, torch.nan))
     with pytest.raises(TrainingError, match="The gradient is no longer a number at step 1 of the source stage"):
         made.train("source")
     assert not (folder / "checkpoints" / "last.safetensors").exists()
 
 
-def test_a_collapse_is_logged_and_ends_the_stage(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), journal)
+def test_a_collapse_is_logged_and_ends_the_stage(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), metrics_log)
     with torch.no_grad():
         for head in made.network.semantic.parameters():
             head.zero_()
@@ -337,8 +339,8 @@ def test_a_collapse_is_logged_and_ends_the_stage(folder: Path, journal: MetricsL
     assert record["largest_share"] == 1.0
 
 
-def test_a_dead_discriminator_ends_the_stage(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), journal)
+def test_a_dead_discriminator_ends_the_stage(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, tiny("adaptation.lr=1e-9", method="dann"), metrics_log)
     with torch.no_grad():
         made.method.get_submodule("discriminator.6").weight.zero_()  # type: ignore[operator, union-attr]
     with pytest.raises(TrainingError, match=r"'discriminator' died in epoch 1 .* lower adaptation.lr"):
@@ -361,12 +363,12 @@ def poisoned(made: Trainer, calls: set[int], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_backing_off_goes_on_from_the_last_good_epoch_at_half_the_rate(
-    folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch
+    folder: Path, metrics_log: MetricsLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Epochs of three steps: the fifth step fails, and step 4 is trained again, slower."""
     monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 1)
     settings = tiny("source.epochs=3", "source.batch=6", "on_trouble=back-off", method="source_only")
-    made = trainer(folder, settings, journal)
+    made = trainer(folder, settings, metrics_log)
     poisoned(made, {5}, monkeypatch)
     assert made.train("source")
     found = lines(folder, "source")
@@ -378,23 +380,25 @@ def test_backing_off_goes_on_from_the_last_good_epoch_at_half_the_rate(
     assert (trouble["step"], trouble["stage"], trouble["ease"]) == (3, "source", 0.5)
     assert "The loss 'cls' is no longer a number at step 5" in trouble["what"]
     assert all(torch.isfinite(value).all() for value in made.network.state_dict().values())
-    again = trainer(folder, settings, journal)
+    again = trainer(folder, settings, metrics_log)
     assert again.train("source")
     assert again.ease == 0.5, "a run that was stopped goes on at the rate that it had"
 
 
-def test_backing_off_ends_after_three_times(folder: Path, journal: MetricsLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = trainer(folder, tiny("on_trouble=back-off", method="source_only"), journal)
+def test_backing_off_ends_after_three_times(
+    folder: Path, metrics_log: MetricsLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = trainer(folder, tiny("on_trouble=back-off", method="source_only"), metrics_log)
     poisoned(made, {*range(1, 100)}, monkeypatch)
     with pytest.raises(TrainingError, match="no longer a number"):
         made.train("source")
     assert [record["ease"] for record in lines(folder, "trouble")] == [1 / 2, 1 / 4, 1 / 8]
 
 
-def test_stopping_saves_and_says_so(folder: Path, journal: MetricsLog) -> None:
-    made = trainer(folder, tiny("source.epochs=10", method="source_only"), journal)
+def test_stopping_saves_and_says_so(folder: Path, metrics_log: MetricsLog) -> None:
+    made = trainer(folder, tiny("source.epochs=10", method="source_only"), metrics_log)
     made.stop = lambda: True
     assert not made.train("source")
-    _, facts = read_checkpoint(folder / "checkpoints" / "last.safetensors")
-    assert facts["step"] == 1
-    assert facts["sums"].keys() == {"cls", "gradient"}
+    _, metadata = read_checkpoint(folder / "checkpoints" / "last.safetensors")
+    assert metadata["step"] == 1
+    assert metadata["sums"].keys() == {"cls", "gradient"}

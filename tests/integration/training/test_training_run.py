@@ -69,18 +69,18 @@ def test_a_run_folder_is_complete(adapted: dict[str, Path], domains: Domains, me
     assert about["training"]["source"].startswith("synthetic:studio")
     assert about["training"]["target"].startswith("synthetic:street")
 
-    facts = json.loads((folder / "run.json").read_text())
-    assert facts["command"] == "dcdan adapt ..."
-    assert facts["settings"]["seed"] == 0
-    assert facts["settings"]["options"]["classification"]["label_smoothing"] >= 0
-    assert facts["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
-    assert all(facts["versions"][name] for name in ("python", "dcdan", "torch", "timm", "numpy", "onnxruntime"))
+    metadata = json.loads((folder / "run.json").read_text())
+    assert metadata["command"] == "dcdan adapt ..."
+    assert metadata["settings"]["seed"] == 0
+    assert metadata["settings"]["options"]["classification"]["label_smoothing"] >= 0
+    assert metadata["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert all(metadata["versions"][name] for name in ("python", "dcdan", "torch", "timm", "numpy", "onnxruntime"))
     for side, pack in zip(("source", "target"), domains, strict=True):
-        assert facts[side]["sha256"]["faces.npy"] == sha256(pack / "faces.npy")
-        assert facts[side]["faces"] == 63
-    assert facts["source"]["train"] == sum(facts["source"]["per_class"].values())
-    assert facts["precision"] == "fp32"
-    assert facts["machine"]["device"] == "cpu"
+        assert metadata[side]["sha256"]["faces.npy"] == sha256(pack / "faces.npy")
+        assert metadata[side]["faces"] == 63
+    assert metadata["source"]["train"] == sum(metadata["source"]["per_class"].values())
+    assert metadata["precision"] == "fp32"
+    assert metadata["machine"]["device"] == "cpu"
 
     config = tomllib.loads((folder / "config.toml").read_text())
     assert config["data"] == {"source": str(domains[0]), "target": str(domains[1]), "start": ""}
@@ -142,11 +142,11 @@ def same_run(one: Path, other: Path) -> None:
     first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     for file in ("last.safetensors", "source.safetensors"):
-        tensors, facts = read_checkpoint(one / "checkpoints" / file)
+        tensors, metadata = read_checkpoint(one / "checkpoints" / file)
         again, facts_again = read_checkpoint(other / "checkpoints" / file)
         assert tensors.keys() == again.keys()
         assert all(torch.equal(value, again[name]) for name, value in tensors.items())
-        assert facts == facts_again
+        assert metadata == facts_again
     thresholds = [json.loads((folder / "model.json").read_text())["thresholds"] for folder in (one, other)]
     assert thresholds[0] == thresholds[1]
     assert records(one) == records(other)
@@ -219,8 +219,8 @@ def test_a_run_stopped_again_and_again_ends_like_one_that_was_not(
         try:
             trained(domains, tmp_path / "stopped", quick())
         except Interrupted:
-            _, facts = read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors")
-            stages.append(facts["stage"])
+            _, metadata = read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors")
+            stages.append(metadata["stage"])
     with pytest.raises(Interrupted, match="the same command goes on from there") as told:
         trained(domains, tmp_path / "again", quick())
     assert told.value.exit_code == 130

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli_app import HEAVY, imported_by
 
 from dcdan.cli.main import run
 from dcdan.datasets.registry import readers
 from drawn_data import write_classes, write_ferplus
+from imported_modules import HEAVY, imported_by
 from textured import texture, write
 
 

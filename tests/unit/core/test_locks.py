@@ -12,8 +12,8 @@ import pytest
 from dcdan.core.errors import OutputError
 from dcdan.core.locks import LOCK, folder_lock, try_lock
 
-HOLD = "import sys, time; from pathlib import Path; from dcdan.core.locks import held\n"
-HOLD += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+HOLD = "import sys, time; from pathlib import Path; from dcdan.core.locks import folder_lock\n"
+HOLD += "with folder_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 
 def test_a_second_one_is_refused_and_nothing_is_left(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dcdan.images.discover as name_order
 from dcdan.core.errors import DataError
+from dcdan.images import discover
 from dcdan.images.decode import PICTURE_SUFFIXES
 from dcdan.images.discover import find_pictures, in_order
 
@@ -96,8 +96,8 @@ NAMES = st.text(
 @given(st.lists(NAMES, max_size=40), st.integers(1, 9), st.integers(1, 40))
 def test_the_order_is_that_of_sorted(names: list[str], run: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(name_order, "_RUN", run)
-        patch.setattr(name_order, "_BLOCK", block)
+        patch.setattr(discover, "_RUN", run)
+        patch.setattr(discover, "_BLOCK", block)
         assert list(in_order(names)) == sorted(names)
 
 
@@ -105,6 +105,6 @@ def test_without_room_for_a_file_memory_serves(monkeypatch: pytest.MonkeyPatch) 
     def refused() -> None:
         raise OSError("no usable temporary folder")
 
-    monkeypatch.setattr(name_order, "_RUN", 2)
+    monkeypatch.setattr(discover, "_RUN", 2)
     monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     assert list(in_order("edcba")) == list("abcde")

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_folders_are_walked_and_every_input_has_a_row(model: Recogniser, folder: Path) -> None:
     rows: list[FaceResult] = []
-    tally = predict(model, [folder, folder / "nix.png", folder / "notes.txt"], rows.append)
+    summary = predict(model, [folder, folder / "nix.png", folder / "notes.txt"], rows.append)
     found = {Path(row.path).name: str(row.status) for row in rows}
     assert found == {
         "=a.png": "ok",
@@ -49,10 +49,10 @@ def test_folders_are_walked_and_every_input_has_a_row(model: Recogniser, folder:
         "nix.png": "missing",
         "notes.txt": "not_an_image",
     }
-    assert (tally.inputs, tally.faces) == (7, 3)
-    assert tally.statuses == {"ok": 3, "unreadable": 1, "empty": 1, "missing": 1, "not_an_image": 1}
-    assert tally.expressions == {EXPRESSIONS[0]: 1, EXPRESSIONS[1]: 1, EXPRESSIONS[2]: 1}
-    assert tally.sentence().startswith("7 inputs, 3 faces recognised (3 ok, ")
+    assert (summary.inputs, summary.faces) == (7, 3)
+    assert summary.statuses == {"ok": 3, "unreadable": 1, "empty": 1, "missing": 1, "not_an_image": 1}
+    assert summary.expressions == {EXPRESSIONS[0]: 1, EXPRESSIONS[1]: 1, EXPRESSIONS[2]: 1}
+    assert summary.sentence().startswith("7 inputs, 3 faces recognised (3 ok, ")
 
 
 def test_a_csv_is_read_back(model: Recogniser, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

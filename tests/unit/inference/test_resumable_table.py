@@ -78,13 +78,13 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(
     assert 4 * CHUNK <= done < COUNT + 1
     steps: list[Step] = []
     told: list[int] = []
-    tally = predict_to_file(model, [pictures], out, form, each=steps.append, begun=told.append)
+    summary = predict_to_file(model, [pictures], out, form, each=steps.append, begun=told.append)
     assert sum(len(step.inputs) for step in steps) == COUNT + 1 - done
     assert told == [done]
     whole = tmp_path / f"whole{form.value}"
-    assert predict_to_file(model, [pictures], whole, form) == tally
+    assert predict_to_file(model, [pictures], whole, form) == summary
     assert out.read_bytes() == whole.read_bytes()
-    assert (tally.inputs, tally.faces) == (COUNT + 1, COUNT)
+    assert (summary.inputs, summary.faces) == (COUNT + 1, COUNT)
     assert not out.with_name(out.name + ".partial").exists()
 
 
@@ -226,8 +226,8 @@ def test_one_killed_while_it_cleans_up_has_done_its_work(
         with pytest.raises(KeyboardInterrupt):
             predict_to_file(model, [pictures], out, form)
     written = out.read_bytes()
-    tally = predict_to_file(model, [pictures], out, form, each=lambda _: pytest.fail("done again"))
-    assert (tally.inputs, tally.faces) == (COUNT + 1, COUNT)
+    summary = predict_to_file(model, [pictures], out, form, each=lambda _: pytest.fail("done again"))
+    assert (summary.inputs, summary.faces) == (COUNT + 1, COUNT)
     assert out.read_bytes() == written
     assert not out.with_name(out.name + ".partial").exists()
     with pytest.raises(OutputError, match="exists already"):

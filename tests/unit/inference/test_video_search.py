@@ -37,7 +37,7 @@ class Seen:
         self.searched += [int(picture[0, 0, 0]) for picture in pictures]
         return self.faces_of(pictures)
 
-    def near(self, pictures: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> list[list[Face]]:
+    def detect_near(self, pictures: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> list[list[Face]]:
         assert all(own.shape == (len(own), 4) for own in places)
         for picture, own in zip(pictures, places, strict=True):
             self.looked[int(picture[0, 0, 0])] = own[:, 0].astype(int).tolist()
@@ -49,7 +49,7 @@ def frames(times: Sequence[float]) -> list[Frame]:
 
 
 def run(seen: Seen, times: Sequence[float], pause: float, chunk: int) -> list[list[int]]:
-    search = Search(seen.extract, seen.near, pause)
+    search = Search(seen.extract, seen.detect_near, pause)
     every = frames(times)
     found = [own for start in range(0, len(every), chunk) for own in search.faces(every[start : start + chunk])]
     return [[int(one.box[0]) for one in own] for own in found]

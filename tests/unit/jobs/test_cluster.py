@@ -120,11 +120,11 @@ def test_predictions_are_those_of_one_process(
 ) -> None:
     plain, spread = tmp_path / f"plain{form}", tmp_path / f"spread{form}"
     model = load(run, threads=1)
-    tally = predict_to_file(model, [pictures], plain, form)
-    assert predict_to_file(model, [pictures], spread, form, cluster=two) == tally
+    summary = predict_to_file(model, [pictures], plain, form)
+    assert predict_to_file(model, [pictures], spread, form, cluster=two) == summary
     assert spread.read_bytes() == plain.read_bytes()
-    assert tally.inputs == PICTURES + 1
-    assert tally.statuses["unreadable"] == 1
+    assert summary.inputs == PICTURES + 1
+    assert summary.statuses["unreadable"] == 1
 
 
 def test_what_one_process_began_a_cluster_ends(two: Cluster, run: Path, pictures: Path, tmp_path: Path) -> None:

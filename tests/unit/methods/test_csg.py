@@ -103,7 +103,7 @@ def test_losses_compare_the_last_two_stages_of_both_trunks() -> None:
     case = toy(CSG, weight=0.3, queue=16)
     assert isinstance(case.method, CSG)
     batch = case.batch()
-    shapes = [tuple(batch.source.asides[stage].shape) for stage in STAGES]
+    shapes = [tuple(batch.source.auxiliary[stage].shape) for stage in STAGES]
     assert shapes == [(8, channels, 2, 2) for channels in case.network.trunk.body.feature_info.channels()[-2:]]
     state = {name: value.clone() for name, value in case.method.state_dict().items()}
     losses = case.method.losses(batch, 0.5)
@@ -111,6 +111,6 @@ def test_losses_compare_the_last_two_stages_of_both_trunks() -> None:
     with torch.no_grad():
         frozen = case.method.frozen.maps(case.source)
         for stage, known in zip(STAGES, frozen, strict=True):
-            wanted = 0.3 * case.method.comparisons[stage](batch.source.asides[stage], known)
+            wanted = 0.3 * case.method.comparisons[stage](batch.source.auxiliary[stage], known)
             assert losses[f"contrast_{stage}"].item() == pytest.approx(wanted.item())
     assert losses["cls"].item() == pytest.approx(case.method.classify(batch).item())

@@ -79,7 +79,7 @@ def test_network_weighs_six_features_of_one_trunk() -> None:
             merged = sum(w * f for w, f in zip(both, joined, strict=True)) / sum(both)
             torch.testing.assert_close(outputs.of_global[face], merged, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(outputs.logits.fused[face], network.head(merged), rtol=1e-4, atol=1e-5)
-            assert outputs.asides["attention"][face].tolist() == pytest.approx(a, rel=1e-4)
+            assert outputs.auxiliary["attention"][face].tolist() == pytest.approx(a, rel=1e-4)
     assert all(math.isfinite(value) for value in outputs.logits.fused.flatten().tolist())
 
 
@@ -99,6 +99,6 @@ def test_losses_are_those_of_the_parts() -> None:
     case = toy(RAN, margin=0.3, weight=2.0)
     batch = case.batch()
     losses = case.method.losses(batch, 0.5)
-    wanted = 2 * region_bias_loss(batch.source.asides["attention"], 0.3)
+    wanted = 2 * region_bias_loss(batch.source.auxiliary["attention"], 0.3)
     assert losses["bias"].item() == pytest.approx(wanted.item())
     assert losses["cls"].item() == pytest.approx(case.method.classify(batch).item())

@@ -56,7 +56,7 @@ def test_network_multiplies_logits_by_importance() -> None:
         features = outputs.of_global[face].tolist()
         z = sum(w * f for w, f in zip(weight, features, strict=True)) + bias
         importance = 1 / (1 + math.exp(-z))
-        assert outputs.asides["importance"][face].item() == pytest.approx(importance, rel=1e-4)
+        assert outputs.auxiliary["importance"][face].item() == pytest.approx(importance, rel=1e-4)
         plain = network.head(outputs.of_global[face])  # type: ignore[operator]
         torch.testing.assert_close(outputs.logits.fused[face], importance * plain)
 
@@ -65,8 +65,8 @@ def given_batch(labels: torch.Tensor, logits: torch.Tensor, importance: torch.Te
     """Return a batch of faces in the rows 10, 11, ... of a pack, with these outputs."""
     features = torch.zeros(len(labels), WIDTH)
     even = torch.full((len(labels), 5), 0.2)
-    asides = {"importance": importance}
-    outputs = NetworkOutputs(features, features, Logits(logits, logits, logits), even, asides=asides)
+    auxiliary = {"importance": importance}
+    outputs = NetworkOutputs(features, features, Logits(logits, logits, logits), even, auxiliary=auxiliary)
     return Batch(labels, outputs, rows=torch.arange(len(labels)) + 10)
 
 

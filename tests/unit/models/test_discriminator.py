@@ -17,7 +17,7 @@ def test_reversal_flips_exactly_the_features_gradients() -> None:
 
     def gradients(reversed_: bool) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         f = features(x)
-        logits = judge.judge(f, coefficient) if reversed_ else judge(f).squeeze(1)
+        logits = judge.evaluate_epoch(f, coefficient) if reversed_ else judge(f).squeeze(1)
         loss = torch.nn.functional.softplus(-logits).mean()
         grads = torch.autograd.grad(loss, [*judge.parameters(), *features.parameters()])
         count = len(list(judge.parameters()))
@@ -50,7 +50,7 @@ def test_discriminator_has_the_documented_layers() -> None:
     ]
     assert {part.negative_slope for part in judge if isinstance(part, torch.nn.LeakyReLU)} == {0.2}
     assert {part.p for part in judge if isinstance(part, torch.nn.Dropout)} == {0.5}
-    assert judge.judge(torch.randn(3, 20), 1.0).shape == (3,)
+    assert judge.evaluate_epoch(torch.randn(3, 20), 1.0).shape == (3,)
 
 
 def test_condition_is_the_outer_product_of_detached_probabilities_and_features() -> None:

@@ -183,7 +183,7 @@ def test_leaning_adds_the_logarithms_of_the_shares_to_all_heads(kind: type[Netwo
     faces = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         before = network(faces).logits
-        network.lean(torch.tensor([6.0, 3.0, 0.0]), 0.5)
+        network.apply_prior_bias(torch.tensor([6.0, 3.0, 0.0]), 0.5)
         after = network(faces).logits
     for one, other in zip(after, before, strict=True):
         torch.testing.assert_close(one - other, (0.5 * torch.tensor([0.6, 0.3, 0.1]).log()).expand(2, 3))
@@ -204,7 +204,7 @@ def test_three_heads_are_one_on_the_pooled_map() -> None:
     for head in outputs.logits:
         torch.testing.assert_close(head, features @ network.head.weight.T + network.head.bias)
     assert torch.equal(outputs.region_weights, torch.full((3, 5), 0.2))
-    assert outputs.asides == {}
+    assert outputs.auxiliary == {}
 
 
 def test_it_has_the_common_trunk_and_squeeze_and_no_more_than_a_head() -> None:
@@ -232,8 +232,8 @@ def test_parts_keep_their_asides() -> None:
     features = torch.arange(5.0)[:, None].expand(5, 32)
     outputs = network.say(features, network.head(features), score=torch.arange(5.0))
     source, target = outputs.split(2)
-    assert source.asides["score"].tolist() == [0, 1]
-    assert target.asides["score"].tolist() == [2, 3, 4]
+    assert source.auxiliary["score"].tolist() == [0, 1]
+    assert target.auxiliary["score"].tolist() == [2, 3, 4]
 
 
 def test_domains_are_normalised_apart() -> None:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-import dcdan.packs.build as store
+import dcdan.packs.build as build_module
 from dcdan.core.errors import DataError, OutputError, UsageError
 from dcdan.datasets.listing import CHUNK
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
@@ -250,7 +250,7 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_a_sentence_and_the_build_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 2 * CHUNK
-    flush = store.flush
+    flush = build_module.flush
     calls = iter(range(1000))
 
     def full(file: object) -> None:
@@ -259,7 +259,7 @@ def test_a_full_disk_is_a_sentence_and_the_build_goes_on_later(tmp_path: Path, m
         flush(file)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "flush", full)
+        patch.setattr(build_module, "flush", full)
         with pytest.raises(OutputError, match=r"No space is left for .*: free some and repeat the command"):
             build(Drawn(count), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -296,11 +296,11 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
 
 def test_two_builds_of_one_pack_do_not_mix(tmp_path: Path) -> None:
     state = json.loads("{}")
-    first = store.ResumablePack(tmp_path / "out", state, (4, 4, 3))
+    first = build_module.ResumablePack(tmp_path / "out", state, (4, 4, 3))
     with pytest.raises(OutputError, match="Another process is building"):
-        store.ResumablePack(tmp_path / "out", state, (4, 4, 3))
+        build_module.ResumablePack(tmp_path / "out", state, (4, 4, 3))
     first.close()
-    store.ResumablePack(tmp_path / "out", state, (4, 4, 3)).close()
+    build_module.ResumablePack(tmp_path / "out", state, (4, 4, 3)).close()
 
 
 def test_an_out_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def journal_lines(out: Path) -> int:
 def killed(log: Path, out: Path, lines: int, pause: float) -> None:
     """Begin a build with two processes and kill it `pause` seconds after its journal has so many lines."""
     code = (
-        "import os, sys; from pathlib import Path; sys.path[:0] = sys.argv[1].split(os.pathsep); import test_build_resume as t;"
+        "import os, sys; from pathlib import Path; sys.path[:0] = sys.argv[1].split(os.pathsep);"
+        "import test_build_resume as t;"
         "t.build(Path(sys.argv[2]), Path(sys.argv[3]), 2, 0.001)"
     )
     here = os.pathsep.join((str(Path(__file__).parent), str(Path(__file__).parents[2] / "helpers")))

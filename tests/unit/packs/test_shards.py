@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dcdan.datasets.listing as listing
-import dcdan.packs.build as store
-import dcdan.packs.shards as merge
-import dcdan.packs.table as table
 from dcdan.core.errors import DataError, OutputError, PackError, UsageError
+from dcdan.datasets import listing
 from dcdan.datasets.listing import checked_part, listed, parse_part
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.images.decode import UndecodableImage
 from dcdan.images.status import Status
+from dcdan.packs import build as build_module
+from dcdan.packs import shards as module
+from dcdan.packs import table
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
 from dcdan.packs.shards import merge_packs
@@ -80,8 +80,8 @@ def small_chunks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "CHUNK", 4)
         patch.setattr(table, "_GROUP_ROWS", 7)
-        patch.setattr(merge, "_BLOCK_BYTES", 2500)
-        patch.setattr(store, "flush", lambda file: file.flush())
+        patch.setattr(module, "_BLOCK_BYTES", 2500)
+        patch.setattr(build_module, "flush", lambda file: file.flush())
         yield
 
 

@@ -20,7 +20,7 @@ SYNTHETIC = Path(__file__).parents[3] / "docs" / "results" / "synthetic"
 
 def write_cell(scores: Path, seed: int, accuracy: float, *, row: str = "DCD-DAN", **changed: Any) -> None:
     """Write a cell that learnt from FERPlus, adapted to RAF-DB and was tested there, with a ResNet-50."""
-    facts = {
+    metadata = {
         "spec": "rafdb:data/basic",
         "data": "packs/raf",
         "faces": "f00d",
@@ -32,16 +32,16 @@ def write_cell(scores: Path, seed: int, accuracy: float, *, row: str = "DCD-DAN"
         "row": row,
         "test": "RAF-DB test",
         "seed": seed,
-        "data": facts["data"],
+        "data": metadata["data"],
         "split": "test",
         "images": 3068,
         "accuracy": accuracy,
-        "provenance": {"faces_sha256": facts["faces"]},
+        "provenance": {"faces_sha256": metadata["faces"]},
     }
     run = {
-        "settings": {"seed": seed, "size": 112, "network": {"trunk": facts["trunk"]}},
-        "source": {"spec": facts["source"], "sha256": {"faces.npy": "beef"}},
-        "target": {"spec": facts["spec"], "sha256": {"faces.npy": "f00d"}},
+        "settings": {"seed": seed, "size": 112, "network": {"trunk": metadata["trunk"]}},
+        "source": {"spec": metadata["source"], "sha256": {"faces.npy": "beef"}},
+        "target": {"spec": metadata["spec"], "sha256": {"faces.npy": "f00d"}},
     }
     scores.write_text(json.dumps([score]))
     scores.with_name(scores.name.removesuffix("scores.json") + "run.json").write_text(json.dumps(run))

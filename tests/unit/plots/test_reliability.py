@@ -42,9 +42,9 @@ def test_without_answers_there_is_nothing_to_draw() -> None:
 def test_bins_come_back_from_json() -> None:
     p = np.random.default_rng(0).dirichlet(np.ones(3), 80)
     found = calibrated(p, p.argmax(1), 0.9)
-    facts = json.loads(json.dumps(found.for_run()))
+    metadata = json.loads(json.dumps(found.for_run()))
     assert found.before is not None
-    back = bins_of(facts["before"])
+    back = bins_of(metadata["before"])
     assert back.faces.tolist() == found.before.faces.tolist()
     np.testing.assert_allclose(back.accuracy, found.before.accuracy, atol=1e-6)
     assert back.error == pytest.approx(found.before.error, abs=1e-6)

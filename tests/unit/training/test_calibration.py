@@ -71,9 +71,9 @@ def test_what_is_written_is_what_a_model_file_reads() -> None:
     assert (read.faces, read.on, read.corrected) == (400, "ferplus:FERPlus", "")
     assert found.conformal is not None
     assert all(read.conformal[level] <= value for level, value in found.conformal.items())
-    facts = json.loads(json.dumps(found.for_run(), allow_nan=False))
-    assert sum(facts["before"]["faces"]) == sum(facts["after"]["faces"]) == 400
-    assert None in facts["after"]["accuracy"]
+    metadata = json.loads(json.dumps(found.for_run(), allow_nan=False))
+    assert sum(metadata["before"]["faces"]) == sum(metadata["after"]["faces"]) == 400
+    assert None in metadata["after"]["accuracy"]
     nothing = Calibrated(faces=7)
     assert Calibration.model_validate(nothing.for_model("x")) == Calibration(faces=7, on="x")
     assert "too few" in nothing.sentence()
@@ -141,9 +141,9 @@ def test_a_run_writes_its_temperature_into_graph_and_description(
     source, target = map(str, domains)
     run = train_run(source, target, tmp_path / "run", quick(method="adabn"), quiet=True)
     info = read_model_info(run)
-    facts = json.loads((run / "run.json").read_text())["calibration"]
-    assert info.temperature == facts["temperature"] != 1.0
-    assert info.calibration.corrected == facts["corrected"] != ""
+    metadata = json.loads((run / "run.json").read_text())["calibration"]
+    assert info.temperature == metadata["temperature"] != 1.0
+    assert info.calibration.corrected == metadata["corrected"] != ""
     assert info.calibration.on == json.loads((run / "run.json").read_text())["source"]["spec"]
     assert set(info.calibration.conformal) == {"0.8", "0.9", "0.95"}
     network, _, _ = network_of(run)

@@ -54,14 +54,14 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, kind: str) ->
     torch.manual_seed(0)
     through = network()
     steps(through, optimiser := optimiser_of(kind, through), 0, 3)
-    facts = {"stage": "source", "step": 3, "sums": {"cls": 0.1 + 0.2}}
-    save_checkpoint(tmp_path / "a.safetensors", {"network": through, "method": nn.Linear(2, 2)}, optimiser, facts)
+    metadata = {"stage": "source", "step": 3, "sums": {"cls": 0.1 + 0.2}}
+    save_checkpoint(tmp_path / "a.safetensors", {"network": through, "method": nn.Linear(2, 2)}, optimiser, metadata)
     steps(through, optimiser, 3, 6)
 
     torch.manual_seed(1)
     resumed = network()
     tensors, read = read_checkpoint(tmp_path / "a.safetensors")
-    assert read == {"schema": 1, **facts}
+    assert read == {"schema": 1, **metadata}
     load_module(resumed, tensors, "network")
     load_optimiser(optimiser := optimiser_of(kind, resumed), tensors)
     steps(resumed, optimiser, 3, 6)

@@ -1,4 +1,6 @@
-"""The small `.npy` files in which a data set keeps one value, or a few, for each picture.
+"""AffectNet: faces of the internet with an expression, valence and arousal (Mollahosseini et al., 2017).
+
+The small `.npy` files in which a data set keeps one value, or a few, for each picture.
 
 There are hundreds of thousands of them, so they are read four times as fast as by `numpy.load`, whose cost is the
 header: equal headers are parsed once. Nothing is unpickled, and nothing large is allocated for what a header claims.

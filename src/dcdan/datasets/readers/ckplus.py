@@ -1,4 +1,6 @@
-"""CK+'s labels: a file for each labelled sequence, with a code that is written as a float.
+"""CK+: posed expressions filmed from neutral to the apex (Lucey et al., CVPR workshops 2010), and CK+48.
+
+CK+'s labels: a file for each labelled sequence, with a code that is written as a float.
 
 CK+: posed expressions filmed from the neutral face to the height (Lucey et al., CVPR workshops 2010), and CK+48.
 

@@ -1,9 +1,9 @@
-"""The small text files that RAF-DB keeps for each picture: landmarks, gender, race and age; and a box.
+"""RAF-DB: faces of the internet with basic or compound expressions (Li, Deng and Du, CVPR 2017).
+
+The small text files that RAF-DB keeps for each picture: landmarks, gender, race and age; and a box.
 
 The release describes them nowhere in full; they are read as the published code of others reads them, by their numbers
 alone, whatever stands between.
-
-RAF-DB: faces of the internet with basic or compound expressions (Li, Deng and Du, CVPR 2017).
 
 A compound expression, such as *sadly angry*, is read as its noun (anger) with half of the votes for each of the two
 basic expressions; its own name is kept in the group `compound`.

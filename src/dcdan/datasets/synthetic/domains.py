@@ -1,4 +1,6 @@
-"""The two domains: how a face of each is set up and drawn.
+"""The two domains of drawn faces, and a contact sheet of them.
+
+The two domains: how a face of each is set up and drawn.
 
 A contact sheet of drawn faces, to be looked at.
 """

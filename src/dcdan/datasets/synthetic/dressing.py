@@ -1,4 +1,6 @@
-"""Hair and headscarf: outlines in face units, in front of the head and behind it.
+"""What a drawn person wears or grows: hair, headscarf, beard, neck, clothes, freckles.
+
+Hair and headscarf: outlines in face units, in front of the head and behind it.
 
 Brows stay free in every style, since they carry expression.
 

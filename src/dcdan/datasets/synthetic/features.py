@@ -1,4 +1,6 @@
-"""Smooth curves through control points, as one matrix product.
+"""The features of a drawn face as smooth curves that action units move: brows, lids, lips, nose, head.
+
+Smooth curves through control points, as one matrix product.
 
 The features of a face as control points that action units move: brows, lids, lips, nose, head.
 

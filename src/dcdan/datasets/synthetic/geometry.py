@@ -1,4 +1,6 @@
-"""The soft folds that action units and age leave on a face.
+"""The geometry of a drawn face: outlines, folds and landmarks, and the pose of the head.
+
+The soft folds that action units and age leave on a face.
 
 All that is drawn of a face: outlines and lines, their folds, and five landmarks, from a person and action units.
 

@@ -49,7 +49,7 @@ class FaceDetector(Protocol):
         """Return the faces of each picture."""
         ...
 
-    def near(
+    def detect_near(
         self, images: Sequence[npt.NDArray[np.uint8]], places: Sequence[npt.NDArray[np.float32]]
     ) -> list[Detections]:
         """Return the faces of each picture that are about where one of its ``places`` (n, 4) is, without a search."""

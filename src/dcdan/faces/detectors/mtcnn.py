@@ -121,7 +121,7 @@ class Mtcnn:
                 results[index] = found
         return results
 
-    def near(
+    def detect_near(
         self, images: Sequence[npt.NDArray[np.uint8]], places: Sequence[npt.NDArray[np.float32]]
     ) -> list[Detections]:
         """Return the faces that the last net sees at the places, (n, 4) boxes of each picture.

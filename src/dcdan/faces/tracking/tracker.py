@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcdan.faces.boxes import overlaps
-from dcdan.faces.tracking.tracker.appearance import unit_vectors
-from dcdan.faces.tracking.tracker.assignment import assign_within
+from dcdan.faces.tracking.appearance import unit_vectors
+from dcdan.faces.tracking.assignment import assign_within
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]

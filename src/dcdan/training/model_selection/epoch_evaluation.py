@@ -32,12 +32,12 @@ class EpochEvaluation(NamedTuple):
     candidate: Candidate | None
     """The model's label-free scores, where they were asked for."""
 
-    def facts(self) -> dict[str, float]:
+    def metadata(self) -> dict[str, float]:
         """Return all of it by name, for the log."""
         of_target = {} if self.target is None else self.target._asdict()
         scores = () if self.candidate is None else self.candidate.scores.items()
-        facts: dict[str, float] = {"source_validation": self.right, **of_target, **dict(scores)}
-        return {name: round(value, 4) for name, value in facts.items()}
+        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **dict(scores)}
+        return {name: round(value, 4) for name, value in metadata.items()}
 
 
 def evaluate_epoch(

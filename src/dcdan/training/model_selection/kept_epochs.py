@@ -53,10 +53,10 @@ def scored(
 
 def save_epoch(folder: Path, candidate: Candidate, model: Network, thresholds: Tensor) -> None:
     """Write a candidate to ``checkpoints/epoch-NN.safetensors`` in a run's folder."""
-    facts = {**epoch_metadata(candidate), "thresholds": [float(value) for value in thresholds]}
+    metadata = {**epoch_metadata(candidate), "thresholds": [float(value) for value in thresholds]}
     path = epoch_file(folder, candidate.epoch)
     path.unlink(missing_ok=True)
-    save_checkpoint(path, {"network": model}, None, facts)
+    save_checkpoint(path, {"network": model}, None, metadata)
 
 
 def epoch_metadata(candidate: Candidate) -> dict[str, Any]:
@@ -65,26 +65,26 @@ def epoch_metadata(candidate: Candidate) -> dict[str, Any]:
     return {**candidate._asdict(), "scores": scores}
 
 
-def candidate_of(facts: Mapping[str, Any]) -> Candidate:
+def candidate_of(metadata: Mapping[str, Any]) -> Candidate:
     """Return the candidate that :func:`epoch_metadata` wrote down; more than that may stand beside."""
-    scores = {name: math.nan if value is None else value for name, value in facts["scores"].items()}
-    return Candidate(facts["epoch"], scores, facts["largest_share"])
+    scores = {name: math.nan if value is None else value for name, value in metadata["scores"].items()}
+    return Candidate(metadata["epoch"], scores, metadata["largest_share"])
 
 
 def read_kept_epochs(folder: Path) -> list[Candidate]:
     """Return the candidates of a run, by epoch."""
     found = []
     for path in sorted((folder / "checkpoints").glob("epoch-*.safetensors")):
-        _, facts = read_checkpoint(path)
-        found.append(candidate_of(facts))
+        _, metadata = read_checkpoint(path)
+        found.append(candidate_of(metadata))
     return found
 
 
 def load_epoch(folder: Path, epoch: int, model: Network) -> Tensor:
     """Put the weights of an epoch into a network and return its thresholds ``(K,)``."""
-    tensors, facts = read_checkpoint(epoch_file(folder, epoch))
+    tensors, metadata = read_checkpoint(epoch_file(folder, epoch))
     load_module(model, tensors, "network")
-    return torch.tensor(facts["thresholds"])
+    return torch.tensor(metadata["thresholds"])
 
 
 def drop_epochs(folder: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_face_is_found_near_where_it_was(away: tuple[float, float]) -> None:
     for found in searched:
         sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, keepdims=True)
         places.append(found.boxes + np.tile(np.float32(away), 2) * sides)
-    for known, found in zip(searched, detector().near(pictures, places), strict=True):
+    for known, found in zip(searched, detector().detect_near(pictures, places), strict=True):
         assert len(found) == len(known)
         order, other = (np.argsort(one.boxes[:, 0]) for one in (known, found))
         side = float((known.boxes[:, 2] - known.boxes[:, 0]).max(initial=1))
@@ -173,10 +173,10 @@ def test_near_is_not_elsewhere() -> None:
     picture = photo([[0, 1]])
     known = detector().detect([picture])[0]
     left = known.boxes[[int(known.boxes[:, 0].argmin())]]
-    found = detector().near([picture, picture], [np.concatenate([left, left + 3]), left[:0]])
+    found = detector().detect_near([picture, picture], [np.concatenate([left, left + 3]), left[:0]])
     assert [len(result) for result in found] == [1, 0]
     assert found[0].boxes[0, 2] < picture.shape[1] / 2
-    assert detector().near([], []) == []
+    assert detector().detect_near([], []) == []
 
 
 def test_no_pictures() -> None:

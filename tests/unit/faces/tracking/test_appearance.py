@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from dcdan.faces.tracking.tracker.appearance import appearance
 
+from dcdan.faces.tracking.appearance import appearance
 from drawn import COUNT, face
 
 

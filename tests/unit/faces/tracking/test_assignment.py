@@ -6,11 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from dcdan.faces.tracking.tracker.assignment import assign, assign_within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
+
+from dcdan.faces.tracking.assignment import assign, assign_within
 
 SIDES = st.integers(0, 9)
 WHOLE = arrays(np.float64, st.tuples(SIDES, SIDES), elements=st.integers(-3, 3).map(float))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dcdan.faces.tracking.tracker.tracker import Tracker, TrackerOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dcdan.faces.tracking.tracker import Tracker, TrackerOptions
 
 SIDE = 80.0
 STEP = 0.04

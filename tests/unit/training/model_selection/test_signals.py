@@ -75,7 +75,7 @@ def test_a_discriminator_that_says_the_same_of_all_is_named() -> None:
     with torch.no_grad():
         method["dead"][6].weight.zero_()  # type: ignore[index]
     for part in method.values():
-        part.judge(features, 1.0)  # type: ignore[operator]
+        part.evaluate_epoch(features, 1.0)  # type: ignore[operator]
     with pytest.raises(TrainingError, match=r"'dead' died in epoch 2 .*; lower adaptation.lr"):
         check_discriminator_alive(method, 2)
     check_discriminator_alive(method["alive"], 2)
