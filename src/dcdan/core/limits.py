@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from dcdan.core.errors import MissingExtraError
 
 MOST_BYTES = 4 << 20
 LONGEST_LINE = 1 << 20
@@ -27,11 +30,19 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
 
     Only so much is ever read, whatever the file is.
     """
+    refuse_device(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it is larger than {most} bytes")
     return content.decode("utf-8")
+
+
+def refuse_device(path: Path) -> None:
+    """Raise ValueError for a pipe, a socket or a device, whose opening may wait for ever."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError("it is a pipe or a device and no file")
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
@@ -79,6 +90,7 @@ def text_lines(path: Path) -> Iterator[str]:
 
     Raises OSError, and ValueError at a line that is longer than LONGEST_LINE letters.
     """
+    refuse_device(path)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         while line := file.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
@@ -107,14 +119,24 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 MOST_LETTERS = 1 << 16
 
 
+def parquet_module() -> Any:
+    """Return `pyarrow.parquet`; raise MissingExtraError where it is not installed."""
+    try:
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "The table of a pack and other Parquet files need the package 'pyarrow': pip install 'dcdan[parquet]'."
+        ) from None
+    return parquet
+
+
 def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Open a Parquet table; text stays in Arrow's dictionaries until :func:`small_batches` has looked at its length.
 
     Raises an error of Arrow for what is no table, and ValueError for one with more rows than bytes, which no honest
     table has.
     """
-    import pyarrow.parquet as parquet
-
+    parquet = parquet_module()
     file = parquet.ParquetFile(path)
     names = [file.schema.column(place).path for place in range(len(file.schema))]
     rows, size = file.metadata.num_rows, path.stat().st_size
