@@ -111,8 +111,12 @@ class Method(nn.Module, ABC):
         """Return the thresholds ``(K,)`` by which the model before the adaptation decides: by its fused head."""
         return Method.thresholds(self)
 
-    def report(self) -> dict[str, float]:
-        """Return figures worth a line in the log, without labels of the target."""
+    def set_class_shares(self, counts: Tensor) -> None:
+        """Set the class counts ``(K,)`` of the source as a stage draws it, which is what logit adjustment must undo."""
+        self.get_buffer("class_counts").copy_(counts)
+
+    def report(self) -> dict[str, float | list[float]]:
+        """Return figures for the metrics log, none of them from labels of the target; lists in the order of classes."""
         return {}
 
 

@@ -124,6 +124,6 @@ class SCN(SourceMethod):
             "rank": self.options.rank_weight * rank_loss(importance, top, self.options.rank_margin),
         }
 
-    def report(self) -> dict[str, float]:
+    def report(self) -> dict[str, float | list[float]]:
         """Return the number of faces whose label was ever changed."""
         return {"relabelled": float((self.given >= 0).sum())}

@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-
 START_WIDTH, START_SHAPE, START_LEAK = 1.72, -0.25, 0.0
 MOST_LEAK = 0.99
 

@@ -48,12 +48,12 @@ class Deployed(nn.Module):
 
         Returns:
             Probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``, and with
-            facial actions their estimates ``(B, A)``, unbounded.
+            facial actions their estimates ``(B, A)`` in [0, 1].
         """
         faces = faces.permute(0, 3, 1, 2)
         outputs = both_ways(self.look, faces) if self.mirror else self.look(faces)
         choice = select(outputs.logits, self.thresholds, self.temperature)
-        actions = () if self.network.actions is None else (outputs.auxiliary["actions"],)
+        actions = () if self.network.actions is None else (outputs.auxiliary["actions"].clamp(0, 1),)
         return (*choice, outputs.region_weights, *actions)
 
     def look(self, faces: Tensor) -> NetworkOutputs:

@@ -82,6 +82,8 @@ def test_contrast_and_actions_are_part_of_the_graph(switches: dict[str, Any], tm
         few = np.resize(faces, (batch, 32, 32, 3))
         found, other = (session.run(["probabilities"], {"faces": f})[0] for f in (few, few * 2 + 5))
         assert bool(np.allclose(found, other, atol=1e-4)) is bool(switches.get("contrast"))
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert "Pow" not in operators, "F5: the gate and AFC are products"
     if "actions" in switches:
         assert session.run(["actions"], {"faces": faces})[0].shape == (2, switches["actions"])
         mirrored = Deployed(deployed.network, deployed.thresholds, mirror=True)
