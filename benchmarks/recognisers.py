@@ -27,8 +27,8 @@ from machine import machine
 from timing import interleaved
 from torch import Tensor, nn
 
-from dcdan.inference.bundled import model_folder
 from dcdan.inference.model_card import GRAPHS, read_model_info
+from dcdan.inference.resolver import model_folder
 
 CLASSES = 7
 BATCHES = (1, 32)

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dcdan.evaluation.evaluate import evaluate
 from dcdan.evaluation.report import Report
+from dcdan.inference.model_card import read_model_info, write_model_info
 from dcdan.inference.recogniser import load
 from dcdan.metrics.classification import class_scores
 
@@ -64,8 +65,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(run / name, out / name)
-    about = json.loads((out / "model.json").read_text(encoding="utf-8"))
-    (out / "model.json").write_text(json.dumps({**about, "name": arguments.name}, indent=1) + "\n", encoding="utf-8")
+    write_model_info(out, read_model_info(out).model_copy(update={"name": arguments.name}))
     (out / "README.md").write_text(card, encoding="utf-8")
     print(card)
 

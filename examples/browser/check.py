@@ -21,8 +21,8 @@ import numpy as np
 import onnxruntime
 
 from dcdan.faces.align import TEMPLATE, similarity
-from dcdan.inference.bundled import model_folder
 from dcdan.inference.model_card import GRAPHS, read_model_info
+from dcdan.inference.resolver import model_folder
 from dcdan.inference.session import in_rgb
 from dcdan.packs.build import pack_for
 

@@ -7,14 +7,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from dcdan.core.atomic_io import atomic_text
 from dcdan.core.errors import UsageError
 from dcdan.core.locks import folder_lock
 from dcdan.evaluation.evaluate import evaluate
-from dcdan.inference.recogniser import Recogniser, load, predict_pack
-from dcdan.inference.table import csv_sink
+from dcdan.inference.recogniser import Recogniser, load
+from dcdan.inference.resolver import resolve_model
 from dcdan.packs.build import pack_for
-from dcdan.reports.run_report import write_run_report
+from dcdan.reports.run_report import write_predictions, write_run_report
 from dcdan.training.distributed import processes
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings, read_settings
@@ -52,7 +51,7 @@ def adapt(
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
     with processes() as group, folder_lock(folder) if group.is_main_process else nullcontext():
-        start = Path(start) if start else None
+        start = resolve_model(start).folder if start else None
         train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
         with group.leader_first():
             return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
@@ -62,10 +61,7 @@ def answered(run: Path, target: str, settings: RunSettings, quiet: bool) -> Reco
     """Write what a trained run says of its target, and its report; return the recogniser."""
     pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
     recogniser = load(run)
-    with atomic_text(run / "predictions.csv", newline="") as file:
-        sink = csv_sink(file, recogniser.classes)
-        for result in predict_pack(recogniser, pack):
-            sink(result)
+    write_predictions(run, recogniser, pack)
     write_run_report(run, pack)
     return recogniser
 

@@ -16,14 +16,27 @@ RELIABILITY_NAME = "reliability.png"
 
 
 def evaluate(
-    model: Annotated[Path, typer.Option("--model", "-m", metavar="RUN", help="Run folder written by `dcdan adapt`.")],
     data: Annotated[str, typer.Option("--data", "-d", metavar="SPEC", help="A pack, reader:path, or a folder.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Run folder, name of a model of the package, or hf-hub:owner/name (default: the package's model).",
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="Split to score, or 'all' (default: test if any).")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes (default: RUN/evaluation-DATA)."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Where the report goes (default: RUN/evaluation-DATA, or ./evaluation-MODEL-DATA).",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
     threads: Annotated[
@@ -42,7 +55,7 @@ def evaluate(
         check_target(out / REPORT_NAME, force=force)
     report = run(model, data, split=split, threads=threads, progress=not quiet)
     content = dumps(report.to_dict(), indent=2) + "\n"
-    folder = model / f"evaluation-{folder_name(data, report.split)}" if out is None else out
+    folder = default_folder(model, data, report.split) if out is None else out
     write_bytes(folder / PICTURE_NAME, report.confusion_png())
     write_bytes(folder / RELIABILITY_NAME, report.reliability_png())
     write_bytes(folder / REPORT_NAME, content.encode())
@@ -54,6 +67,20 @@ def evaluate(
         Console().print(report.table())
     if not quiet:
         typer.echo(printable(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}"), err=True)
+
+
+def default_folder(model: str | None, data: str, split: str) -> Path:
+    """Return where a report goes without ``--out``: into the run folder, else into this folder under the model's name.
+
+    >>> str(default_folder("ferplus-mobilenetv2-64", "packs/lfw", "all"))
+    'evaluation-ferplus-mobilenetv2-64-lfw'
+    """
+    from dcdan.inference.resolver import WEIGHTS, hub_folder, resolve_model
+
+    run, name = resolve_model(model).folder, folder_name(data, split)
+    if any(run.resolve().is_relative_to(folder.resolve()) for folder in (WEIGHTS, hub_folder())):
+        return Path(f"evaluation-{run.name}-{name}")
+    return run / f"evaluation-{name}"
 
 
 def folder_name(data: str, split: str) -> str:

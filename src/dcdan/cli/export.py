@@ -26,7 +26,9 @@ _ACTIVATIONS: dict[ActivationChoice, Activations] = {
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder written by `dcdan adapt`.")],
+    run: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Run folder, name of a model of the package, or hf-hub:owner/name.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: into RUN).")
     ] = None,

@@ -342,7 +342,7 @@ def predict(
 
 def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None:
     """Raise UsageError for what must happen on this machine, where it cannot."""
-    from dcdan.images.discover import is_url
+    from dcdan.images.remote import is_url
     from dcdan.images.video_reader import is_camera
 
     if ray is not None and (camera := next(filter(is_camera, paths), None)):

@@ -1,6 +1,4 @@
-"""Reading text, JSON, TOML and Parquet from elsewhere within bounds of size and depth.
-
-Files from elsewhere, read within bounds: no larger or deeper than they have reason to be, not out of their folder.
+"""Files from elsewhere, read within bounds: no larger or deeper than they have reason to be, not out of their folder.
 
 What is wrong is a ValueError in words, for the caller to put in its own sentence.
 
@@ -9,15 +7,15 @@ Parquet tables from elsewhere: a few bytes of one can stand for any number of ro
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from dcdan.core.errors import MissingExtraError
+from typing import IO, Any
 
 MOST_BYTES = 4 << 20
 LONGEST_LINE = 1 << 20
@@ -25,24 +23,36 @@ DEEPEST = 64
 _MOST_DOTS = 100
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading; a pipe or device, which could wait for ever, is refused.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is a folder, pipe or device.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    number = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise ValueError("it is a pipe or a device, not a file")
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+
+
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
     """Return a small UTF-8 text file; raise OSError, or ValueError when it has more than ``most`` bytes or is no text.
 
     Only so much is ever read, whatever the file is.
     """
-    refuse_device(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it is larger than {most} bytes")
     return content.decode("utf-8")
-
-
-def refuse_device(path: Path) -> None:
-    """Raise ValueError for a pipe, a socket or a device, whose opening may wait for ever."""
-    mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise ValueError("it is a pipe or a device and no file")
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
@@ -90,8 +100,7 @@ def text_lines(path: Path) -> Iterator[str]:
 
     Raises OSError, and ValueError at a line that is longer than LONGEST_LINE letters.
     """
-    refuse_device(path)
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with open_regular(path) as binary, io.TextIOWrapper(binary, "utf-8-sig", "replace", newline="") as file:
         while line := file.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
                 raise ValueError(f"a line is longer than {LONGEST_LINE} letters")
@@ -106,7 +115,9 @@ def within(folder: Path, path: Path) -> bool:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the records of a log; a line that a killed run left half written is passed over."""
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    with open_regular(path) as file:
+        content = file.read().decode("utf-8", "replace")
+    for line in content.splitlines():
         try:
             record = parse_json(line)
         except ValueError:
@@ -119,24 +130,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 MOST_LETTERS = 1 << 16
 
 
-def parquet_module() -> Any:
-    """Return `pyarrow.parquet`; raise MissingExtraError where it is not installed."""
-    try:
-        import pyarrow.parquet as parquet
-    except ModuleNotFoundError:
-        raise MissingExtraError(
-            "The table of a pack and other Parquet files need the package 'pyarrow': pip install 'dcdan[parquet]'."
-        ) from None
-    return parquet
-
-
 def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Open a Parquet table; text stays in Arrow's dictionaries until :func:`small_batches` has looked at its length.
 
     Raises an error of Arrow for what is no table, and ValueError for one with more rows than bytes, which no honest
     table has.
     """
-    parquet = parquet_module()
+    import pyarrow.parquet as parquet
+
     file = parquet.ParquetFile(path)
     names = [file.schema.column(place).path for place in range(len(file.schema))]
     rows, size = file.metadata.num_rows, path.stat().st_size

@@ -63,7 +63,7 @@ class _RemoteFolder(Folder):
         self.cropped = self.options.faces == "crops"
 
     def samples(self) -> Iterator[Sample]:
-        from dcdan.images.discover import find_remote
+        from dcdan.images.remote import find_remote
 
         empty = True
         for way, _ in find_remote(self.url, self.skip):
@@ -74,7 +74,7 @@ class _RemoteFolder(Folder):
 
     def load(self, sample: Sample) -> np.ndarray:
         from dcdan.images.decode import decode
-        from dcdan.images.discover import read_remote
+        from dcdan.images.remote import read_remote
 
         return decode(read_remote(f"{self.url}/{sample.path}"))
 

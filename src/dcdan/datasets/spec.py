@@ -21,7 +21,7 @@ from dcdan.core.errors import DataError, UsageError, nearest, unknown
 from dcdan.datasets.class_folders import holds_classes
 from dcdan.datasets.reader import Reader, ReaderOptions
 from dcdan.datasets.registry import readers
-from dcdan.images.discover import is_url
+from dcdan.images.remote import is_url
 
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
 _MANIFESTS = (".csv", ".parquet")

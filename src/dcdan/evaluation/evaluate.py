@@ -45,7 +45,7 @@ class OfFaces(Protocol):
 
 
 def evaluate(
-    model: str | Path | Recogniser,
+    model: str | Path | Recogniser | None,
     data: str | Path,
     *,
     split: str | None = None,
@@ -56,7 +56,7 @@ def evaluate(
     """Score a model on a labelled data set.
 
     Args:
-        model: a run folder, or a recogniser that is loaded already.
+        model: a recogniser that is loaded already, or what :func:`dcdan.load` accepts; None for the default model.
         data: a pack, a spec (``reader:path?option=value``) or a folder with one sub-folder per expression. Faces are
             aligned in the way and at the size that the model was trained with.
         split: the split to score, or ``all``; None takes ``test`` where there is one and all images otherwise.

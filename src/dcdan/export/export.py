@@ -17,9 +17,17 @@ import numpy as np
 
 from dcdan.core.atomic_io import atomic_write, check_target, sha256, write_bytes, write_text
 from dcdan.core.errors import DcdanError, UsageError, unknown
-from dcdan.core.limits import read_json
 from dcdan.export.quantise import ACTIVATIONS, Activations, Parts, quantise
-from dcdan.inference.model_card import GRAPH_NAME, INFO_NAME, INT8_NAME, ModelInfo, read_model_info, verified
+from dcdan.inference.model_card import (
+    GRAPH_NAME,
+    INFO_NAME,
+    INT8_NAME,
+    ModelInfo,
+    read_model_info,
+    verified,
+    write_model_info,
+)
+from dcdan.inference.resolver import WEIGHTS, hub_folder, resolve_model
 from dcdan.inference.session import Session, in_rgb, read_graph
 from dcdan.training.run_folder import data_of
 
@@ -111,7 +119,7 @@ _PIECE = 16
 
 
 def export(
-    run: Path,
+    run: str | Path,
     out: Path | None = None,
     *,
     int8: bool = True,
@@ -126,7 +134,7 @@ def export(
     A run that has no graph yet, such as a benchmark's cell, gets it there too.
 
     Args:
-        run: a finished run.
+        run: a finished run, or another model; see :func:`dcdan.inference.resolver.resolve_model`.
         out: a folder that gets ``model.onnx``, ``model.json`` and the rest; None adds to the run.
         int8: whether to make ``model-int8.onnx``.
         faces: a pack, spec or folder of faces like those that int8 will see; None for the run's own target.
@@ -142,6 +150,7 @@ def export(
     """
     if activations not in ACTIVATIONS:
         raise unknown("kind of activations", activations, ACTIVATIONS)
+    run = _writable_run(run, out)
     info = read_model_info(run)
     folder = run if out is None else out
     copied, new = folder.resolve() != run.resolve(), GRAPH_NAME not in info.files
@@ -168,6 +177,14 @@ def export(
     found = _measured(run, folder, info, sessions, data, (target, rest) if target is not None else None, progress)
     write_text(folder / REPORT_NAME, json.dumps(found.to_dict(), indent=1) + "\n")
     return found
+
+
+def _writable_run(model: str | Path, out: Path | None) -> Path:
+    """Return the folder of a model; one of the package or the hub is not written into."""
+    folder = resolve_model(model).folder
+    if out is None and any(folder.resolve().is_relative_to(own.resolve()) for own in (WEIGHTS, hub_folder())):
+        raise UsageError(f"'{model}' is not a run of yours, so nothing is added to it: give a folder with --out.")
+    return folder
 
 
 def _write_graph(run: Path, graph: Path) -> None:
@@ -208,11 +225,11 @@ def pieces(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _describe(run: Path, folder: Path, new: Sequence[str]) -> None:
     """Write ``model.json`` with the checksums of what lies beside it, ``new`` graphs among them."""
-    content = read_json(run / INFO_NAME)
+    info = read_model_info(run)
     copied = folder.resolve() != run.resolve()
-    files = {name: value for name, value in content["files"].items() if not copied or name == GRAPH_NAME}
+    files = {name: value for name, value in info.files.items() if not copied or name == GRAPH_NAME}
     files |= {name: sha256(folder / name) for name in new}
-    write_text(folder / INFO_NAME, json.dumps({**content, "files": files}, indent=1) + "\n")
+    write_model_info(folder, info.model_copy(update={"files": files}))
 
 
 def _measured(

@@ -1,4 +1,4 @@
-"""Decode a picture file to 8-bit RGB, safely: few formats, size checked before decoding, every fault a status."""
+"""Decode pictures to 8-bit RGB within bounds: sizes are checked before decoding, and every fault is a status."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import io
 import stat
 import threading
 import warnings
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import (
     BmpImagePlugin,
+    GifImagePlugin,
     Image,
     ImageFile,
     ImageOps,
@@ -24,58 +27,83 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from dcdan.images.status import Status
+from dcdan.core.native_stderr import muted_stderr
+from dcdan.images.completeness import check_complete, check_declared_size
+from dcdan.images.media import HEAD, Kind, MediaFormat, Reader, format_of_head
+from dcdan.images.status import Status, UndecodableImage
 
-PICTURE_SUFFIXES: frozenset[str] = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
-)
-MAX_PIXELS = 200_000_000
-MAX_WEBP_PIXELS = 50_000_000
-"""Pillow holds a WebP four times over, and a few bytes of one unpack to any size."""
+MAX_PIXELS = 50_000_000
+"""Most pixels of a decoded picture: Pillow and NumPy together take 7 bytes for each. Larger JPEGs are reduced."""
+MAX_DECLARED_PIXELS = 1_000_000_000
+"""Most pixels in the header of a JPEG, which is decoded at a half, a quarter or an eighth of its size to fit."""
+MAX_COEFFICIENT_BYTES = 400_000_000
+"""Most memory for the coefficients of a progressive JPEG, all of which are needed before the first pixel."""
 MAX_BYTES = 1 << 30
-"""Of a file: WebP is read into the memory before its header says how large it is."""
+"""Most bytes of a file."""
 
-_HEAD = 16
 _BAND = 4_000_000
 
-# Plugins are called directly: Image.open() refuses pictures by a limit that is global to the process.
-_PLUGINS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
-    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
-    (b"II*\x00", TiffImagePlugin.TiffImageFile),
-    (b"MM\x00*", TiffImagePlugin.TiffImageFile),
-    (b"II+\x00", TiffImagePlugin.TiffImageFile),
-    (b"MM\x00+", TiffImagePlugin.TiffImageFile),
-)
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Decoded",
+    "UndecodableImage",
+    "check_pixels",
+    "decode",
+    "decode_picture",
+    "open_image",
+    "to_rgb",
+]
 
 
-class UndecodableImage(Exception):
-    """A picture that cannot be had: ``status`` for the table, ``reason`` in words."""
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded picture.
 
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, upright.
+        scale: pixels of the file for each pixel here: 1.0, or 2.0, 4.0 or 8.0 for a JPEG that was reduced.
+    """
 
-    def __reduce__(self) -> tuple[type[UndecodableImage], tuple[Status, str]]:
-        return type(self), (self.status, self.reason)
+    pixels: npt.NDArray[np.uint8]
+    scale: float = 1.0
 
 
-def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """Return the picture as (H, W, 3) uint8 RGB, upright as its EXIF orientation says.
+def decode(source: Path | bytes, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Return the pixels of :func:`decode_picture`.
 
-    JPEG, PNG, WebP, BMP and TIFF are read, whatever the file is called. 16-bit greys are scaled from 0..65535,
-    32-bit and float greys from their own minimum and maximum, CMYK and palettes are converted, transparent parts lie
-    over white, and of an animation or a multi-page file the first picture counts. Colour profiles are ignored.
+    Example:
+        >>> import io; from PIL import Image
+        >>> file = io.BytesIO(); Image.new("RGB", (40, 24), "red").save(file, "PNG")
+        >>> decode(file.getvalue()).shape
+        (24, 40, 3)
+    """
+    return decode_picture(source, page=page, max_pixels=max_pixels).pixels
+
+
+def decode_picture(source: Path | bytes, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode one picture, upright as its EXIF orientation says.
+
+    JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read, and HEIF with ``dcdan[heif]``; the first bytes decide, not the
+    name. 16-bit greys are scaled from 0..65535, 32-bit and float greys from their own minimum and maximum, CMYK and
+    palettes are converted, and transparent parts lie over white. Colour profiles are ignored.
+
+    Args:
+        source: a file or its bytes.
+        page: which picture of a file with many, from 0.
+        max_pixels: most pixels to decode; a JPEG with more is decoded at a half, a quarter or an eighth of its size.
+
+    Returns:
+        The pixels and their scale.
 
     Raises:
-        UndecodableImage: MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (another format, or a folder),
-            TOO_LARGE (more pixels in the header than ``max_pixels``, of WebP MAX_WEBP_PIXELS, or more than MAX_BYTES),
-            UNREADABLE (damaged, truncated, no permission).
+        UndecodableImage: with the status MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (no known format,
+            or a folder), UNSUPPORTED (a known format that is not read here), TOO_LARGE (more pixels than
+            ``max_pixels`` or more bytes than MAX_BYTES), TRUNCATED (data that end early) or UNREADABLE (damaged, or
+            no permission).
     """
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), max_pixels)
+        return _decode(io.BytesIO(source), len(source), page, max_pixels)
     try:
         # Opening a pipe would wait for ever.
         found = source.stat()
@@ -84,43 +112,120 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
         if found.st_size > MAX_BYTES:
             raise UndecodableImage(Status.TOO_LARGE, f"it has {found.st_size} bytes, more than {MAX_BYTES}")
         with source.open("rb") as file:
-            return _decode(file, max_pixels)
+            return _decode(file, found.st_size, page, max_pixels)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise UndecodableImage(Status.MISSING, "the file does not exist") from None
     except OSError as error:
         raise UndecodableImage(Status.UNREADABLE, f"the file cannot be read: {error.strerror or error}") from None
 
 
-def _decode(file: IO[bytes], max_pixels: int) -> npt.NDArray[np.uint8]:
-    head = file.read(_HEAD)
+def open_image(file: IO[bytes]) -> tuple[Image.Image, MediaFormat]:
+    """Open a picture with the plugin of its format; nothing is decoded yet.
+
+    Raises:
+        UndecodableImage: EMPTY, NOT_AN_IMAGE or UNSUPPORTED.
+        Exception: whatever a plugin raises for a damaged header.
+    """
+    head = file.read(HEAD)
     if not head:
         raise UndecodableImage(Status.EMPTY, "the file has no bytes")
-    plugin = _plugin(head)
-    if plugin is None:
-        raise UndecodableImage(Status.NOT_AN_IMAGE, "it is no JPEG, PNG, WebP, BMP or TIFF")
+    found = format_of_head(head)
+    if found is None:
+        raise UndecodableImage(Status.NOT_AN_IMAGE, "it is no picture of a known format")
+    if found.kind is Kind.VIDEO:
+        raise UndecodableImage(Status.UNSUPPORTED, f"it is a video ({found.name}) with the name of a picture")
+    if found.problem:
+        raise UndecodableImage(Status.UNSUPPORTED, found.problem)
     file.seek(0)
+    return _plugin(found)(file), found
+
+
+def _plugin(found: MediaFormat) -> Callable[[IO[bytes]], Image.Image]:
+    # Plugins are called directly: Image.open() refuses pictures by a limit that is global to the process.
+    if found.reader is Reader.HEIF:
+        from pillow_heif.as_plugin import HeifImageFile
+
+        return HeifImageFile  # type: ignore[no-any-return]
+    if found.name == "AVIF":
+        from PIL.AvifImagePlugin import AvifImageFile
+
+        return AvifImageFile
+    return _PLUGINS[found.name]
+
+
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+}
+
+
+def _decode(file: IO[bytes], size: int, page: int, max_pixels: int) -> Decoded:
     try:
-        with _QUIET, plugin(file) as image:
-            width, height = image.size
-            most = min(max_pixels, MAX_WEBP_PIXELS) if plugin is WebPImagePlugin.WebPImageFile else max_pixels
-            if width * height > most:
-                raise UndecodableImage(Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {most}")
-            if width * height == 0:
-                raise UndecodableImage(Status.UNREADABLE, "damaged: its header says no pixels")
-            image.load()
-            return _to_rgb(_upright(image))
+        with _QUIET:
+            image, found = open_image(file)
+            # LibTIFF writes what it meets to the standard error of the process.
+            with image, muted_stderr() if found.name == "TIFF" else nullcontext():
+                if page:
+                    image.seek(page)
+                scale = _fitted(image, found, max_pixels)
+                check_declared_size(image, found.name, size)
+                image.load()
+                check_complete(image, found.name, file)
+                return Decoded(to_rgb(_upright(image)), scale)
     except UndecodableImage:
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
         raise UndecodableImage(Status.TOO_LARGE, str(error) or "not enough memory") from None
+    except EOFError:
+        raise UndecodableImage(Status.MISSING, f"it has no page {page + 1}") from None
     except Exception as error:  # A damaged file can make a decoder raise anything.
-        raise UndecodableImage(Status.UNREADABLE, f"damaged: {error}") from None
+        status = Status.TRUNCATED if "truncated" in str(error).lower() else Status.UNREADABLE
+        raise UndecodableImage(status, f"damaged: {error}") from None
 
 
-def _plugin(head: bytes) -> type[ImageFile.ImageFile] | None:
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return WebPImagePlugin.WebPImageFile
-    return next((plugin for magic, plugin in _PLUGINS if head.startswith(magic)), None)
+def check_pixels(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise UndecodableImage for a header of no pixels, or of more than ``max_pixels``."""
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UndecodableImage(
+            Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {max_pixels}: make it smaller"
+        )
+    if width * height == 0:
+        raise UndecodableImage(Status.UNREADABLE, "damaged: its header says no pixels")
+
+
+def _fitted(image: Image.Image, found: MediaFormat, max_pixels: int) -> float:
+    """Check the size in the header; let a large JPEG be decoded smaller, and return by how much."""
+    width, height = image.size
+    if found.name != "JPEG":
+        check_pixels(image, max_pixels)
+        return 1.0
+    if image.info.get("progressive") and _coefficient_bytes(image) > MAX_COEFFICIENT_BYTES:
+        raise UndecodableImage(
+            Status.TOO_LARGE,
+            f"it is a progressive JPEG of {width} x {height} pixels: save it without 'progressive', or make it smaller",
+        )
+    if width * height <= max_pixels:
+        check_pixels(image, max_pixels)
+        return 1.0
+    for scale in (2, 4, 8):
+        if width * height <= max_pixels * scale * scale and width * height <= MAX_DECLARED_PIXELS:
+            image.draft(image.mode, (width // scale, height // scale))
+            check_pixels(image, max_pixels + width + height)
+            return float(scale)
+    check_pixels(image, max_pixels)
+    return 1.0
+
+
+def _coefficient_bytes(image: Image.Image) -> int:
+    layers: list[Any] = getattr(image, "layer", [])
+    across, down = max((each[1] for each in layers), default=1), max((each[2] for each in layers), default=1)
+    share = sum(each[1] * each[2] for each in layers) / (across * down)
+    return int(2 * image.size[0] * image.size[1] * share)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -130,8 +235,15 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return the picture in RGB; in bands, since what lies between takes many times its bytes."""
+def to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return a loaded Pillow picture of any mode as (H, W, 3) uint8 RGB.
+
+    It is converted in bands, since what lies between takes many times its bytes.
+
+    Example:
+        >>> to_rgb(Image.new("CMYK", (2, 1)))[0, 0].tolist()
+        [255, 255, 255]
+    """
     width, height = image.size
     rows = max(1, _BAND // width)
     bands = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]

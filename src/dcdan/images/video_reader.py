@@ -1,35 +1,50 @@
-"""Frames of video files and cameras, one after the other, upright and in RGB; memory does not grow with the length."""
+"""Frames of video files, animations and cameras, one after the other, upright and in RGB, in flat memory."""
 
 from __future__ import annotations
 
-import math
-import os
 import re
 import time as clock
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.core.errors import DataError, UsageError
-from dcdan.images.decode import MAX_PIXELS
+from dcdan.core.errors import UsageError
+from dcdan.core.limits import open_regular
+from dcdan.core.offline import FORBIDDEN, is_offline
+from dcdan.images import video_opencv, video_pyav
+from dcdan.images.archive import split_member, unpacked
+from dcdan.images.containers import is_sound_only, missing_bytes
+from dcdan.images.media import HEAD, VIDEO_SUFFIXES, Kind, format_of_head, suffix_of
+from dcdan.images.pages import is_animation
+from dcdan.images.remote import is_url, local_copy
+from dcdan.images.status import Status, UndecodableImage
+from dcdan.images.video_opencv import quiet_opencv
+from dcdan.images.video_pillow import PillowFrames
+from dcdan.images.video_source import FrameSource, VideoError
 
-VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm"})
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Frame",
+    "Video",
+    "VideoError",
+    "is_camera",
+    "is_video",
+    "open_video",
+    "quiet_opencv",
+]
+
+TIMEOUT = 10.0
+"""Seconds that a stream has to answer."""
 
 _CAMERA = re.compile(r"camera:([0-9]{1,3})")
-_HEAD = 16
-# MP4 and MOV begin with one of these boxes.
-_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+_STREAM = re.compile(r"(rtsps?|rtmps?|srt|udp|rtp)://.+", re.IGNORECASE | re.DOTALL)
 _USUAL_RATE = 25.0
-_SILENT = 0
-
-# FFmpeg takes its log level from the environment when OpenCV first uses it; -8 is silence.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+_MOST_GAPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +52,9 @@ class Frame:
     """One picture of a video.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, turned as the video says.
+        pixels: (H, W, 3) uint8 RGB, as it is displayed: turned as the video says, deinterlaced, in square pixels.
         index: its place among all frames, from 0.
-        time: seconds from the beginning of the video, or from the first picture of a camera.
+        time: seconds from the first frame of the video or camera.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,54 +63,56 @@ class Frame:
 
 
 def is_video(path: str | Path) -> bool:
-    """Return whether a file's name has a video's suffix (any case) and is not hidden.
+    """Return whether a file name has the suffix of a video (any case) and is not hidden.
 
-    >>> is_video("talk.MP4"), is_video("._talk.mp4"), is_video("talk.jpg")
-    (True, False, False)
+    Example:
+        >>> is_video("talk.MP4"), is_video("._talk.mp4"), is_video("talk.jpg")
+        (True, False, False)
     """
     name = Path(path).name
-    return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+    return not name.startswith(".") and suffix_of(name) in VIDEO_SUFFIXES
 
 
 def is_camera(text: str | Path) -> bool:
-    """Return whether a text names a camera: ``camera:0`` is the first.
+    """Return whether a text names a camera: ``camera:0`` is the first of this machine, ``rtsp://...`` one elsewhere.
 
-    >>> is_camera("camera:0"), is_camera("camera"), is_camera("camera:0.mp4")
-    (True, False, False)
+    Example:
+        >>> is_camera("camera:0"), is_camera("rtsp://host/stream"), is_camera("camera:0.mp4")
+        (True, True, False)
     """
-    return _CAMERA.fullmatch(str(text)) is not None
+    return _CAMERA.fullmatch(str(text)) is not None or _STREAM.fullmatch(str(text)) is not None
 
 
-def open_video(source: str | Path) -> Video:
-    """Open a video file (MP4, AVI, MOV, MKV, WebM) or a camera (``camera:0``).
+def open_video(source: str | Path, *, timeout: float = TIMEOUT, threads: int = 0) -> Video:
+    """Open a video file, an animated picture, or a camera.
+
+    PyAV reads files where it is installed (``dcdan[video]``), OpenCV otherwise.
+
+    Args:
+        source: a path, a path in a zip file, a URL, ``camera:0``, or the address of a stream (``rtsp://...``).
+        timeout: seconds that a stream has to answer.
+        threads: threads of the decoder; 0 leaves it to the library.
+
+    Returns:
+        The open video; use it in a ``with``, or close it.
 
     Raises:
-        DataError: when the file is missing, empty, no video, damaged from its beginning, without a frame or too large,
-            or when there is no such camera.
+        VideoError: the file is missing, empty, no video, damaged from its beginning, without a frame, too large or of
+            a kind that cannot be decoded here; there is no such camera; or a stream does not answer in time.
+        UsageError: a stream, and the network is forbidden.
     """
     name = str(source)
-    camera = _CAMERA.fullmatch(name)
-    if camera is None:
-        _check(Path(source))
-    with quiet_opencv():
-        # Only FFmpeg reads files alike on all systems; by its full path a file cannot be taken for an address.
-        capture = (
-            cv2.VideoCapture(int(camera[1])) if camera else cv2.VideoCapture(str(Path(source).resolve()), _reader())
-        )
-        opened = capture.isOpened()
-        pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        good = opened and pixels <= MAX_PIXELS and capture.grab()
-        first = capture.retrieve()[1] if good else None
-    if first is not None:
-        return Video(name, capture, first, camera is not None)
-    capture.release()
-    if camera is not None:
-        raise DataError(f"There is no {name} that gives pictures: connect it, or end the program that uses it.")
-    if pixels > MAX_PIXELS:
-        raise DataError(f"'{name}' has {pixels:.0f} pixels a frame, more than {MAX_PIXELS}: make it smaller first.")
-    if opened:
-        raise DataError(f"'{name}' has no frame that can be decoded: save it again as H.264 in MP4.")
-    raise DataError(f"'{name}' is damaged or was cut off before its end was written: save or copy it again.")
+    if is_camera(name):
+        return _open_camera(name, timeout)
+    resources = ExitStack()
+    try:
+        path = _local(name, resources)
+        frames = _open_file(path, name, threads)
+        resources.callback(frames.close)
+        return Video(name, frames, path=path, on_close=resources.close)
+    except BaseException:
+        resources.close()
+        raise
 
 
 class Video:
@@ -103,28 +120,59 @@ class Video:
 
     Attributes:
         name: the source as it was given.
-        camera: whether it is a camera.
+        camera: whether it is a camera or stream.
         rate: frames a second by the container; 25 where it does not say.
         expected: frames by the container, exact or from its length; 0 where it does not say, and for cameras.
+        size: width and height of a frame as displayed, in square pixels: what boxes refer to.
+        coded_size: width and height of a frame as stored.
         read: frames read so far, those passed over included.
-        warning: a sentence when the video has broken off before its end; empty until then.
+        gaps: (from, to) in seconds of stretches that could not be decoded and were passed over.
+        warning: a sentence when stretches are damaged or the end is missing; empty until the last frame was read.
     """
 
-    def __init__(self, name: str, capture: cv2.VideoCapture, first: NDArray[np.uint8], camera: bool) -> None:
-        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    def __init__(
+        self,
+        name: str,
+        frames: FrameSource,
+        *,
+        camera: bool = False,
+        path: Path | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
         self.name = name
         self.camera = camera
-        self.rate = rate if math.isfinite(rate) and 0.1 <= rate <= 1000 else _USUAL_RATE
-        self.expected = int(count) if not camera and math.isfinite(count) and count > 0 else 0
-        self.read = 1
+        self.rate = frames.rate if 0.1 <= frames.rate <= 1000 else _USUAL_RATE
+        self.expected = 0 if camera else frames.expected
+        self.read = 0
         self.warning = ""
-        self._capture = capture
-        self._first: NDArray[np.uint8] | None = first
+        self._frames_of = frames
+        self._path = path
+        self._on_close = on_close or frames.close
         self._begun = clock.monotonic()
-        self._time = self._stamp()
+        self._time = 0.0
+        self._closed = False
+        self._first = self._first_frame()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as displayed."""
+        return self._frames_of.size
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """Width and height as stored."""
+        return self._frames_of.coded_size
+
+    @property
+    def gaps(self) -> list[tuple[float, float]]:
+        """Stretches that were passed over, in seconds."""
+        return list(self._frames_of.gaps)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """Yield every n-th frame, the first included; the others are only passed over, not converted. Once.
+        """Yield every n-th frame, the first included; the others are passed over without being converted. Once.
+
+        Args:
+            every: n, at least 1.
 
         Raises:
             UsageError: when ``every`` is below 1.
@@ -134,9 +182,11 @@ class Video:
         return self._frames(every)
 
     def close(self) -> None:
-        """Let go of the file or camera."""
+        """Close the file or camera."""
         self._first = None
-        self._capture.release()
+        if not self._closed:
+            self._closed = True
+            self._on_close()
 
     def __enter__(self) -> Self:
         return self
@@ -144,81 +194,133 @@ class Video:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _first_frame(self) -> NDArray[np.uint8] | None:
+        """Read up to the first frame that can be decoded."""
+        while self._frames_of.grab():
+            self.read += 1
+            pixels = self._frames_of.retrieve()
+            if pixels is not None:
+                self._time = self._frames_of.time or 0.0
+                return pixels
+        raise VideoError(f"'{self.name}' has no frame that can be decoded: save it again as H.264 in MP4.")
+
     def _frames(self, every: int) -> Iterator[Frame]:
         if self._first is None:
             return
         first, self._first = self._first, None
-        yield Frame(_rgb(first), 0, self._time)
+        yield Frame(first, self.read - 1, self._time)
         del first
-        while self._next():
+        while not self._closed and self._next():
             index = self.read - 1
             if index % every:
                 continue
-            with quiet_opencv():
-                good, pixels = self._capture.retrieve()
-            if good:
-                yield Frame(_rgb(pixels), index, self._time)
-        self.warning = self._fault()
+            pixels = self._frames_of.retrieve()
+            if pixels is not None:
+                yield Frame(pixels, index, self._time)
+        self.warning = "" if self._closed else self._fault()
 
     def _next(self) -> bool:
-        with quiet_opencv():
-            if not self._capture.grab():
-                return False
+        if not self._frames_of.grab():
+            return False
         self.read += 1
-        stamp = self._stamp()
+        stamp = self._frames_of.time
         # Some containers keep no times, others repeat or turn back.
-        self._time = stamp if stamp > self._time else self._time + 1 / self.rate
+        self._time = stamp if stamp is not None and stamp > self._time else self._time + 1 / self.rate
         return True
 
-    def _stamp(self) -> float:
-        if self.camera:
-            return clock.monotonic() - self._begun
-        milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-        return milliseconds / 1000 if math.isfinite(milliseconds) and milliseconds > 0 else 0.0
-
     def _fault(self) -> str:
-        if not self._capture.isOpened():
-            return ""  # closed by the caller
         if self.camera:
             return f"{self.name} stopped giving pictures after {self.read} frames."
-        # The count may be an estimate from length and rate, which is wrong where frames are not evenly spaced.
-        by_time = round(self._time * self.rate) + 1
-        if self.expected - max(self.read, by_time) > max(2, self.expected // 200):
-            return f"'{self.name}' breaks off: {self.read} of about {self.expected} frames could be read."
-        return ""
+        faults = []
+        if self._path is not None and missing_bytes(self._path):
+            about = f" of about {self.expected}" if self.expected > self.read else ""
+            faults.append(f"'{self.name}' breaks off: {self.read}{about} frames could be read.")
+        elif self.gaps:
+            stretches = ", ".join(f"{start:.1f} to {end:.1f} s" for start, end in self.gaps[:_MOST_GAPS])
+            more = f" and {len(self.gaps) - _MOST_GAPS} more" if len(self.gaps) > _MOST_GAPS else ""
+            faults.append(f"'{self.name}' is damaged at {stretches}{more}: those frames are left out.")
+        return " ".join(faults)
 
 
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from writing to stderr: what goes wrong is told as an error or a warning of ours."""
-    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has no module for it
-    level = log.setLogLevel(_SILENT)
+def _open_camera(name: str, timeout: float) -> Video:
+    number = _CAMERA.fullmatch(name)
+    if number is not None:
+        frames = video_opencv.open_camera(int(number[1]))
+    else:
+        if is_offline():
+            raise UsageError(f"'{name}' needs the network, and {FORBIDDEN}.")
+        begun = clock.monotonic()
+        if video_pyav.is_installed():
+            return _live(video_pyav.open_stream(name, name, timeout), name, begun, timeout)
+        return _live(video_opencv.open_stream(name, timeout), name, begun, timeout)
+    if frames is not None:
+        try:
+            return Video(name, frames, camera=True)
+        except VideoError:
+            frames.close()
+    raise VideoError(
+        f"There is no {name} that gives pictures: connect it, or end the program that uses it.", Status.MISSING
+    )
+
+
+def _live(frames: FrameSource | None, name: str, begun: float, timeout: float) -> Video:
+    if frames is not None:
+        try:
+            return Video(name, frames, camera=True)
+        except VideoError:
+            frames.close()
+    if clock.monotonic() - begun >= 0.9 * timeout:
+        raise VideoError(
+            f"'{name}' did not answer within {timeout:g} s: check the address, or allow more time.", Status.TIMEOUT
+        )
+    raise VideoError(f"'{name}' gives no pictures: check the address, the name and the password.", Status.MISSING)
+
+
+def _open_file(path: Path, name: str, threads: int) -> FrameSource:
+    head = _checked_head(path, name)
+    if is_animation(path, head):
+        return PillowFrames(path, name)
+    found = format_of_head(head)
+    # FFmpeg would also follow playlists and scripts, which can lead anywhere.
+    if found is None or found.kind is not Kind.VIDEO:
+        raise VideoError(
+            f"'{name}' is no video of a known kind (MP4, MOV, AVI, MKV, WebM, MPEG, ...): give one, or convert it.",
+            Status.NOT_AN_IMAGE,
+        )
+    if video_pyav.is_installed():
+        return video_pyav.open_file(str(path.resolve()), name, threads)
+    if is_sound_only(path):
+        raise VideoError(f"'{name}' has sound and no moving picture: give a video.", Status.UNSUPPORTED)
+    return video_opencv.open_file(path, name, threads)
+
+
+def _local(name: str, resources: ExitStack) -> Path:
+    """Return a file on this machine, for a member of a zip file or a URL a temporary copy."""
+    if is_url(name):
+        return resources.enter_context(local_copy(name))
+    member = None if Path(name).exists() else split_member(name)
+    if member is None:
+        return Path(name)
     try:
-        yield
-    finally:
-        log.setLogLevel(level)
+        return resources.enter_context(unpacked(*member))
+    except UndecodableImage as error:
+        raise VideoError(f"'{name}' cannot be read: {error.reason}.", error.status) from None
 
 
-def _check(path: Path) -> None:
+def _checked_head(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
-            raise DataError(f"'{path}' is a folder: give the name of a video file.")
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise DataError(f"'{path}' does not exist: give the name of a video file.") from None
+            raise VideoError(f"'{name}' is a folder: give the name of a video file.", Status.NOT_AN_IMAGE)
+        with open_regular(path) as file:
+            head = file.read(HEAD)
+    except (FileNotFoundError, NotADirectoryError):
+        raise VideoError(f"'{name}' does not exist: give the name of a video file.", Status.MISSING) from None
+    except ValueError as error:
+        if path.name and "\0" not in str(path):
+            raise VideoError(f"'{name}' cannot be read: {error}.", Status.NOT_AN_IMAGE) from None
+        raise VideoError(f"'{name}' does not exist: give the name of a video file.", Status.MISSING) from None
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read ({error.strerror or error}): give another video.") from None
+        raise VideoError(f"'{name}' cannot be read ({error.strerror or error}): give another video.") from None
     if not head:
-        raise DataError(f"'{path}' is empty: give a video with at least one frame.")
-    # FFmpeg would also follow playlists and scripts, which can lead anywhere.
-    if head[4:8] not in _BOXES and not (head[:4] == b"RIFF" and head[8:11] == b"AVI") and head[:4] != b"\x1aE\xdf\xa3":
-        raise DataError(f"'{path}' is no MP4, MOV, AVI, MKV or WebM video: give one, or convert it.")
-
-
-def _reader() -> int:
-    return cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends() else cv2.CAP_ANY
-
-
-def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+        raise VideoError(f"'{name}' is empty: give a video with at least one frame.", Status.EMPTY)
+    return head

@@ -66,6 +66,7 @@ def named(
     candidates: list[tuple[str, ...]] = [()] * len(outputs)
     if sets is not None:
         candidates = candidate_sets(outputs.probabilities, set_threshold(calibration, sets), classes)
+    actions = [{}] * len(outputs) if outputs.actions is None else _named_actions(outputs.actions, info.actions)
     table = zip(
         faces,
         outputs.expression.tolist(),
@@ -75,6 +76,7 @@ def named(
         outputs.region_weights.tolist(),
         (outputs.confidence < calibration.unsure_below).tolist(),
         candidates,
+        actions,
         strict=True,
     )
     return [
@@ -87,9 +89,14 @@ def named(
             region_weights=dict(zip(REGIONS, weights, strict=True)),
             unsure=unsure,
             candidates=candidate,
+            actions=active,
         )
-        for face, expression, confidence, decider, probabilities, weights, unsure, candidate in table
+        for face, expression, confidence, decider, probabilities, weights, unsure, candidate, active in table
     ]
+
+
+def _named_actions(activations: NDArray[np.float32], names: Sequence[str]) -> list[dict[str, float]]:
+    return [dict(zip(names, row, strict=True)) for row in activations.tolist()]
 
 
 def quality_of(faces: Sequence[Face]) -> list[Quality]:

@@ -1,13 +1,15 @@
-"""``model.json``: what a saved model is, and the check that the files beside it are the ones it was saved with."""
+"""``model.json``: its one type, how it is read and written, and the checks that nothing of a model was changed."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dcdan.core.atomic_io import sha256
+from dcdan.core.atomic_io import sha256, write_text
 from dcdan.core.errors import ModelError, first_line
 from dcdan.core.limits import read_json, within
 from dcdan.core.schema import check_schema
@@ -18,31 +20,43 @@ INFO_NAME = "model.json"
 GRAPH_NAME = "model.onnx"
 INT8_NAME = "model-int8.onnx"
 WEIGHTS_NAME = "model.safetensors"
+CHECKSUM = "checksum"
+"""Key of ``model.json`` that holds the SHA-256 of its other keys; see :func:`content_checksum`."""
 
 Precision = Literal["fp32", "int8"]
 GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
+ActionName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class FaceInput(BaseModel):
-    """What the network expects of a face: side in pixels, how it was aligned, order of the channels."""
+    """The faces that the network takes.
+
+    Attributes:
+        size: side in pixels.
+        align: how the faces were aligned: ``mtcnn`` on five landmarks, ``none`` not at all.
+        channels: order of the colour channels.
+        contrast: whether the graph stretches each face's contrast before the network.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(ge=16, le=1024)
     align: Literal["mtcnn", "none"] = "mtcnn"
     channels: Literal["rgb"] = "rgb"
+    contrast: bool = False
 
 
 class Calibration(BaseModel):
-    """What turns a probability into a promise, measured on held-out source faces (see ``calibration`` of a run).
+    """Thresholds measured on held-out source faces.
 
     Attributes:
-        unsure_below: an answer whose probability is lower is called unsure, 0..1.
-        conformal: share of faces whose true class must be in the set ("0.9") -> the classes with at least this
-            probability form the set (split conformal prediction, Sadinle et al., JASA 2019).
+        unsure_below: an answer with a lower probability is marked as unsure, 0..1.
+        conformal: coverage ("0.9") -> least probability of a class of the conformal set (split conformal prediction,
+            Sadinle et al., JASA 2019).
         error: expected calibration error after the temperature, 0..1.
         faces: how many faces it was measured on.
         on: the spec of those faces.
@@ -51,9 +65,9 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unsure_below: float = Field(default=0.0, ge=0.0, le=1.0)
-    conformal: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
-    error: float | None = Field(default=None, ge=0.0, le=1.0)
+    unsure_below: Share = 0.0
+    conformal: dict[str, Share] = Field(default_factory=dict)
+    error: Share | None = None
     faces: int = Field(default=0, ge=0)
     on: str = ""
     corrected: str = ""
@@ -62,8 +76,23 @@ class Calibration(BaseModel):
 class ModelInfo(BaseModel):
     """The contents of ``model.json``.
 
-    ``classes`` are the expressions in the order of the network's outputs: nothing else may be assumed about that order.
-    ``thresholds`` holds one confidence per class, 0..1; ``files`` the SHA-256 of each file that belongs to the model.
+    Attributes:
+        schema_version: 1; the key in the file is ``schema``.
+        name: name of the run or of the model in the package.
+        method: key of the adaptation method.
+        architecture: settings of the network.
+        classes: K expressions in the order of the network's outputs; no other order may be assumed.
+        face: the faces that the network takes.
+        thresholds: one confidence a class, 0..1, for the choice between the heads.
+        temperature: divides the logarithms of the chosen probabilities, > 0.
+        mirror: whether the graph averages over a face and its mirror image.
+        calibration: thresholds measured on held-out faces.
+        class_prior: K shares that training put into the outputs; empty when it put none in.
+        actions: facial actions in the order of the graph's output ``actions``; empty without that output.
+        training: specs of the source and the target.
+        licence: what may be done with the weights.
+        files: name -> SHA-256 of each file that belongs to the model.
+        checksum: SHA-256 of all of the above as read; empty in files written before it existed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
@@ -75,28 +104,65 @@ class ModelInfo(BaseModel):
     architecture: dict[str, Any]
     classes: tuple[ClassName, ...] = Field(min_length=2, max_length=1000)
     face: FaceInput
-    thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...]
+    thresholds: tuple[Share, ...]
     temperature: float = Field(default=1.0, gt=0.0)
     mirror: bool = False
     calibration: Calibration = Calibration()
+    class_prior: tuple[Share, ...] = ()
+    actions: tuple[ActionName, ...] = Field(default=(), max_length=100)
     training: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""
     files: dict[FileName, str]
+    checksum: str = ""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class is named twice")
+        if len(set(self.actions)) != len(self.actions):
+            raise ValueError("an action is named twice")
         if len(self.thresholds) != len(self.classes):
             raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
+        if self.class_prior and len(self.class_prior) != len(self.classes):
+            raise ValueError(f"{len(self.class_prior)} shares in class_prior for {len(self.classes)} classes")
         return self
+
+
+def content_checksum(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of the content of a ``model.json``, its key ``checksum`` left out.
+
+    The text that is hashed is the JSON with sorted keys, no spaces, and characters beyond ASCII escaped.
+
+    >>> content_checksum({"b": [1], "a": 0.5}) == content_checksum({"a": 0.5, "b": [1], "checksum": "..."})
+    True
+    """
+    covered = {key: value for key, value in content.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_model_info(folder: Path, info: ModelInfo) -> None:
+    """Write ``model.json`` into a run folder, with the checksum of its content.
+
+    Args:
+        folder: the run folder.
+        info: the content; its ``checksum`` is computed anew.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    content = info.model_dump(mode="json", by_alias=True, exclude={CHECKSUM})
+    content[CHECKSUM] = content_checksum(content)
+    write_text(folder / INFO_NAME, json.dumps(content, indent=1) + "\n")
 
 
 def read_model_info(run: Path) -> ModelInfo:
     """Read ``model.json`` of a run folder.
 
+    Args:
+        run: the run folder.
+
     Raises:
-        ModelError: when the folder or the file is missing, of another schema, or damaged.
+        ModelError: when the folder or the file is missing, of another schema, damaged, or changed since it was written.
     """
     path = run / INFO_NAME
     if not run.exists():
@@ -113,6 +179,10 @@ def read_model_info(run: Path) -> ModelInfo:
     if schema is None:
         raise ModelError(f"'{path}' is not a model description of dcdan: it has no 'schema'.")
     check_schema(ModelError, f"'{path}'", schema, MODEL_SCHEMA, "write the model again by the command in its run.json")
+    if CHECKSUM in content and content[CHECKSUM] != content_checksum(content):
+        raise ModelError(
+            f"'{path}' was changed after it was written (its checksum differs): copy the run folder again."
+        )
     try:
         return ModelInfo.model_validate(content)
     except ValidationError as error:
@@ -123,6 +193,11 @@ def read_model_info(run: Path) -> ModelInfo:
 
 def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
     """Return the path of one of the model's files after comparing its checksum.
+
+    Args:
+        run: the run folder.
+        info: the contents of its ``model.json``.
+        name: name of the file.
 
     Raises:
         ModelError: when the file is missing, not listed in ``model.json``, or has changed since it was saved.

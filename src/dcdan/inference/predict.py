@@ -1,8 +1,8 @@
-"""Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
-
-The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
+"""The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
 
 Counts of a run, and what is said when nothing could be read.
+
+Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dcdan.datasets.listing import chunks
 from dcdan.images.discover import holds_data, refuse_vanished
 from dcdan.images.inputs import Input, Kind, find_inputs
 from dcdan.images.status import Status
-from dcdan.images.video_reader import open_video
+from dcdan.images.video_reader import VideoError, open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
 from dcdan.inference.resumable_table import ResumableTable
 from dcdan.inference.table import FaceResult, header_text, rows_text, write_parquet
@@ -108,7 +108,8 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
     try:
         video = open_video(each.path)
     except DataError as error:
-        yield Step([each], [[FaceResult(each.path, None, _why_closed(each))]], str(error))
+        status = error.status if isinstance(error, VideoError) else Status.UNREADABLE
+        yield Step([each], [[FaceResult(each.path, None, status)]], str(error))
         return
     with video, stoppable(video.camera) as stop:
         for frame, results in recogniser.watch(video, **asdict(watching), with_frames=True):
@@ -119,22 +120,8 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
         yield Step([each], [], video.warning)
 
 
-def _why_closed(each: Input) -> Status:
-    if each.kind is Kind.CAMERA or not Path(each.path).exists():
-        return Status.MISSING
-    return Status.EMPTY if Path(each.path).stat().st_size == 0 else Status.UNREADABLE
-
-
 # Statuses of a picture that was read, whether or not a face was in it.
-READ: frozenset[Status] = frozenset({Status.OK, Status.NOT_ALIGNED, Status.NO_FACE})
-
-_REASONS: dict[Status, str] = {
-    Status.MISSING: "does not exist",
-    Status.EMPTY: "is empty or holds no picture",
-    Status.NOT_AN_IMAGE: "is no JPEG, PNG, WebP, BMP or TIFF",
-    Status.TOO_LARGE: "has too many pixels or bytes",
-    Status.UNREADABLE: "is damaged or cannot be read",
-}
+READ: frozenset[Status] = frozenset(status for status in Status if status.was_read)
 
 
 @dataclass
@@ -156,7 +143,7 @@ class RunSummary:
                 self.faces += 1
                 self.expressions[result.expression] += 1
             if result.status not in READ and not self.failure:
-                reason = _REASONS.get(result.status, "cannot be read")
+                reason = result.status.reason or "cannot be read"
                 self.failure = step.note or f"'{result.path}' {reason}: give a picture or a folder of pictures."
 
     @property
@@ -229,17 +216,17 @@ def predict(
     Raises:
         DataError: after the last result, when not one input could be read.
     """
-    summary = RunSummary()
-    inputs = find_inputs([str(path) for path in paths])
+    tally = RunSummary()
+    inputs = find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
-        summary.add(step)
+        tally.add(step)
         if each is not None:
             each(step)
         if sink is not None:
             for result in step.rows():
                 sink(result)
-    summary.refuse_nothing()
-    return summary
+    tally.refuse_nothing()
+    return tally
 
 
 def predict_to_file(
@@ -280,7 +267,8 @@ def predict_to_file(
         DataError: when not one input could be read, then no file is written, or when a folder vanished meanwhile.
         Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece of work is saved.
     """
-    given, watching = [str(path) for path in paths], watching or WatchOptions()
+    inputs, watching = find_inputs(str(path) for path in paths), watching or WatchOptions()
+    given = inputs.paths
     state = {
         "paths": given,
         "folder": str(Path.cwd()),
@@ -293,33 +281,36 @@ def predict_to_file(
     if (done := named_before(out, state)) is not None:
         return RunSummary.from_dict(done)
     check_target(out, force=force)
-    text = partial(rows_text, form, recogniser.classes)
+    actions = recogniser.info.actions
+    text = partial(rows_text, form, recogniser.classes, actions=actions)
     folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
     try:
         with closing(ResumableTable(out, state)) as table, stoppable() as stop:
-            todo, notes = table.rest(lambda: find_inputs(given))
-            summary = RunSummary.from_dict(notes)
+            todo, notes = table.rest(lambda: iter(inputs))
+            tally = RunSummary.from_dict(notes)
             if begun is not None:
-                begun(summary.inputs)
+                begun(tally.inputs)
             if not notes:
-                table.write(header_text(form, recogniser.classes))
+                table.write(header_text(form, recogniser.classes, actions))
             for step in steps(recogniser, todo, watching, frames, cluster):
                 if any(result.status not in READ for result in step.rows()):
                     refuse_vanished(folders)
-                summary.add(step)
+                tally.add(step)
                 if each is not None:
                     each(step)
                 table.write(text(step.results))
                 if step.inputs:
-                    table.commit(step.inputs, summary.to_dict())
+                    table.commit(step.inputs, tally.to_dict())
                 if stop.is_set():
                     raise stopped(out)
             refuse_vanished(folders)
-            if summary.nothing_read:
+            if tally.nothing_read:
                 table.discard()
-            summary.refuse_nothing()
-            convert = partial(write_parquet, classes=recogniser.classes) if form is Form.PARQUET else None
+            tally.refuse_nothing()
+            convert = (
+                partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
+            )
             table.finish(convert, force=force)
     except OSError as error:
         raise output_error(error, out) from error
-    return summary
+    return tally

@@ -20,8 +20,8 @@ from dcdan.images.inputs import Picture, Source, read_picture
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video, open_video
 from dcdan.inference.answers import named, quality_of, set_threshold
-from dcdan.inference.bundled import model_folder
 from dcdan.inference.model_card import GRAPH_NAME, GRAPHS, ModelInfo, Precision, read_model_info, verified
+from dcdan.inference.resolver import resolve_model
 from dcdan.inference.session import Session, SessionOutputs
 from dcdan.inference.table import FaceResult
 from dcdan.inference.video import FramePipeline, Watch, WatchOptions, closing_after, watched
@@ -228,13 +228,13 @@ def load(
     max_faces: int | None = None,
     min_side: float = 0.0,
     sets: float | None = None,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
 ) -> Recogniser:
     """Load the recogniser of a run folder (``model.json`` and ``model.onnx``), or one that comes with the package.
 
     Args:
-        run: the folder that ``dcdan adapt --out`` has written, or the name of a model of the package; None for the
-            package's default model.
+        run: a run folder, the name of a model of the package, an ``.onnx`` file of a run, or ``hf-hub:owner/name``;
+            None for the package's default model. See :func:`dcdan.inference.resolver.resolve_model`.
         threads: threads to use; None for all cores.
         align: ``mtcnn`` finds and aligns faces, ``none`` takes each picture as one aligned face; None does what the
             model was trained with.
@@ -243,7 +243,8 @@ def load(
         min_side: leave out faces whose box has a shorter side of fewer pixels.
         sets: fill ``candidates`` with the conformal set that holds the true class of so many faces, 0..1; a level that
             the model was calibrated for.
-        precision: ``fp32``, or ``int8`` where `dcdan export` has made that graph.
+        precision: ``fp32``, or ``int8`` where `dcdan export` has made that graph; None for that of the graph that
+            ``run`` names, else ``fp32``.
 
     Raises:
         ModelError: when the folder holds no model, or one that is damaged or of another schema.
@@ -256,9 +257,15 @@ def load(
         raise UsageError(f"min_side must be a number of pixels, 0 or more, not {min_side}.")
     if align is not None and align not in ALIGNMENTS:
         raise unknown("alignment", align, ALIGNMENTS)
-    if precision not in GRAPHS:
+    if precision is not None and precision not in GRAPHS:
         raise unknown("precision", precision, GRAPHS)
-    folder = model_folder(run)
+    resolved = resolve_model(run)
+    folder = resolved.folder
+    if resolved.precision is not None and precision not in (None, resolved.precision):
+        raise UsageError(
+            f"'{run}' is the {resolved.precision} graph and precision is {precision}: give one of the two."
+        )
+    precision = precision or resolved.precision or "fp32"
     info = read_model_info(folder)
     if sets is not None:
         set_threshold(info.calibration, sets)

@@ -10,7 +10,7 @@ The exported network in ONNX Runtime: uint8 faces in, probabilities out, in piec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import ModelError, first_line
 from dcdan.inference.model_card import ModelInfo
+from dcdan.models.outputs import ACTIONS_OUTPUT, DECIDERS, OUTPUTS, REGIONS
+
+__all__ = ["DECIDERS", "OUTPUTS", "REGIONS", "Session", "SessionOutputs", "in_rgb", "read_graph"]
 
 MOST_BYTES = 1 << 31
 """A protocol buffer cannot be longer."""
@@ -125,15 +128,12 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("a number is too long")
 
 
-DECIDERS: tuple[str, ...] = ("fused", "global", "sum")
-REGIONS: tuple[str, ...] = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-OUTPUTS: tuple[str, ...] = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
 MAX_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOutputs:
-    """What the network says about N faces with K classes.
+    """Outputs for N faces, K classes and, where the model has them, A facial actions.
 
     Attributes:
         probabilities: (N, K) float32, rows sum to 1.
@@ -141,6 +141,7 @@ class SessionOutputs:
         confidence: (N,) float32, calibrated probability of the chosen class, 0..1.
         decided_by: (N,) int64, index into ``DECIDERS``.
         region_weights: (N, 5) float32, in the order of ``REGIONS``, rows sum to 1.
+        actions: (N, A) float32, activation of each facial action, 0..1; None for a model without this output.
     """
 
     probabilities: NDArray[np.float32]
@@ -148,6 +149,7 @@ class SessionOutputs:
     confidence: NDArray[np.float32]
     decided_by: NDArray[np.int64]
     region_weights: NDArray[np.float32]
+    actions: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -184,6 +186,8 @@ class Session:
             raise ModelError(f"'{name}' cannot be loaded by ONNX Runtime: {first_line(error)}") from error
         self.size = info.face.size
         self.classes = len(info.classes)
+        self.actions = len(info.actions)
+        self._outputs = (*OUTPUTS, *((ACTIONS_OUTPUT,) if info.actions else ()))
         self._check(name)
         # Two unlike faces: a graph that answers them in numbers has no weight that is none.
         try:
@@ -215,17 +219,20 @@ class Session:
             )
         pieces = [self._run(faces[start : start + MAX_BATCH]) for start in range(0, len(faces), MAX_BATCH)]
         if not pieces:
-            return SessionOutputs(
+            empty = SessionOutputs(
                 np.zeros((0, self.classes), np.float32),
                 np.zeros(0, np.int64),
                 np.zeros(0, np.float32),
                 np.zeros(0, np.int64),
                 np.zeros((0, len(REGIONS)), np.float32),
             )
+            return replace(empty, actions=np.zeros((0, self.actions), np.float32)) if self.actions else empty
         return SessionOutputs(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
     def _run(self, faces: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        results: list[NDArray[np.generic]] = self._session.run(OUTPUTS, {"faces": np.ascontiguousarray(in_rgb(faces))})
+        results: list[NDArray[np.generic]] = self._session.run(
+            self._outputs, {"faces": np.ascontiguousarray(in_rgb(faces))}
+        )
         self._check_answers(SessionOutputs(*results), len(faces))  # type: ignore[arg-type]
         return results
 
@@ -234,7 +241,14 @@ class Session:
         shapes += [np.shape(found.confidence), np.shape(found.decided_by)]
         if shapes != [(count, self.classes), (count, len(REGIONS)), (count,), (count,), (count,)]:
             raise ModelError(f"The model's answers to {count} faces have the shapes {shapes}: use another model.")
-        if not all(np.isfinite(part).all() for part in (found.probabilities, found.confidence, found.region_weights)):
+        if self.actions and np.shape(found.actions) != (count, self.actions):
+            raise ModelError(
+                f"The model gives actions of the shape {np.shape(found.actions)} for {count} faces and names"
+                f" {self.actions} actions: use another model."
+            )
+        parts = [found.probabilities, found.confidence, found.region_weights]
+        parts += [found.actions] if found.actions is not None else []
+        if not all(np.isfinite(part).all() for part in parts):
             raise ModelError("The model's answers are no finite numbers: use another model.")
         for indices, names in ((found.expression, self.classes), (found.decided_by, len(DECIDERS))):
             if count and not 0 <= int(indices.min()) <= int(indices.max()) < names:
@@ -243,7 +257,7 @@ class Session:
     def _check(self, graph: Path | str) -> None:
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
-        missing = [name for name in ("faces",) if name not in inputs] + [n for n in OUTPUTS if n not in outputs]
+        missing = [name for name in ("faces",) if name not in inputs] + [n for n in self._outputs if n not in outputs]
         if missing:
             raise ModelError(f"'{graph}' is no recogniser of dcdan: it lacks {', '.join(missing)}.")
         shape, kind = inputs["faces"].shape, inputs["faces"].type

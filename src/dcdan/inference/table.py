@@ -1,10 +1,7 @@
-"""The table of results: one row a face, and its forms: CSV, JSON lines, Parquet, columns, data frames.
+"""The result of a face and the one list of columns that every table of results is made from.
 
-One answer: a face and its expression, or a picture and the reason why there is none.
-
-Results as text: rows of a CSV table or JSON lines, and a Parquet file made of the latter.
-
-Results as columns: plain lists, or a data frame of a library that is imported only when it is asked for.
+CSV, JSON lines, Parquet, data frames and a run's ``predictions.csv`` differ in their form only: :func:`table_columns`
+says which columns there are, what they mean and how their values are written.
 """
 
 from __future__ import annotations
@@ -12,22 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from dcdan.core.atomic_io import Form
 from dcdan.core.errors import MissingExtraError, unknown
 from dcdan.core.sanitize import no_formula
 from dcdan.images.status import Status
-
-FIXED_COLUMNS: tuple[str, ...] = ("path", "face", "status", "expression", "probability", "unsure", "decided_by")
-BOX_COLUMNS: tuple[str, ...] = ("x0", "y0", "x1", "y1")
-QUALITY_COLUMNS: tuple[str, ...] = ("side", "sharpness", "yaw", "roll", "score")
-VIDEO_COLUMNS: tuple[str, ...] = ("frame", "time", "track")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +31,10 @@ class Quality:
     Attributes:
         side: shorter side of its box in pixels of the picture.
         sharpness: 0 (blurred) .. 1 (sharp), of the aligned face; comparable between faces of one model only.
-        yaw: degrees by which the head is turned, -90..90, from the five landmarks; positive to the right in the
-            picture, None where no landmarks were found.
-        roll: degrees by which the line through the eyes is turned, -180..180, clockwise in the picture; None likewise.
-        score: the face detector's, 0..1; 1 where none was asked, 0 where it found nothing.
+        yaw: turn of the head in degrees, -90..90, from the five landmarks; positive to the right in the picture,
+            None where no landmarks were found.
+        roll: angle of the line through the eyes in degrees, -180..180, clockwise in the picture; None likewise.
+        score: score of the face detector, 0..1; 1 where it was not used, 0 where it found nothing.
     """
 
     side: float
@@ -52,25 +46,26 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """The answer for one face, or for one picture without a face (then everything after ``status`` is empty).
+    """The result of one face, or of one picture without a face (then all fields after ``status`` are empty).
 
     Attributes:
         path: the picture as it was given; empty for an array.
         face: index of the face in the picture, the largest first; None without a face.
-        status: ``ok``, ``not_aligned`` (recognised on the crop as it was) or why there is no answer.
+        status: ``ok``, ``turned``, ``not_aligned`` (recognised on the crop as it was) or why there is no expression.
         expression: name of the chosen class.
         probability: calibrated probability of that class, 0..1.
-        decided_by: which head chose: ``fused``, ``global`` or ``sum``.
+        decided_by: the head that chose: ``fused``, ``global`` or ``sum``.
         probabilities: every class of the model and its probability; they sum to 1.
         box: x0, y0, x1, y1 in pixels of the picture.
-        landmarks: five points x, y in units of the aligned face side (0..1).
-        region_weights: weight that the network gave to each of the five regions; they sum to 1.
+        landmarks: five points x, y in units of the aligned face's side (0..1).
+        region_weights: weight of each of the five regions in the network; they sum to 1.
         unsure: whether the probability is below the model's ``unsure_below``; ``expression`` is the likeliest anyway.
-        candidates: the classes of the conformal set, the likeliest first, where one was asked for.
+        candidates: the classes of the conformal set, the likeliest first, where a set was asked for.
         quality: how well the face can be seen; None for faces that are cut already.
         frame: index of the frame in its video, from 0; None for a picture.
         time: seconds from the beginning of the video.
         track: number of the person's track in the video, from 1; None for a picture.
+        actions: facial actions and their activation, 0..1, where the model has them.
     """
 
     path: str
@@ -89,6 +84,7 @@ class FaceResult:
     frame: int | None = None
     time: float | None = None
     track: int | None = None
+    actions: dict[str, float] = field(default_factory=dict)
 
     @property
     def recognised(self) -> bool:
@@ -96,74 +92,173 @@ class FaceResult:
         return self.expression is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as plain JSON types."""
-        return {
-            "path": self.path,
-            "face": self.face,
-            "status": str(self.status),
-            "expression": self.expression,
-            "probability": _rounded(self.probability),
-            "unsure": self.unsure,
-            "decided_by": self.decided_by,
-            "probabilities": {name: _rounded(value) for name, value in self.probabilities.items()},
-            "box": None if self.box is None else [round(value, 2) for value in self.box],
-            "landmarks": None if self.landmarks is None else [[_rounded(x), _rounded(y)] for x, y in self.landmarks],
-            "region_weights": {name: _rounded(value) for name, value in self.region_weights.items()},
-            "candidates": list(self.candidates),
-            "quality": None
-            if self.quality is None
-            else {name: _rounded(getattr(self.quality, name), 3) for name in QUALITY_COLUMNS},
-            "frame": self.frame,
-            "time": _rounded(self.time, 3),
-            "track": self.track,
-        }
+        """Return the result as plain JSON types, as in a JSON line."""
+        out: dict[str, Any] = {}
+        for column in table_columns(tuple(self.probabilities), tuple(self.actions)):
+            value = column.json_value(self)
+            if not column.group:
+                out[column.name] = value
+            elif column.group == "box":
+                out["box"] = None if self.box is None else [*(out.get("box") or []), value]
+            elif column.group == "quality":
+                out["quality"] = None if self.quality is None else {**(out.get("quality") or {}), column.name: value}
+            else:
+                out.setdefault(column.group, {})[column.name[2:]] = value
+        out.setdefault("probabilities", {})
+        out["landmarks"] = None
+        if self.landmarks is not None:
+            out["landmarks"] = [[round(x, 6), round(y, 6)] for x, y in self.landmarks]
+        out["region_weights"] = {name: round(value, 6) for name, value in self.region_weights.items()}
+        return out
 
-    def to_row(self, classes: Sequence[str]) -> list[str]:
-        """Return the cells of a table row in the order of ``columns(classes)``; empty where there is no value."""
-        box = self.box or (None,) * len(BOX_COLUMNS)
-        quality = [None if self.quality is None else getattr(self.quality, name) for name in QUALITY_COLUMNS]
-        return [
-            no_formula(self.path),
-            "" if self.face is None else str(self.face),
-            str(self.status),
-            self.expression or "",
-            _number(self.probability, 6),
-            "yes" if self.unsure else "no" if self.recognised else "",
-            self.decided_by or "",
-            *(_number(self.probabilities.get(name), 6) for name in classes),
-            *(_number(value, 2) for value in box),
-            " ".join(self.candidates),
-            *(_number(value, 3) for value in quality),
-            "" if self.frame is None else str(self.frame),
-            _number(self.time, 3),
-            "" if self.track is None else str(self.track),
-        ]
+    def to_row(self, classes: Sequence[str], actions: Sequence[str] = ()) -> list[str]:
+        """Return the cells of a CSV row in the order of :func:`columns`; empty where there is no value."""
+        return [column.cell(self) for column in table_columns(tuple(classes), tuple(actions))]
 
 
-def columns(classes: Sequence[str]) -> list[str]:
-    """Return the names of a table's columns for a model with these classes."""
-    of_classes = [f"p_{name}" for name in classes]
-    return [*FIXED_COLUMNS, *of_classes, *BOX_COLUMNS, "candidates", *QUALITY_COLUMNS, *VIDEO_COLUMNS]
+Kind = Literal["text", "integer", "number", "flag", "names"]
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table of results.
+
+    Attributes:
+        name: its name in CSV, Parquet and data frames.
+        kind: type of its values; ``names`` is a list in JSON lines and text elsewhere.
+        about: what it holds, in one line, for the documentation.
+        value: returns its value for a result; None where there is none.
+        digits: decimals in CSV and JSON lines.
+        group: the object of a JSON line that holds it: ``probabilities``, ``box``, ``quality``, ``actions``; empty for
+            the line itself.
+    """
+
+    name: str
+    kind: Kind
+    about: str
+    value: Callable[[FaceResult], Any]
+    digits: int = 0
+    group: str = ""
+
+    def typed(self, result: FaceResult) -> Any:
+        """Return the value of a data frame."""
+        value = self.value(result)
+        return " ".join(value) if self.kind == "names" else value
+
+    def cell(self, result: FaceResult) -> str:
+        """Return the cell of a CSV row."""
+        value = self.typed(result)
+        if value is None:
+            return ""
+        if self.kind == "flag":
+            return "yes" if value else "no"
+        if self.kind == "number":
+            return f"{value:.{self.digits}f}"
+        return no_formula(str(value))
+
+    def json_value(self, result: FaceResult) -> Any:
+        """Return the value of a JSON line."""
+        value = self.value(result)
+        if self.kind == "number" and value is not None:
+            return round(value, self.digits)
+        return list(value) if self.kind == "names" else value
 
 
-def _rounded(value: float | None, digits: int = 6) -> float | None:
-    return None if value is None else round(value, digits)
+def utf8_path(path: str) -> str:
+    r"""Return a path as valid Unicode; bytes of a file name that are not UTF-8 are written as ``\xNN``.
+
+    >>> utf8_path("a\udcff.jpg")
+    'a\\xff.jpg'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=64)
+def table_columns(classes: tuple[str, ...], actions: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    """Return the columns of a table, in order, for a model with these classes and facial actions.
+
+    Example:
+        >>> [column.name for column in table_columns(("fear",))][5:9]
+        ['unsure', 'decided_by', 'p_fear', 'x0']
+    """
+    return (
+        Column("path", "text", "the picture, as it was given", lambda r: utf8_path(r.path)),
+        Column("face", "integer", "index of the face in the picture, from 0, the largest first", lambda r: r.face),
+        Column("status", "text", "`ok`, or what is the matter", lambda r: str(r.status)),
+        Column("expression", "text", "the likeliest class", lambda r: r.expression),
+        Column("probability", "number", "calibrated probability of that class, 0..1", lambda r: r.probability, 6),
+        Column(
+            "unsure",
+            "flag",
+            "whether the probability is below the model's `unsure_below`",
+            lambda r: r.unsure if r.recognised else None,
+        ),
+        Column("decided_by", "text", "the head that chose: `fused`, `global` or `sum`", lambda r: r.decided_by),
+        *(
+            Column(
+                f"p_{name}", "number", f"probability of {name}, 0..1", _entry("probabilities", name), 6, "probabilities"
+            )
+            for name in classes
+        ),
+        *(
+            Column(name, "number", f"{about} of the box, pixels of the picture", _corner(index), 2, "box")
+            for index, (name, about) in enumerate(
+                (("x0", "left edge"), ("y0", "upper edge"), ("x1", "right edge"), ("y1", "lower edge"))
+            )
+        ),
+        Column(
+            "candidates",
+            "names",
+            "classes of the conformal set, the likeliest first; filled with `--sets`",
+            lambda r: r.candidates,
+        ),
+        *(
+            Column(name, "number", about, _quality(name), 3, "quality")
+            for name, about in (
+                ("side", "shorter side of the box, pixels"),
+                ("sharpness", "0 (blurred) .. 1 (sharp), comparable within one model"),
+                ("yaw", "turn of the head, degrees, positive to the right in the picture"),
+                ("roll", "angle of the line through the eyes, degrees, clockwise"),
+                ("score", "score of the face detector, 0..1"),
+            )
+        ),
+        Column("frame", "integer", "index of the frame in its video, from 0", lambda r: r.frame),
+        Column("time", "number", "seconds from the beginning of the video", lambda r: r.time, 3),
+        Column("track", "integer", "number of the person's track in its video, from 1", lambda r: r.track),
+        *(
+            Column(f"a_{name}", "number", f"activation of {name}, 0..1", _entry("actions", name), 6, "actions")
+            for name in actions
+        ),
+    )
+
+
+def _entry(mapping: str, key: str) -> Callable[[FaceResult], float | None]:
+    return lambda result: getattr(result, mapping).get(key)
+
+
+def _corner(index: int) -> Callable[[FaceResult], float | None]:
+    return lambda result: None if result.box is None else result.box[index]
+
+
+def _quality(name: str) -> Callable[[FaceResult], float | None]:
+    return lambda result: None if result.quality is None else getattr(result.quality, name)
+
+
+def columns(classes: Sequence[str], actions: Sequence[str] = ()) -> list[str]:
+    """Return the names of a table's columns for a model with these classes and facial actions."""
+    return [column.name for column in table_columns(tuple(classes), tuple(actions))]
 
 
 _ROWS_AT_A_TIME = 8192
 
 
-def csv_sink(file: IO[str], classes: Sequence[str]) -> Callable[[FaceResult], None]:
+def csv_sink(file: IO[str], classes: Sequence[str], actions: Sequence[str] = ()) -> Callable[[FaceResult], None]:
     """Write the header of a CSV table (RFC 4180) and return the sink that adds a row per result."""
     writer = csv.writer(file)
-    writer.writerow(columns(classes))
+    writer.writerow(columns(classes, actions))
 
     def write(result: FaceResult) -> None:
-        writer.writerow(result.to_row(classes))
+        writer.writerow(result.to_row(classes, actions))
 
     return write
 
@@ -177,56 +272,62 @@ def json_sink(file: IO[str]) -> Callable[[FaceResult], None]:
     return write
 
 
-def header_text(form: Form, classes: Sequence[str]) -> str:
+def header_text(form: Form, classes: Sequence[str], actions: Sequence[str] = ()) -> str:
     """Return what a file begins with: the names of the columns for CSV, nothing for the others."""
     text = io.StringIO(newline="")
     if form is Form.CSV:
-        csv.writer(text).writerow(columns(classes))
+        csv.writer(text).writerow(columns(classes, actions))
     return text.getvalue()
 
 
-def rows_text(form: Form, classes: Sequence[str], results: Sequence[Sequence[FaceResult]]) -> str:
+def rows_text(
+    form: Form, classes: Sequence[str], results: Sequence[Sequence[FaceResult]], actions: Sequence[str] = ()
+) -> str:
     """Return results as the rows of a CSV table, or as JSON lines for the other forms."""
     text = io.StringIO(newline="")
     flat = (result for own in results for result in own)
     if form is Form.CSV:
-        csv.writer(text).writerows(result.to_row(classes) for result in flat)
+        csv.writer(text).writerows(result.to_row(classes, actions) for result in flat)
     else:
         text.writelines(json.dumps(result.to_dict()) + "\n" for result in flat)
     return text.getvalue()
 
 
-def write_parquet(lines: Path, out: Path, classes: Sequence[str]) -> None:
-    """Write a file of JSON lines as a Parquet table with the columns of the CSV table, typed; memory stays flat."""
+def write_parquet(lines: Path, out: Path, classes: Sequence[str], actions: Sequence[str] = ()) -> None:
+    """Write a file of JSON lines as a typed Parquet table with the columns of the CSV table; memory stays flat."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {
-        "face": pa.int32(),
-        "probability": pa.float32(),
-        "unsure": pa.bool_(),
-        **{f"p_{name}": pa.float32() for name in classes},
-        **dict.fromkeys((*BOX_COLUMNS, *QUALITY_COLUMNS), pa.float32()),
-        "frame": pa.int64(),
-        "time": pa.float64(),
-        "track": pa.int32(),
+        "text": pa.string(),
+        "names": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float32(),
+        "flag": pa.bool_(),
     }
-    assert set(VIDEO_COLUMNS) <= kinds.keys()
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns(classes)])
+    special = {"face": pa.int32(), "track": pa.int32(), "time": pa.float64()}
+    described = table_columns(tuple(classes), tuple(actions))
+    schema = pa.schema([(column.name, special.get(column.name, kinds[column.kind])) for column in described])
     with lines.open(encoding="utf-8") as file, pq.ParquetWriter(out, schema, compression="zstd") as writer:
-        while block := [_cells(json.loads(line), classes) for line in islice(file, _ROWS_AT_A_TIME)]:
+        while block := [_flattened(json.loads(line), described) for line in islice(file, _ROWS_AT_A_TIME)]:
             writer.write_table(pa.Table.from_pylist(block, schema=schema))
 
 
-def _cells(row: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    cells = {name: row[name] for name in ("face", "status", "expression", "probability", "decided_by")}
-    # A file name need not be Unicode, a Parquet string must.
-    cells["path"] = row["path"].encode("utf-8", "backslashreplace").decode()
-    cells["unsure"] = None if row["expression"] is None else row["unsure"]
-    cells |= {f"p_{name}": row["probabilities"].get(name) for name in classes}
-    cells |= dict(zip(BOX_COLUMNS, row["box"] or (), strict=False))
-    cells["candidates"] = " ".join(row["candidates"])
-    return cells | (row["quality"] or {}) | {name: row[name] for name in VIDEO_COLUMNS}
+def _flattened(row: dict[str, Any], described: Sequence[Column]) -> dict[str, Any]:
+    """Return a JSON line as the cells of a table."""
+    cells: dict[str, Any] = {}
+    corners = iter(row["box"] or ())
+    for column in described:
+        if column.group == "box":
+            cells[column.name] = next(corners, None)
+        elif column.group == "quality":
+            cells[column.name] = (row["quality"] or {}).get(column.name)
+        elif column.group:
+            cells[column.name] = row.get(column.group, {}).get(column.name[2:])
+        else:
+            value = row[column.name]
+            cells[column.name] = " ".join(value) if column.kind == "names" else value
+    return cells
 
 
 # What `recognise` gives for one picture, for a list of pictures, and what `stream` and `watch` give.
@@ -245,25 +346,9 @@ def to_columns(results: Results, classes: Sequence[str] | None = None) -> dict[s
     rows = list(_flat(results))
     if classes is None:
         classes = next((list(row.probabilities) for row in rows if row.probabilities), [])
-    columns: dict[str, list[Any]] = {
-        "path": [row.path for row in rows],
-        "face": [row.face for row in rows],
-        "status": [str(row.status) for row in rows],
-        "expression": [row.expression for row in rows],
-        "probability": [row.probability for row in rows],
-        "unsure": [row.unsure if row.recognised else None for row in rows],
-        "decided_by": [row.decided_by for row in rows],
-    }
-    for name in classes:
-        columns[f"p_{name}"] = [row.probabilities.get(name) for row in rows]
-    for index, name in enumerate(BOX_COLUMNS):
-        columns[name] = [None if row.box is None else row.box[index] for row in rows]
-    columns["candidates"] = [" ".join(row.candidates) for row in rows]
-    for name in QUALITY_COLUMNS:
-        columns[name] = [None if row.quality is None else getattr(row.quality, name) for row in rows]
-    for name in VIDEO_COLUMNS:
-        columns[name] = [getattr(row, name) for row in rows]
-    return columns
+    actions = next((list(row.actions) for row in rows if row.actions), [])
+    described = table_columns(tuple(classes), tuple(actions))
+    return {column.name: [column.typed(row) for row in rows] for column in described}
 
 
 def to_frame(results: Results, kind: str = "pandas", classes: Sequence[str] | None = None) -> Any:

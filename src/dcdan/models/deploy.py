@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dcdan.models.network import Network, NetworkOutputs
+from dcdan.models.outputs import ACTIONS_OUTPUT, OUTPUTS
 from dcdan.models.selection import both_ways, select
 
-OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
-"""Names of the graph's outputs; a network with facial actions has ``actions`` ``(B, A)`` behind them."""
+__all__ = ["OUTPUTS", "Deployed", "export_onnx"]
+
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 
@@ -38,7 +39,7 @@ class Deployed(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` returns."""
-        return (*OUTPUTS, "actions") if self.network.actions is not None else OUTPUTS
+        return (*OUTPUTS, ACTIONS_OUTPUT) if self.network.actions is not None else OUTPUTS
 
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs for faces.

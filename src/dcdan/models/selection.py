@@ -23,8 +23,9 @@ from torch import Tensor
 
 from dcdan.models.heads import Logits
 from dcdan.models.network import NetworkOutputs
+from dcdan.models.outputs import DECIDERS
 
-DECIDERS = ("fused", "global", "sum")
+__all__ = ["DECIDERS", "Choice", "both_ways", "select", "tempered"]
 
 
 class Choice(NamedTuple):

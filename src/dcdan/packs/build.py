@@ -31,7 +31,8 @@ from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed, nothing_selected
 from dcdan.datasets.reader import Reader, Sample
 from dcdan.datasets.spec import is_pack, open_reader, parse_spec, view_options
-from dcdan.images.discover import is_url, refuse_vanished
+from dcdan.images.discover import refuse_vanished
+from dcdan.images.remote import is_url
 from dcdan.images.status import Status
 from dcdan.jobs.cluster import Cluster
 from dcdan.jobs.resumable_job import ResumableJob, flush, named_before, output_error

@@ -23,7 +23,7 @@ from dcdan.core.errors import OutputError, PackError
 from dcdan.core.locks import try_lock
 from dcdan.corruptions.shifts import Shift, shifted
 from dcdan.datasets.reader import Reader
-from dcdan.images.discover import in_order
+from dcdan.images.name_order import in_order
 from dcdan.jobs.resumable_job import job_folder
 from dcdan.packs.format import FACES, INFO, OTHER_CHECKSUM, PACK_SCHEMA, TABLE, damaged, npy_header, read_info
 from dcdan.packs.pack import Pack

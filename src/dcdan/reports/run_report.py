@@ -106,7 +106,7 @@ class Answers:
 def write_predictions(run: Path, recogniser: Recogniser, pack: Pack) -> None:
     """Write ``predictions.csv``: a row for every face of a pack, then one for every picture without a face."""
     with atomic_text(run / PREDICTIONS, newline="") as file:
-        sink = csv_sink(file, recogniser.classes)
+        sink = csv_sink(file, recogniser.classes, recogniser.info.actions)
         for result in predict_pack(recogniser, pack):
             sink(result)
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcdan.inference.model_card import Calibration
 from dcdan.methods.base import Method
 from dcdan.metrics.calibration import (
     Bins,
@@ -63,17 +64,17 @@ class Calibrated:
     before: Bins | None = None
     after: Bins | None = None
 
-    def for_model(self, on: str) -> dict[str, Any]:
+    def for_model(self, on: str) -> Calibration:
         """Return the entry ``calibration`` of ``model.json``; thresholds are rounded down, so that sets only grow."""
         error = None if self.after is None else self.after.error
-        return {
-            "unsure_below": _down(self.unsure_below),
-            "conformal": {level: _down(value) for level, value in (self.conformal or {}).items()},
-            "error": None if error is None else round(error, 6),
-            "faces": self.faces,
-            "on": on,
-            "corrected": self.corrected,
-        }
+        return Calibration(
+            unsure_below=_down(self.unsure_below),
+            conformal={level: _down(value) for level, value in (self.conformal or {}).items()},
+            error=None if error is None else round(error, 6),
+            faces=self.faces,
+            on=on,
+            corrected=self.corrected,
+        )
 
     def for_run(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of ``run.json``, with the bins of the reliability diagram."""

@@ -12,20 +12,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from dcdan.core.atomic_io import sha256
 from dcdan.core.errors import ModelError, UsageError, first_line, nearest
-from dcdan.core.limits import read_json
 from dcdan.core.sanitize import printable
-from dcdan.inference.bundled import WEIGHTS, bundled_models
+from dcdan.inference.model_card import WEIGHTS_NAME, read_model_info, verified
+from dcdan.inference.resolver import HUB_PREFIX, bundled_models, resolve_model
 from dcdan.models import pretrained_trunks
 from dcdan.models.network import Network
 from dcdan.models.pretrained_trunks import REGISTRY
 from dcdan.models.trunk import Trunk, load_imagenet, take_weights
 from dcdan.training.run_folder import read_run_settings
 from dcdan.training.settings import RunSettings
-
-WEIGHTS_FILE = "model.safetensors"
-_MOST_CLASSES = 1000
 
 
 def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
@@ -34,22 +30,18 @@ def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
     Raises ModelError without a finished run, and for weights that were changed, do not fit, or are no finite numbers.
     """
     settings = read_run_settings(run)
+    info = read_model_info(run)
+    weights = verified(run, info, WEIGHTS_NAME)
     try:
-        description = read_json(run / "model.json")
-        classes = tuple(map(str, description["classes"]))
-        if len(classes) > _MOST_CLASSES:
-            raise ValueError(f"it has more than {_MOST_CLASSES} classes")
-        if sha256(run / WEIGHTS_FILE) != description["files"][WEIGHTS_FILE]:
-            raise ValueError(f"{WEIGHTS_FILE} was changed since it was saved (its checksum differs)")
-        network = settings.build(len(classes))
-        tensors = load_file(run / WEIGHTS_FILE)
+        network = settings.build(len(info.classes))
+        tensors = load_file(weights)
         network.load_state_dict(tensors)
         if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-            raise ValueError(f"a weight in {WEIGHTS_FILE} is no finite number")
+            raise ValueError(f"a weight in {WEIGHTS_NAME} is no finite number")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = first_line(error)
         raise ModelError(f"'{run}' is no finished run whose network can be built again: {reason}.") from error
-    return network.eval(), settings, classes
+    return network.eval(), settings, info.classes
 
 
 log = logging.getLogger("dcdan")
@@ -133,22 +125,28 @@ def offer_others(trunk: str) -> None:
 
 
 def folder_of(wanted: str) -> Path:
-    """Return the folder of a finished run, or of the model of that name in the package; a folder goes first."""
-    given = Path(wanted)
-    if given.is_dir():
-        return given
-    names = bundled_models()
-    if wanted in names:
-        return WEIGHTS / wanted
-    raise UsageError(
-        f"The setting 'pretrained' cannot be {wanted!r}: give {', '.join(WORDS)}, the folder of a finished run, a "
-        f"model of the package ({', '.join(names)}), or weights of others ({', '.join(REGISTRY)})."
-        f"{nearest(wanted, [*WORDS, *names, *REGISTRY])}"
-    )
+    """Return the folder of the model that the setting ``pretrained`` names; see :func:`resolve_model`.
+
+    Raises:
+        UsageError: when there is no such model.
+    """
+    try:
+        return resolve_model(wanted).folder
+    except ModelError as error:
+        if wanted.startswith(HUB_PREFIX):
+            raise
+        names = bundled_models()
+        raise UsageError(
+            f"The setting 'pretrained' cannot be {wanted!r}: give {', '.join(WORDS)}, the folder of a finished run, a "
+            f"model of the package ({', '.join(names)}), or weights of others ({', '.join(REGISTRY)})."
+            f"{nearest(wanted, [*WORDS, *names, *REGISTRY])}"
+        ) from error
 
 
 def with_trunk(trunk: str) -> list[str]:
     """Return the names of the package's models that have this trunk."""
     return [
-        name for name in bundled_models() if read_json(WEIGHTS / name / "model.json")["architecture"]["trunk"] == trunk
+        name
+        for name in bundled_models()
+        if read_model_info(resolve_model(name).folder).architecture.get("trunk") == trunk
     ]

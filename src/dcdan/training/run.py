@@ -17,6 +17,7 @@ from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.core.errors import PackError, UsageError
 from dcdan.core.limits import read_log
 from dcdan.core.signals import finish_or_stop, stoppable
+from dcdan.inference.model_card import write_model_info
 from dcdan.methods.base import Method, find_method
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.network import Network
@@ -247,4 +248,4 @@ def write_model(
     write_text(out / "run.json", json.dumps(metadata, indent=1) + "\n")
     settings = settings.model_copy(update={"network": model.settings})
     description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), metadata, calibration)
-    write_text(out / "model.json", json.dumps(description, indent=1) + "\n")
+    write_model_info(out, description)

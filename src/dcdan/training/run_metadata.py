@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dcdan.core.atomic_io import sha256
-from dcdan.inference.model_card import MODEL_SCHEMA
+from dcdan.inference.model_card import GRAPH_NAME, WEIGHTS_NAME, FaceInput, ModelInfo
 from dcdan.packs.pack import Pack
 from dcdan.training.calibration import Calibrated
 from dcdan.training.data import Source
@@ -68,7 +68,7 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-FILES = ("model.safetensors", "model.onnx")
+FILES = (WEIGHTS_NAME, GRAPH_NAME)
 """What belongs to a model; the second may be left out."""
 
 
@@ -79,26 +79,25 @@ def model_description(
     thresholds: list[float],
     metadata: dict[str, Any],
     calibration: Calibrated,
-) -> dict[str, Any]:
+) -> ModelInfo:
     """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
     checksums = {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}
     alignments = {metadata[side]["alignment"] for side in ("source", "target")}
-    return {
-        "schema": MODEL_SCHEMA,
-        "name": folder.resolve().name,
-        "method": settings.method,
-        "architecture": settings.network.model_dump(mode="json", exclude={"init"}),
-        "classes": list(classes),
-        "face": {
-            "size": settings.size,
-            "align": "none" if alignments == {"none"} else "mtcnn",
-            "channels": "rgb",
-        },
-        "thresholds": [round(value, 6) for value in thresholds],
-        "temperature": calibration.temperature,
-        "mirror": settings.mirror,
-        "calibration": calibration.for_model(metadata["source"]["spec"]),
-        "training": {side: metadata[side]["spec"] for side in ("source", "target")},
-        "licence": f"weights: of the training data ({metadata['source']['licence']})",
-        "files": checksums,
-    }
+    return ModelInfo(
+        name=folder.resolve().name,
+        method=settings.method,
+        architecture=settings.network.model_dump(mode="json", exclude={"init"}),
+        classes=classes,
+        face=FaceInput(
+            size=settings.size,
+            align="none" if alignments == {"none"} else "mtcnn",
+            contrast=settings.network.contrast,
+        ),
+        thresholds=tuple(round(value, 6) for value in thresholds),
+        temperature=calibration.temperature,
+        mirror=settings.mirror,
+        calibration=calibration.for_model(metadata["source"]["spec"]),
+        training={side: metadata[side]["spec"] for side in ("source", "target")},
+        licence=f"weights: of the training data ({metadata['source']['licence']})",
+        files=checksums,
+    )

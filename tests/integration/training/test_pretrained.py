@@ -5,7 +5,6 @@ A finished run's network, built again, says what its graph says; anything else i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,9 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dcdan.core.atomic_io import sha256
 from dcdan.core.errors import DcdanError, ModelError, UsageError
-from dcdan.inference.bundled import WEIGHTS, bundled_models
+from dcdan.inference.model_card import read_model_info, write_model_info
 from dcdan.inference.recogniser import load
+from dcdan.inference.resolver import WEIGHTS, bundled_models
 from dcdan.models.domain_norm import sources_first, with_domains
 from dcdan.models.trunk import Trunk
 from dcdan.packs.pack import Pack
@@ -30,13 +31,14 @@ from tiny_training import TRUNK, quick, records
 BUNDLED = "ferplus-mobilenetv2-64"
 
 
-def test_models_of_the_package_are_found_by_name_and_folders_go_first(
+def test_models_of_the_package_are_found_by_name_and_no_folder_takes_their_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [folder_of(name) for name in bundled_models()] == [WEIGHTS / name for name in bundled_models()]
     monkeypatch.chdir(tmp_path)
     (tmp_path / BUNDLED).mkdir()
-    assert folder_of(BUNDLED) == Path(BUNDLED)
+    assert folder_of(BUNDLED) == WEIGHTS / BUNDLED
+    assert folder_of(f"./{BUNDLED}") == Path(BUNDLED)
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -141,11 +143,11 @@ def test_what_is_no_run_is_refused(adapted: dict[str, Path], tmp_path: Path) -> 
     (broken / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="its checksum differs"):
         network_of(broken)
-    info = json.loads((broken / "model.json").read_text())
+    info = read_model_info(broken)
 
     def sealed() -> None:
-        info["files"]["model.safetensors"] = hashlib.sha256((broken / "model.safetensors").read_bytes()).hexdigest()
-        (broken / "model.json").write_text(json.dumps(info))
+        files = {**info.files, "model.safetensors": sha256(broken / "model.safetensors")}
+        write_model_info(broken, info.model_copy(update={"files": files}))
 
     sealed()
     with pytest.raises(ModelError, match="no finished run"):

@@ -22,7 +22,7 @@ from dcdan.expressions import EXPRESSIONS
 from dcdan.images.decode import decode
 from dcdan.images.inputs import Picture
 from dcdan.images.video_reader import open_video
-from dcdan.inference import bundled, predict, recogniser
+from dcdan.inference import predict, recogniser, resolver
 from dcdan.inference.annotated_output import video_file
 from dcdan.inference.table import FaceResult
 from tiny_model import coloured, write_run
@@ -124,7 +124,7 @@ def test_the_suffix_decides_and_another_is_told(
 def test_without_a_model_the_package_s_own_is_used(
     run: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bundled, "WEIGHTS", run.parent / "weights")
+    monkeypatch.setattr(resolver, "WEIGHTS", run.parent / "weights")
     assert dcdan(["predict", str(pictures)]) == 5
     assert "comes without a trained model" in capsys.readouterr().err
     write_run(run.parent / "weights" / "colours")

@@ -65,9 +65,10 @@ def test_formats(tmp_path: Path, kind: str, options: dict[str, object], toleranc
         assert np.abs(picture.astype(int) - ramp()).max() <= tolerance
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PPM", "ICO", "TGA", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["PPM", "ICO", "JPEG2000"])
 def test_other_formats_are_refused(kind: str) -> None:
-    assert status_of(encoded(Image.fromarray(ramp(32, 32)), kind)) == Status.NOT_AN_IMAGE
+    assert status_of(encoded(Image.fromarray(ramp(32, 32)), kind)) == Status.UNSUPPORTED
+    assert status_of(encoded(Image.fromarray(ramp(32, 32)), "TGA")) == Status.NOT_AN_IMAGE
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -225,7 +226,7 @@ def test_huge_headers_are_refused_before_decoding(make: object, width: int, heig
     assert status_of(make(width, height)) == Status.TOO_LARGE  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "GIF", "AVIF"])
 def test_the_limit_is_inclusive(kind: str) -> None:
     data = encoded(Image.fromarray(ramp()), kind)
     assert decode(data, max_pixels=24 * 40).shape == (24, 40, 3)
@@ -242,7 +243,7 @@ def test_the_limit_is_ours_and_not_pillows(monkeypatch: pytest.MonkeyPatch) -> N
 def test_truncated(kind: str, share: float) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(picture), kind)
-    assert status_of(data[: int(len(data) * share)]) == Status.UNREADABLE
+    assert status_of(data[: int(len(data) * share)]) in (Status.UNREADABLE, Status.TRUNCATED)
 
 
 @given(st.sampled_from(["PNG", "JPEG", "BMP", "TIFF", "WEBP"]), st.data())
@@ -254,7 +255,7 @@ def test_damaged_bytes_give_a_picture_or_a_status(kind: str, data: st.DataObject
     try:
         picture = decode(bytes(good), max_pixels=1_000_000)
     except UndecodableImage as error:
-        assert error.status in (Status.UNREADABLE, Status.TOO_LARGE, Status.NOT_AN_IMAGE)  # noqa: PT017
+        assert error.status in (Status.UNREADABLE, Status.TRUNCATED, Status.TOO_LARGE, Status.NOT_AN_IMAGE)  # noqa: PT017
     else:
         assert picture.ndim == 3
         assert picture.shape[2] == 3

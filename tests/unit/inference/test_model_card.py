@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,15 @@ from pydantic import ValidationError
 
 from dcdan.core.errors import ModelError
 from dcdan.expressions import EXPRESSIONS
-from dcdan.inference.model_card import Calibration, ModelInfo, read_model_info, verified
+from dcdan.inference.model_card import (
+    Calibration,
+    ModelInfo,
+    content_checksum,
+    read_model_info,
+    verified,
+    write_model_info,
+)
+from dcdan.inference.recogniser import load
 from tiny_model import write_run
 
 
@@ -19,7 +29,53 @@ def test_what_was_written_is_read(run: Path) -> None:
     info = read_model_info(run)
     assert info.classes == EXPRESSIONS
     assert (info.face.size, info.face.align, info.face.channels) == (32, "none", "rgb")
-    assert info.model_dump(by_alias=True, mode="json") == json.loads((run / "model.json").read_text())
+    written = json.loads((run / "model.json").read_text())
+    dumped = info.model_dump(by_alias=True, mode="json")
+    new = {"class_prior": [], "actions": [], "checksum": "", "face": {**written["face"], "contrast": False}}
+    assert dumped == written | new
+
+
+def test_what_is_written_is_read_again(run: Path, tmp_path: Path) -> None:
+    info = read_model_info(run).model_copy(update={"actions": ("AU12",), "class_prior": (0.125,) * 8})
+    (tmp_path / "copy").mkdir()
+    write_model_info(tmp_path / "copy", info)
+    found = read_model_info(tmp_path / "copy")
+    assert len(found.checksum) == 64
+    assert found.model_copy(update={"checksum": ""}) == info
+
+
+def unsure_halved(content: dict[str, Any]) -> None:
+    content["calibration"]["unsure_below"] /= 2
+
+
+def letter_changed(content: dict[str, Any]) -> None:
+    content["classes"][0] = "surprisf"
+
+
+def order_changed(content: dict[str, Any]) -> None:
+    content["classes"] = [*content["classes"][1:], content["classes"][0]]
+
+
+def key_added(content: dict[str, Any]) -> None:
+    content["licence"] = "anything goes"
+
+
+@pytest.mark.parametrize("change", [unsure_halved, letter_changed, order_changed, key_added])
+def test_changed_content_is_refused(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """S5: the content of model.json is covered by its checksum; a file from before it still opens."""
+    write_model_info(run, read_model_info(run))
+    content = json.loads((run / "model.json").read_text())
+    change(content)
+    (run / "model.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="was changed after it was written"):
+        load(run)
+    del content["checksum"]
+    (run / "model.json").write_text(json.dumps(content))
+    assert read_model_info(run).checksum == ""
+
+
+def test_the_checksum_is_that_of_the_sorted_json() -> None:
+    assert content_checksum({"b": [1, 2], "a": 0.5, "checksum": "x"}) == sha256(b'{"a":0.5,"b":[1,2]}').hexdigest()
 
 
 def test_a_description_from_before_the_calibration_is_read(run: Path) -> None:
@@ -48,6 +104,9 @@ def test_it_cannot_be_changed(run: Path) -> None:
         ({"calibration": {"unsure_below": 1.5}}, "calibration.unsure_below"),
         ({"calibration": {"conformal": {"0.9": -1}}}, "calibration.conformal"),
         ({"surprise": 1}, "surprise: Extra inputs"),
+        ({"class_prior": [0.5]}, "1 shares in class_prior for 8 classes"),
+        ({"actions": ["AU12", "AU12"]}, "an action is named twice"),
+        ({"actions": ["=cmd()"]}, "actions.0"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, changes: dict[str, Any], told: str) -> None:

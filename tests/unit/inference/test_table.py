@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,7 +128,7 @@ RESULTS = [[HOSTILE_FACE, HOSTILE_FACE], [STRANGE], [FaceResult('=cmd|"x"', None
 def test_a_csv_table_is_read_back_whatever_the_names() -> None:
     text = header_text(Form.CSV, CLASSES) + rows_text(Form.CSV, CLASSES, RESULTS)
     found = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert [row["path"] for row in found] == [HOSTILE_FACE.path, HOSTILE_FACE.path, STRANGE.path, '\'=cmd|"x"']
+    assert [row["path"] for row in found] == [HOSTILE_FACE.path, HOSTILE_FACE.path, "\\xff=.jpg", '\'=cmd|"x"']
     assert list(found[0]) == columns(CLASSES)
     assert (found[0]["unsure"], found[0]["yaw"], found[0]["roll"]) == ("yes", "-12.500", "")
 
@@ -144,7 +145,7 @@ def test_rows_in_pieces_are_those_of_a_sink(form: Form) -> None:
 
 def test_a_json_line_is_a_line() -> None:
     lines = rows_text(Form.JSONL, CLASSES, RESULTS).splitlines()
-    assert [json.loads(line)["path"] for line in lines] == [result.path for own in RESULTS for result in own]
+    assert [json.loads(line)["path"] for line in lines] == to_columns(RESULTS)["path"]
     assert json.loads(lines[0])["quality"]["roll"] is None
 
 
@@ -155,7 +156,6 @@ def test_a_parquet_table_says_what_the_columns_say(tmp_path: Path, monkeypatch: 
     write_parquet(lines, tmp_path / "faces.parquet", CLASSES)
     found = pq.read_table(tmp_path / "faces.parquet")
     expected = to_columns(RESULTS, CLASSES)
-    expected["path"][2] = "\\udcff=.jpg"
     assert found.to_pydict() == expected
     assert str(found.schema.field("face").type) == "int32"
 
@@ -225,3 +225,31 @@ def test_a_library_is_given_the_columns(monkeypatch: pytest.MonkeyPatch) -> None
 def test_another_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="Did you mean 'pandas'"):
         to_frame([ANGRY_FACE], "panda")
+
+
+def test_names_that_are_not_utf8_are_escaped_alike_everywhere(tmp_path: Path) -> None:
+    """S9: one escaping for CSV, JSON lines, Parquet and data frames; no lone surrogate anywhere."""
+    expected = "\\xff=.jpg"
+    (csv_row,) = csv.DictReader(
+        io.StringIO(header_text(Form.CSV, CLASSES) + rows_text(Form.CSV, CLASSES, [[STRANGE]]), newline="")
+    )
+    line = rows_text(Form.JSONL, CLASSES, [[STRANGE]])
+    (tmp_path / "rows").write_text(line, encoding="utf-8")
+    write_parquet(tmp_path / "rows", tmp_path / "faces.parquet", CLASSES)
+    assert csv_row["path"] == json.loads(line)["path"] == expected
+    assert pq.read_table(tmp_path / "faces.parquet")["path"].to_pylist() == [expected]
+    assert to_frame([STRANGE], "pyarrow")["path"].to_pylist() == [expected]
+    assert "ud" not in line
+
+
+def test_actions_are_columns_of_every_form(tmp_path: Path) -> None:
+    smiling = replace(ANGRY_FACE, actions={"AU12": 0.5})
+    names = columns(CLASSES, ("AU12",))
+    assert names == [*columns(CLASSES), "a_AU12"]
+    assert smiling.to_row(CLASSES, ("AU12",))[-1] == "0.500000"
+    line = rows_text(Form.JSONL, CLASSES, [[smiling, NONE]])
+    assert json.loads(line.splitlines()[0])["actions"] == {"AU12": 0.5}
+    (tmp_path / "rows").write_text(line)
+    write_parquet(tmp_path / "rows", tmp_path / "faces.parquet", CLASSES, ("AU12",))
+    assert pq.read_table(tmp_path / "faces.parquet")["a_AU12"].to_pylist() == [0.5, None]
+    assert to_columns([NONE, smiling])["a_AU12"] == [None, 0.5]

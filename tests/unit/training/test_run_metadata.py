@@ -35,9 +35,9 @@ def test_a_model_aligns_as_its_faces_were_aligned(tmp_path: Path, source: str, t
     (tmp_path / "model.onnx").write_bytes(b"graph")
     about = {"source": side(source), "target": side(target)}
     found = model_description(tmp_path, tiny(), ("fear", "neutral"), [0.5, 0.25000004], about, Calibrated())
-    assert found["face"]["align"] == expected
-    assert found["files"]["model.onnx"] == hashlib.sha256(b"graph").hexdigest()
-    assert found["files"]["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
-    assert found["thresholds"] == [0.5, 0.25]
-    assert found["name"] == tmp_path.name
-    assert "research only" in found["licence"]
+    assert found.face.align == expected
+    assert found.files["model.onnx"] == hashlib.sha256(b"graph").hexdigest()
+    assert found.files["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
+    assert found.thresholds == (0.5, 0.25)
+    assert found.name == tmp_path.name
+    assert "research only" in found.licence

@@ -1,0 +1,261 @@
+"""The one table of picture and video formats: suffixes and first bytes -> reader -> the extra that it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+HEAD = 512
+"""Bytes from the beginning of a file that :func:`format_of_head` needs."""
+
+
+class Kind(StrEnum):
+    """What an input is read as."""
+
+    PICTURE = "picture"
+    VIDEO = "video"
+    CAMERA = "camera"
+
+
+class Reader(StrEnum):
+    """The code that reads a format."""
+
+    PILLOW = "pillow"
+    HEIF = "pillow-heif"
+    VIDEO = "video"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFormat:
+    """A format of picture or video files.
+
+    Attributes:
+        name: as it stands in messages.
+        kind: PICTURE or VIDEO.
+        suffixes: of file names, in lower case, with their dots.
+        signatures: (offset, bytes) pairs; a file with one of them is of this format.
+        reader: what reads it; ``Reader.NONE`` where nothing here does.
+        cure: for a format that is not read, what the user can do; a part of a sentence.
+    """
+
+    name: str
+    kind: Kind
+    suffixes: tuple[str, ...]
+    signatures: tuple[tuple[int, bytes], ...] = ()
+    reader: Reader = Reader.PILLOW
+    cure: str = ""
+
+    @property
+    def extra(self) -> str:
+        """The extra of the package that reads this format; empty where none is needed."""
+        return "heif" if self.reader is Reader.HEIF else ""
+
+    @property
+    def problem(self) -> str:
+        """Why files of this format cannot be read in this installation, and the cure; empty where they can.
+
+        Example:
+            >>> FORMATS["JPEG"].problem, FORMATS["JPEG XL"].problem
+            ('', 'JPEG XL is not read: convert it to PNG or JPEG')
+        """
+        if self.reader is Reader.NONE:
+            return f"{self.name} is not read: {self.cure}"
+        if self.reader is Reader.HEIF and not _installed("pillow_heif"):
+            return f"{self.name} needs pillow-heif: pip install 'dcdan[heif]', or convert it to JPEG"
+        if self.name == "AVIF" and not _has_avif():
+            return "AVIF needs a Pillow that was built with it: pip install --upgrade pillow, or convert it to JPEG"
+        return ""
+
+
+_CONVERT = "convert it to PNG or JPEG"
+_DEVELOP = "export it from the camera's or photo program's software as JPEG or TIFF"
+_PICTURE, _VIDEO = Kind.PICTURE, Kind.VIDEO
+
+_TABLE: tuple[MediaFormat, ...] = (
+    MediaFormat("JPEG", _PICTURE, (".jpg", ".jpeg", ".jpe", ".jfif"), ((0, b"\xff\xd8\xff"),)),
+    MediaFormat("PNG", _PICTURE, (".png", ".apng"), ((0, b"\x89PNG\r\n\x1a\n"),)),
+    MediaFormat("WebP", _PICTURE, (".webp",), ((8, b"WEBP"),)),
+    MediaFormat("BMP", _PICTURE, (".bmp", ".dib"), ((0, b"BM"),)),
+    MediaFormat(
+        "TIFF",
+        _PICTURE,
+        (".tif", ".tiff"),
+        ((0, b"II*\x00"), (0, b"MM\x00*"), (0, b"II+\x00"), (0, b"MM\x00+")),
+    ),
+    MediaFormat("GIF", _PICTURE, (".gif",), ((0, b"GIF87a"), (0, b"GIF89a"))),
+    MediaFormat("AVIF", _PICTURE, (".avif", ".avifs"), ((8, b"avif"), (8, b"avis"))),
+    MediaFormat(
+        "HEIF",
+        _PICTURE,
+        (".heic", ".heif", ".heics", ".heifs", ".hif"),
+        tuple((8, brand) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")),
+        Reader.HEIF,
+    ),
+    MediaFormat(
+        "JPEG XL",
+        _PICTURE,
+        (".jxl",),
+        ((0, b"\xff\x0a"), (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n")),
+        Reader.NONE,
+        _CONVERT,
+    ),
+    MediaFormat(
+        "JPEG 2000",
+        _PICTURE,
+        (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+        ((0, b"\x00\x00\x00\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
+        Reader.NONE,
+        _CONVERT,
+    ),
+    MediaFormat("Photoshop", _PICTURE, (".psd", ".psb"), ((0, b"8BPS"),), Reader.NONE, _CONVERT),
+    MediaFormat("GIMP", _PICTURE, (".xcf",), ((0, b"gimp xcf"),), Reader.NONE, _CONVERT),
+    MediaFormat(
+        "Netpbm",
+        _PICTURE,
+        (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"),
+        tuple((0, b"P%d%s" % (number, end)) for number in range(1, 8) for end in (b"\n", b" ")),
+        Reader.NONE,
+        _CONVERT,
+    ),
+    MediaFormat("Windows icon", _PICTURE, (".ico", ".cur"), ((0, b"\x00\x00\x01\x00"),), Reader.NONE, _CONVERT),
+    MediaFormat("Targa", _PICTURE, (".tga",), (), Reader.NONE, _CONVERT),
+    MediaFormat("OpenEXR", _PICTURE, (".exr",), ((0, b"v/1\x01"),), Reader.NONE, _CONVERT),
+    MediaFormat("Radiance HDR", _PICTURE, (".hdr",), ((0, b"#?RADIANCE"),), Reader.NONE, _CONVERT),
+    MediaFormat("DICOM", _PICTURE, (".dcm", ".dicom"), ((128, b"DICM"),), Reader.NONE, _CONVERT),
+    MediaFormat("SVG", _PICTURE, (".svg", ".svgz"), ((0, b"<svg"),), Reader.NONE, "export it as PNG"),
+    MediaFormat(
+        "camera raw",
+        _PICTURE,
+        (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        ((8, b"CR\x02\x00"), (8, b"crx "), (0, b"FUJIFILMCCD-RAW"), (0, b"IIRO"), (0, b"IIU\x00")),
+        Reader.NONE,
+        _DEVELOP,
+    ),
+    MediaFormat("PDF", _PICTURE, (), ((0, b"%PDF-"),), Reader.NONE, "export its pages as PNG or TIFF"),
+    MediaFormat(
+        "MP4",
+        _VIDEO,
+        (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v"),
+        tuple((4, box) for box in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")),
+        Reader.VIDEO,
+    ),
+    MediaFormat("AVI", _VIDEO, (".avi", ".divx"), ((8, b"AVI"),), Reader.VIDEO),
+    MediaFormat("Matroska", _VIDEO, (".mkv", ".webm", ".mk3d"), ((0, b"\x1aE\xdf\xa3"),), Reader.VIDEO),
+    MediaFormat("MPEG-TS", _VIDEO, (".ts", ".mts", ".m2ts", ".m2t", ".tp"), (), Reader.VIDEO),
+    MediaFormat(
+        "MPEG",
+        _VIDEO,
+        (".mpg", ".mpeg", ".m2v", ".m1v", ".vob", ".mod", ".dat"),
+        ((0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3")),
+        Reader.VIDEO,
+    ),
+    MediaFormat("Windows Media", _VIDEO, (".wmv", ".asf"), ((0, b"0&\xb2u\x8ef\xcf\x11"),), Reader.VIDEO),
+    MediaFormat("Flash video", _VIDEO, (".flv",), ((0, b"FLV\x01"),), Reader.VIDEO),
+    MediaFormat("Ogg", _VIDEO, (".ogv", ".ogm"), ((0, b"OggS"),), Reader.VIDEO),
+    MediaFormat("MXF", _VIDEO, (".mxf",), ((0, b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02"),), Reader.VIDEO),
+    MediaFormat("DV", _VIDEO, (".dv", ".dif"), ((0, b"\x1f\x07\x00"),), Reader.VIDEO),
+    MediaFormat("RealMedia", _VIDEO, (".rm", ".rmvb"), ((0, b".RMF"),), Reader.VIDEO),
+)
+
+FORMATS: dict[str, MediaFormat] = {each.name: each for each in _TABLE}
+_BY_SUFFIX: dict[str, MediaFormat] = {suffix: each for each in _TABLE for suffix in each.suffixes}
+# Most files of these names are something else (data, TypeScript): they count only by their first bytes.
+_AMBIGUOUS = frozenset({".dat", ".mod", ".ts", ".tp", ".hdr", ".cur"})
+
+PICTURE_SUFFIXES: frozenset[str] = frozenset(
+    suffix for suffix, each in _BY_SUFFIX.items() if each.kind is Kind.PICTURE and each.reader is not Reader.NONE
+)
+VIDEO_SUFFIXES: frozenset[str] = frozenset(
+    suffix for suffix, each in _BY_SUFFIX.items() if each.kind is Kind.VIDEO and suffix not in _AMBIGUOUS
+)
+ANIMATED_SUFFIXES: frozenset[str] = frozenset({".gif", ".webp", ".png", ".apng", ".avif", ".avifs"})
+"""Suffixes of picture formats whose files can hold an animation."""
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file name in lower case, with its dot; empty where it has none.
+
+    Example:
+        >>> suffix_of("Anna.JPG"), suffix_of("notes"), suffix_of(".hidden")
+        ('.jpg', '', '')
+    """
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122  (Path() is slow, and raises on some names)
+
+
+def format_of_name(name: str) -> MediaFormat | None:
+    """Return the format that a file's name promises, or None.
+
+    Example:
+        >>> format_of_name("clip.MTS").name, format_of_name("notes.txt")
+        ('MPEG-TS', None)
+    """
+    suffix = suffix_of(name)
+    return None if suffix in _AMBIGUOUS else _BY_SUFFIX.get(suffix)
+
+
+def format_of_head(head: bytes) -> MediaFormat | None:
+    """Return the format of a file by its first ``HEAD`` bytes, or None.
+
+    Example:
+        >>> format_of_head(b"GIF89a").name, format_of_head(b"to whom it may concern")
+        ('GIF', None)
+    """
+    if head[:4] == b"RIFF":
+        return FORMATS["WebP"] if head[8:12] == b"WEBP" else FORMATS["AVI"] if head[8:11] == b"AVI" else None
+    if head[4:8] == b"ftyp":
+        return next((FORMATS[name] for name in ("AVIF", "HEIF") if _matches(FORMATS[name], head)), _other_ftyp(head))
+    if _is_transport_stream(head):
+        return FORMATS["MPEG-TS"]
+    return next((each for each in _TABLE if each.name not in _WITH_BRANDS and _matches(each, head)), None)
+
+
+def is_animated(head: bytes) -> bool:
+    """Return whether the first bytes announce an animation (WebP, APNG or AVIF).
+
+    A GIF has no such mark; whether it has a second picture shows only when it is read.
+
+    Example:
+        >>> is_animated(b"RIFF0000WEBPVP8X0000" + bytes([2])), is_animated(b"GIF89a")
+        (True, False)
+    """
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return bool(head[20:21]) and bool(head[20] & 2)
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        control, pixels = head.find(b"acTL"), head.find(b"IDAT")
+        return control >= 0 and (pixels < 0 or control < pixels)
+    return head[4:8] == b"ftyp" and head[8:12] == b"avis"
+
+
+_WITH_BRANDS = ("AVIF", "HEIF", "WebP", "AVI")
+
+
+def _matches(each: MediaFormat, head: bytes) -> bool:
+    return any(head[start : start + len(mark)] == mark for start, mark in each.signatures)
+
+
+def _other_ftyp(head: bytes) -> MediaFormat:
+    return FORMATS["camera raw"] if head[8:12] == b"crx " else FORMATS["MP4"]
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Packets of 188 bytes begin with 0x47; those of Blu-ray discs and camcorders have four bytes before each."""
+    return any(
+        len(head) > first + size and head[first] == 0x47 and head[first + size] == 0x47
+        for first, size in ((0, 188), (4, 192))
+    )
+
+
+@cache
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+@cache
+def _has_avif() -> bool:
+    from PIL import features
+
+    return bool(features.check("avif"))

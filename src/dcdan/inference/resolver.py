@@ -1,0 +1,157 @@
+"""The resolver of models: what ``--model`` and ``dcdan.load`` accept, as a folder on this machine.
+
+===========================  ==========================================================
+nothing                      the default model of the package
+``ferplus-mobilenetv2-64``   a model of the package; no folder can take its place
+``runs/mine``, ``./mine``    a run folder; write ``./`` where it has the name of a model
+``runs/mine/model.onnx``     a graph of a run folder
+``hf-hub:owner/name``        a model of the Hugging Face hub (``@revision`` may follow)
+===========================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcdan.core.errors import MissingExtraError, ModelError, UsageError, first_line, nearest
+from dcdan.core.offline import is_offline
+from dcdan.inference.model_card import GRAPHS, INFO_NAME, Precision
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Models of the package, a folder each."""
+
+DEFAULT = "default"
+"""Name of a text file among the weights that names the default model; not needed where there is but one."""
+
+HUB_PREFIX = "hf-hub:"
+_HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_HUB_FILES = ("*.json", "*.onnx", "*.safetensors", "*.toml", "README.md")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """Where a model lies.
+
+    Attributes:
+        folder: the folder that holds ``model.json``.
+        precision: precision of the graph that was named (``.../model-int8.onnx``); None when a folder was named.
+    """
+
+    folder: Path
+    precision: Precision | None = None
+
+
+def bundled_models(root: Path | None = None) -> list[str]:
+    """Return the names of the package's models, sorted.
+
+    Args:
+        root: folder to read instead of the package's weights.
+
+    Example:
+        >>> "ferplus-mobilenetv2-64" in bundled_models()
+        True
+    """
+    folder = WEIGHTS if root is None else root
+    return sorted(path.parent.name for path in folder.glob(f"*/{INFO_NAME}"))
+
+
+def resolve_model(model: str | Path | None = None) -> ResolvedModel:
+    """Return where a model lies; models of the hub are downloaded into the cache first.
+
+    Args:
+        model: nothing, a name of the package, a run folder, an ``.onnx`` file of a run, or ``hf-hub:owner/name``.
+            A string that is a name of the package is that model, whatever folders there are; a ``Path`` that exists is
+            that path.
+
+    Raises:
+        ModelError: when there is no such model.
+        UsageError: when a name of the hub is malformed.
+        MissingExtraError: when the hub is asked for and ``huggingface-hub`` is not installed.
+
+    Example:
+        >>> resolve_model("ferplus-mobilenetv2-64").folder.name
+        'ferplus-mobilenetv2-64'
+    """
+    names = bundled_models()
+    if model is None:
+        return ResolvedModel(WEIGHTS / _default(names))
+    text = str(model)
+    if text.startswith(HUB_PREFIX):
+        return ResolvedModel(_from_hub(text))
+    path = Path(model).expanduser()
+    if text in names and not (isinstance(model, Path) and path.exists()):
+        return ResolvedModel(WEIGHTS / text)
+    if path.suffix == ".onnx" and not path.is_dir():
+        return _of_graph(path)
+    if path.exists():
+        return ResolvedModel(path)
+    known = f", one of the package's models ({', '.join(names)})" if names else ""
+    raise ModelError(
+        f"There is no model at '{model}': give a run folder that `dcdan adapt --out` has written{known} or"
+        f" {HUB_PREFIX}owner/name.{nearest(text, names)}"
+    )
+
+
+def model_folder(model: str | Path | None = None) -> Path:
+    """Return the folder of a model; see :func:`resolve_model`, which also tells which graph was named."""
+    return resolve_model(model).folder
+
+
+def _default(names: list[str]) -> str:
+    if not names:
+        raise ModelError(
+            "This dcdan comes without a trained model: give the run folder that `dcdan adapt --out` has written"
+            " (`--model RUN`, `dcdan.load(RUN)`)."
+        )
+    if len(names) == 1:
+        return names[0]
+    chosen = WEIGHTS / DEFAULT
+    name = chosen.read_text(encoding="utf-8").strip() if chosen.is_file() else ""
+    if name not in names:
+        raise ModelError(f"Say which of the package's models to use: {', '.join(names)}.")
+    return name
+
+
+def _of_graph(path: Path) -> ResolvedModel:
+    if not path.is_file():
+        raise ModelError(f"There is no graph at '{path}': give a run folder or its {' or '.join(GRAPHS.values())}.")
+    found = {graph: precision for precision, graph in GRAPHS.items()}.get(path.name)
+    if found is None or not (path.parent / INFO_NAME).is_file():
+        raise ModelError(
+            f"'{path}' is not a graph of a run: give a {' or '.join(GRAPHS.values())} with its {INFO_NAME} beside it."
+        )
+    return ResolvedModel(path.parent, found)
+
+
+def _from_hub(text: str) -> Path:
+    parsed = _HUB_NAME.fullmatch(text.removeprefix(HUB_PREFIX))
+    if parsed is None:
+        raise UsageError(f"'{text}' names no model of the hub: write {HUB_PREFIX}owner/name.")
+    name, revision = parsed.groups()
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"'{text}' needs the package 'huggingface-hub': pip install huggingface-hub.") from None
+    folder = hub_folder() / f"{name.replace('/', '--')}{'' if revision is None else '@' + revision.replace('/', '--')}"
+    if is_offline():
+        if (folder / INFO_NAME).is_file():
+            return folder
+        raise ModelError(f"'{text}' was never downloaded and the network is forbidden: run it once without --offline.")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        # A folder of its own holds files; the hub's cache holds links, which a run folder may not.
+        snapshot_download(name, revision=revision, local_dir=folder, allow_patterns=list(_HUB_FILES))
+    except Exception as error:  # the client raises errors of several libraries
+        raise ModelError(f"'{text}' cannot be downloaded: {first_line(error)}") from error
+    if not (folder / INFO_NAME).is_file():
+        raise ModelError(f"'{text}' has no {INFO_NAME}: give a model that dcdan has written.")
+    return folder
+
+
+def hub_folder() -> Path:
+    """Return where downloaded models are stored: ``$DCDAN_CACHE/models``, else ``~/.cache/dcdan/models``."""
+    cache = os.environ.get("DCDAN_CACHE")
+    return Path(cache).expanduser() / "models" if cache else Path("~/.cache/dcdan/models").expanduser()
