@@ -1,8 +1,8 @@
-"""The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
+"""Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
+
+The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
 
 Counts of a run, and what is said when nothing could be read.
-
-Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
 """
 
 from __future__ import annotations
@@ -219,14 +219,14 @@ def predict(
     tally = RunSummary()
     inputs = find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
-        tally.add(step)
+        summary.add(step)
         if each is not None:
             each(step)
         if sink is not None:
             for result in step.rows():
                 sink(result)
-    tally.refuse_nothing()
-    return tally
+    summary.refuse_nothing()
+    return summary
 
 
 def predict_to_file(
@@ -289,22 +289,22 @@ def predict_to_file(
             todo, notes = table.rest(lambda: iter(inputs))
             tally = RunSummary.from_dict(notes)
             if begun is not None:
-                begun(tally.inputs)
+                begun(summary.inputs)
             if not notes:
                 table.write(header_text(form, recogniser.classes, actions))
             for step in steps(recogniser, todo, watching, frames, cluster):
                 if any(result.status not in READ for result in step.rows()):
                     refuse_vanished(folders)
-                tally.add(step)
+                summary.add(step)
                 if each is not None:
                     each(step)
                 table.write(text(step.results))
                 if step.inputs:
-                    table.commit(step.inputs, tally.to_dict())
+                    table.commit(step.inputs, summary.to_dict())
                 if stop.is_set():
                     raise stopped(out)
             refuse_vanished(folders)
-            if tally.nothing_read:
+            if summary.nothing_read:
                 table.discard()
             tally.refuse_nothing()
             convert = (
@@ -313,4 +313,4 @@ def predict_to_file(
             table.finish(convert, force=force)
     except OSError as error:
         raise output_error(error, out) from error
-    return tally
+    return summary
