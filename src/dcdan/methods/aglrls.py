@@ -135,7 +135,7 @@ class AGLRLS(PartsMethod):
         """Return the classification, adversarial and pseudo-label losses of the seven classifiers, weighted."""
         assert batch.target is not None
         assert batch.teacher is not None
-        options, counts, whole = self.options, self.get_buffer("class_counts"), sum(WEIGHTS)
+        options, counts, whole = self.options, self.drawn_counts, sum(WEIGHTS)
         coefficient = options.adversarial / whole * reversal_coefficient(progress)
         self.dynamic.begin(progress * self.epochs)
         weak = torch.stack(tuple(batch.teacher)).softmax(2)

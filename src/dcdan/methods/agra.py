@@ -187,7 +187,7 @@ class AGRA(PartsMethod):
         source_logits, target_logits = self.classifier(source), self.classifier(target)
         options = self.options
         coefficient = options.adversarial * reversal_coefficient(progress)
-        counts = self.get_buffer("class_counts")
+        counts = self.drawn_counts
         adversarial = adversarial_loss(
             self.discriminator, source, target, source_logits, target_logits, coefficient, "cdan-e"
         )
