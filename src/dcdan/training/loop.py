@@ -199,7 +199,7 @@ class Trainer(Learner):
         if self.deadline is not None:
             left = steps_within(self.deadline - now, per_step, steps - done, later)
             fitting = self.group.broadcast(done + left)
-            if fitting < steps:
+            if fitting < 0.98 * steps:
                 later *= (fitting - done) / (steps - done)
                 steps = fitting
                 self.metrics_log.write(f"{stage}-budget", done, steps=steps, seconds_per_step=round(per_step, 4))

@@ -39,7 +39,9 @@ def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
         metadata |= {
             "train": len(source.train),
             "validation": len(source.validation),
+            "held_out_by": source.held_out_by,
             "left_out": source.left_out,
+            "dropped": source.dropped,
             "per_class": dict(zip(source.classes, source.counts.int().tolist(), strict=True)),
         }
     return metadata

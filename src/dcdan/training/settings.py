@@ -151,7 +151,8 @@ class RunSettings(BaseModel):
 
     def whole(self) -> dict[str, Any]:
         """Return all settings as JSON-able values, the method's with their defaults and preset filled in."""
-        return {**self.model_dump(mode="json"), "options": self.method_settings().model_dump(mode="json")}
+        options = self.method_settings().model_dump(mode="json", exclude_none=True)
+        return {**self.model_dump(mode="json", exclude_none=True), "options": options}
 
 
 PRETRAINED_STAGES: dict[str, dict[str, Any]] = {
