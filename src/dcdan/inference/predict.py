@@ -216,7 +216,7 @@ def predict(
     Raises:
         DataError: after the last result, when not one input could be read.
     """
-    tally = RunSummary()
+    summary = RunSummary()
     inputs = find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
         summary.add(step)
@@ -287,7 +287,7 @@ def predict_to_file(
     try:
         with closing(ResumableTable(out, state)) as table, stoppable() as stop:
             todo, notes = table.rest(lambda: iter(inputs))
-            tally = RunSummary.from_dict(notes)
+            summary = RunSummary.from_dict(notes)
             if begun is not None:
                 begun(summary.inputs)
             if not notes:
@@ -306,7 +306,7 @@ def predict_to_file(
             refuse_vanished(folders)
             if summary.nothing_read:
                 table.discard()
-            tally.refuse_nothing()
+            summary.refuse_nothing()
             convert = (
                 partial(write_parquet, classes=recogniser.classes, actions=actions) if form is Form.PARQUET else None
             )

@@ -44,6 +44,8 @@ from dcdan.training.optimiser import learning_rate, optimiser_of
 from dcdan.training.settings import StageSettings
 from dcdan.training.step import Learner, Stage, follow
 
+TRAINING_REVISION = 2
+"""Goes up when the same settings come to train otherwise, for every method, so that a benchmark mixes no two kinds."""
 COUNTED = 8000
 LOGGED_EVERY = 20
 LEAST_EASE = 1 / 8
