@@ -443,8 +443,8 @@ def test_discriminators_learn_at_a_small_lambda(folder: Path, metrics_log: Metri
     assert made.train("adaptation")
     epochs = logged(folder, "adaptation-epoch")
     assert "discriminator_global" not in epochs[0], "before the first step there is none"
-    assert epochs[-1]["discriminator_global"] > 0.8
-    assert epochs[-1]["discriminator_local"] > 0.5
+    for branch in ("global", "local"):  # with dropout, on strong views
+        assert np.mean([epoch[f"discriminator_{branch}"] for epoch in epochs[-6:]]) > 0.65
 
 
 def test_a_stage_that_backs_off_draws_as_before(

@@ -152,7 +152,8 @@ def test_classes_that_only_one_side_has_are_told_in_one_line(tmp_path: Path) -> 
     """D4. Which classes, and how many faces."""
     found = source(tmp_path, TRAIN + VALIDATION + TEST, ("neutral", "sadness", "fear"))
     assert mismatch(found, ("neutral", "sadness", "fear")) == (
-        "The target has no happiness (3 source faces left out); the source has no sadness, which no face will be called."
+        "The target has no happiness (3 source faces left out); "
+        "the source has no sadness, which no face will be called."
     )
     same = source(tmp_path / "same", TRAIN + VALIDATION)
     assert mismatch(same, ()) == mismatch(same, CLASSES) == ""
