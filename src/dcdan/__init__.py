@@ -33,4 +33,13 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'dcdan' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if _HOMES[name] != "dcdan.api" or (error.name or "").startswith("dcdan"):
+            raise
+        from dcdan.core.errors import MissingExtraError
+
+        raise MissingExtraError(
+            f"dcdan.{name} needs the package '{error.name}', which is not installed: pip install 'dcdan[train]'."
+        ) from error

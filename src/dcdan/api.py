@@ -9,6 +9,7 @@ from typing import Any
 
 from dcdan.core.errors import UsageError
 from dcdan.core.locks import folder_lock
+from dcdan.core.signals import interruptible
 from dcdan.evaluation.evaluate import evaluate
 from dcdan.inference.recogniser import Recogniser, load
 from dcdan.inference.resolver import resolve_model
@@ -28,11 +29,11 @@ def adapt(
     *,
     settings: RunSettings | None = None,
     start: str | Path | None = None,
-    quiet: bool = True,
+    progress: bool = True,
     command: str = "dcdan.adapt(...)",
     **values: Any,
 ) -> Recogniser:
-    """Learn from labelled source faces and unlabelled target faces; return the recogniser that comes of it.
+    """Train on labelled source faces and unlabelled target faces, and return the recogniser that results.
 
     Args:
         source: a labelled pack, spec (``reader:path?option=value``) or folder with one sub-folder per expression.
@@ -41,16 +42,38 @@ def adapt(
         settings: all settings of the run; or give single ones as ``values``, for example ``method="dann"``,
             ``size=64``, ``adaptation={"epochs": 5}``, or ``source__lr=0.05``, where two underscores lead into a table.
         start: a finished run whose source stage is taken over.
-        quiet: no progress on stderr.
+        progress: print a progress bar, a line an epoch and the expected duration on stderr.
+        command: recorded in ``run.json``.
+
+    Returns:
+        The recogniser of the finished run, as :func:`dcdan.load` loads it.
 
     Raises:
-        UsageError, DataError, PackError, ModelError, OutputError, TrainingError: each with one sentence.
+        DcdanError: of a kind for each cause (``UsageError``, ``DataError``, ``PackError``, ``ModelError``,
+            ``OutputError``, ``TrainingError``, ``Interrupted``), with one sentence.
+
+    Example:
+        >>> import dcdan
+        >>> recogniser = dcdan.adapt("ferplus:/data/FERPlus", "photos/", "runs/mine", minutes=10)  # doctest: +SKIP
+        >>> recogniser.recognise("photo.jpg")[0].expression  # doctest: +SKIP
+        'happiness'
     """
+    for name, given in (("source", source), ("target", target)):
+        if isinstance(given, Mapping):
+            raise UsageError(
+                f"'{name}' of dcdan.adapt names the data, and here it holds settings: write {name}='...' for the data, "
+                "and settings of the source stage as source__lr=0.05."
+            )
     if settings is not None and values:
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
     folder = Path(out)
-    with processes() as group, folder_lock(folder) if group.is_main_process else nullcontext():
+    quiet = not progress
+    with (
+        interruptible(folder),
+        processes() as group,
+        folder_lock(folder) if group.is_main_process else nullcontext(),
+    ):
         start = resolve_model(start).folder if start else None
         train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
         with group.leader_first():
@@ -67,11 +90,23 @@ def answered(run: Path, target: str, settings: RunSettings, quiet: bool) -> Reco
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings, keys joined by two underscores: ``{"source": {"lr": 1}}`` -> ``{"source__lr": 1}``."""
+    """Return nested settings with keys joined by two underscores.
+
+    Raises:
+        UsageError: when a setting is given twice.
+
+    Example:
+        >>> flat({"adaptation": {"lr": 1}, "seed": 2})
+        {'adaptation__lr': 1, 'seed': 2}
+    """
     out: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
-            out |= flat(value, f"{prefix}{key}__")
-        else:
-            out[prefix + key] = value
+        found = flat(value, f"{prefix}{key}__") if isinstance(value, Mapping) else {prefix + key: value}
+        if twice := sorted(out.keys() & found.keys()):
+            dotted = twice[0].replace("__", ".")
+            raise UsageError(
+                f"The setting '{dotted}' is given twice, as {twice[0]}={out[twice[0]]!r} and as "
+                f"{found[twice[0]]!r} in '{key}': give it once."
+            )
+        out |= found
     return out

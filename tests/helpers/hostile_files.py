@@ -405,7 +405,7 @@ def size_that_overflows(good: Good, here: Path) -> list[str]:
     return evaluate(good, sealed(copied_pack(good, here), size=1 << 62))
 
 
-@hostile("pack", 4, "its checksum is another")
+@hostile("pack", 4, "its SHA-256 is not the one in pack.json")
 def table_that_was_changed(good: Good, here: Path) -> list[str]:
     pack = copied_pack(good, here)
     content = bytearray((pack / TABLE).read_bytes())

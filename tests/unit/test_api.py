@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ import dcdan
 from dcdan import api
 from dcdan.api import flat
 from dcdan.core.errors import ModelError, OutputError, UsageError
+from dcdan.core.signals import Interrupted
 from dcdan.inference.table import columns
 from dcdan.packs.pack import Pack
 from dcdan.training.settings import RunSettings
@@ -103,7 +109,7 @@ def test_settings_may_be_given_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_p
     )
     source, target, out, settings, start, quiet, command = found
     assert (source, target, out, start) == ("a", "b", tmp_path / "run", tmp_path)
-    assert quiet
+    assert not quiet, "U13: progress is shown unless progress=False"
     assert command
     assert isinstance(settings, RunSettings)
     assert (settings.method, settings.size) == ("dann", 64)
@@ -130,6 +136,64 @@ def test_wrong_settings_are_told_before_anything_is_done(values: dict[str, Any],
     with pytest.raises(UsageError, match=told):
         dcdan.adapt("a", "b", tmp_path / "run", **values)
     assert not list(tmp_path.iterdir())
+
+
+def test_progress_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """U13."""
+    assert asked(monkeypatch, "a", "b", tmp_path / "run", progress=False)[5]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"adaptation": {"lr": 1}, "adaptation__lr": 2},
+            "given twice, as adaptation__lr=1 and as 2",
+        ),
+        ({"source__lr": 2, "source": {"lr": 1}}, "'source' of dcdan.adapt names the data, and here it holds settings"),
+    ],
+)
+def test_a_key_that_is_also_a_setting_is_an_error_that_names_both(
+    values: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    """D8."""
+    with pytest.raises(UsageError, match=told):
+        dcdan.adapt(**{"source": "a", "target": "b", "out": tmp_path / "run", **values})
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_torch_adapt_names_the_extra(tmp_path: Path) -> None:
+    """U2. Of a core install."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import dcdan\n"
+        "from dcdan.core.errors import MissingExtraError\n"
+        "try: dcdan.adapt\n"
+        "except MissingExtraError as error: print(error.exit_code, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout.startswith("8 dcdan.adapt needs the package 'torch', which is not installed: pip install"), done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", ["train_run", "answered"])
+def test_an_interrupt_in_any_phase_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals, phase: str
+) -> None:
+    """S7, S19. Also while the model is exported and the report is written, at once."""
+    monkeypatch.setattr(api, "train_run", lambda *_, **__: (tmp_path / "run").mkdir(exist_ok=True))
+    began = time.perf_counter()
+
+    def interrupted(*_: object, **__: object) -> None:
+        (tmp_path / "run").mkdir(exist_ok=True)
+        os.kill(os.getpid(), number)
+        time.sleep(20)
+
+    monkeypatch.setattr(api, phase, interrupted)
+    with pytest.raises(Interrupted, match="Stopped; everything is saved in .*: the same command goes on") as caught:
+        dcdan.adapt("a", "b", tmp_path / "run")
+    assert caught.value.exit_code == 130
+    assert time.perf_counter() - began < 10
 
 
 def test_nested_values_are_flattened() -> None:

@@ -11,7 +11,8 @@ from dcdan.audit.counts import class_of, compared, counted, official_counts, ord
 from dcdan.audit.duplicates import DISTANCE, DUPLICATE_KINDS, FARTHEST, Doubles, doubles_between, doubles_within, groups
 from dcdan.audit.inspection import STATUSES, InspectionListing, inspect, listing, samples_at
 from dcdan.audit.report import CheckReport, Double, Failure
-from dcdan.core.errors import DataError, UsageError
+from dcdan.core.errors import UsageError
+from dcdan.datasets.listing import nothing_selected
 from dcdan.datasets.reader import Reader, Sample
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.images.status import Status
@@ -78,8 +79,7 @@ def _opened(data: str | Reader) -> tuple[Reader, str]:
 def _listed(reader: Reader) -> InspectionListing:
     listed = listing(reader)
     if not len(listed):
-        skipped = ", ".join(f"{count} {reason}" for reason, count in reader.skipped.items())
-        raise DataError(f"{reader.title} gave nothing to check" + (f" (left out: {skipped})." if skipped else "."))
+        raise nothing_selected(reader, "check")
     return listed
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from dcdan.audit.counts import SplitCounts, counted
 from dcdan.audit.inspection import InspectionListing, listing, samples_at
 from dcdan.core.atomic_io import atomic_text, write_bytes
-from dcdan.core.errors import DataError, OutputError
+from dcdan.core.errors import OutputError
 from dcdan.core.sanitize import no_formula
+from dcdan.datasets.listing import nothing_selected
 from dcdan.datasets.reader import Reader, Sample, draw
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.expressions import ordered
@@ -129,7 +130,7 @@ def _square(picture: np.ndarray) -> np.ndarray:
 def _listed(reader: Reader, name: str) -> _Shown:
     listed = listing(reader)
     if not len(listed):
-        raise DataError(f"{reader.title} in '{reader.root}' has no images to show.")
+        raise nothing_selected(reader, "show")
     classes = (*reader.classes, "")
     pairs = zip(listed.split_codes.tolist(), listed.labels.tolist(), strict=True)
     named = ((listed.splits[code], classes[label]) for code, label in pairs)

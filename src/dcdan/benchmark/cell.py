@@ -13,6 +13,7 @@ from dcdan.benchmark.plan import Cell, Plan, PlanDomain, PlanStage
 from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.core.errors import UsageError
 from dcdan.core.limits import read_json
+from dcdan.core.signals import interruptible
 from dcdan.evaluation.evaluate import class_indices, evaluate_pack, labels_among, rows_to_score
 from dcdan.evaluation.torch_recogniser import TorchRecogniser
 from dcdan.expressions import common_classes
@@ -41,7 +42,9 @@ def run_stage(stage: PlanStage, out: Path, command: str) -> None:
     """Train a source stage."""
     if not stage_done(stage, out):
         data = stage.source.data, stage.target.data
-        train_run(*data, out / stage.folder, stage.settings, None, True, command, source_stage_only=True)
+        folder = out / stage.folder
+        with interruptible(folder):
+            train_run(*data, folder, stage.settings, None, True, command, source_stage_only=True)
 
 
 def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
@@ -50,8 +53,9 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
         return
     folder = out / cell.folder
     start = out / cell.stage.folder
-    train_run(cell.source.data, cell.target.data, folder, cell.settings, start, True, command, graph=False)
-    score(cell, plan, folder)
+    with interruptible(folder):
+        train_run(cell.source.data, cell.target.data, folder, cell.settings, start, True, command, graph=False)
+        score(cell, plan, folder)
 
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:

@@ -16,11 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dcdan.core.errors import UsageError
 from dcdan.core.limits import read_toml
+from dcdan.expressions import common_classes
 from dcdan.methods.base import find_method
+from dcdan.training.loop import TRAINING_REVISION
 from dcdan.training.pretrained import check_pretrained
 from dcdan.training.settings import RunSettings, check, check_config_schema
 
 _CAUSES = {"network", "source", "augment", "size", "seed", "pretrained", "precision", "align"}
+_CAUSES |= {"fuse_activation", "on_trouble", "minutes"}
 
 MOST_CELLS = 10_000
 # Of a name that becomes a part of a folder's.
@@ -43,6 +46,8 @@ class PlanDomain(PlanModel):
     """The spec that is scored; the same as ``data`` when empty. Its labels are read for the score alone."""
     split: str = ""
     """The split that is scored: ``test`` where there is one, else all images."""
+    targets: tuple[str, ...] = ()
+    """Of a source: names of the targets that are adapted to from it; all of them when empty."""
 
     @property
     def scored(self) -> str:
@@ -96,6 +101,12 @@ class Plan(PlanModel):
             unknown = set(entry.targets) - {domain.name for domain in self.targets}
             if unknown:
                 raise ValueError(f"the row '{entry.key}' names a target '{min(unknown)}' that the plan does not have")
+        for source in self.sources:
+            unknown = set(source.targets) - {domain.name for domain in self.targets}
+            if unknown:
+                raise ValueError(
+                    f"the source '{source.name}' names a target '{min(unknown)}' that the plan does not have"
+                )
         if self.reference and self.reference not in keys:
             raise ValueError(f"the reference '{self.reference}' is no key of a row")
         return self
@@ -137,7 +148,7 @@ class Cell:
         Where the data lie is no part of it: a benchmark may go on where the folders are others.
         """
         causes = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"})
-        causes["revision"] = find_method(self.settings.method).revision
+        causes["revision"] = [TRAINING_REVISION, find_method(self.settings.method).revision]
         causes["options"] = self.settings.method_settings().model_dump(mode="json", exclude_defaults=True)
         specs = (self.source.data, self.target.data, self.target.scored)
         causes["data"] = [*(spec.partition("?")[2] for spec in specs), self.target.split]
@@ -165,29 +176,55 @@ def read_plan(file: Path) -> Plan:
 def cells_of(plan: Plan, classes: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
     """Yield every cell, those that share a source stage close together.
 
-    ``classes``: names of the classes of each target's data, which a source stage depends on; targets without an entry
-    count as of the same classes. Raises UsageError for settings that are none.
+    A source is not adapted to itself.
+
+    Args:
+        plan: the plan.
+        classes: spec -> names of its classes, of sources and targets. A source stage depends on those in common; data
+            without an entry count as of the same classes.
+
+    Yields:
+        The cells.
+
+    Raises:
+        UsageError: for wrong settings.
     """
     for source in plan.sources:
         for trunk in plan.trunks:
             for seed in plan.seeds:
                 for target in plan.targets:
+                    if is_self_pair(source, target) or (source.targets and target.name not in source.targets):
+                        continue
                     for entry in (*plan.methods, *plan.ablations):
                         if entry.targets and target.name not in entry.targets:
                             continue
                         settings = settings_of(plan, entry, trunk, seed)
                         name = "-".join(map(slug, (source.name, target.name, trunk, entry.key, str(seed))))
-                        stage = stage_of(source, target, settings, classes.get(target.data, ()))
+                        shared = shared_classes(classes.get(source.data, ()), classes.get(target.data, ()))
+                        stage = stage_of(source, target, settings, shared)
                         yield Cell(name, source, target, trunk, entry, seed, settings, stage)
 
 
+def is_self_pair(source: PlanDomain, target: PlanDomain) -> bool:
+    """Return whether source and target are one data set, by name or by spec."""
+    return slug(source.name) == slug(target.name) or source.data == target.data
+
+
+def shared_classes(source: tuple[str, ...], target: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the classes that a run from source to target knows; one without classes has all of the other's."""
+    return common_classes(source, target) if source and target else source or target
+
+
 def settings_of(plan: Plan, entry: PlanEntry, trunk: str, seed: int) -> RunSettings:
-    """Return the settings of a row's run."""
+    """Return the settings of a row's run.
+
+    ``precision = auto`` is decided by a stopwatch, which may differ between two runs of a table: here it means fp32.
+    """
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
     settings = check(RunSettings, {**values, "seed": seed}, f"{entry.key}: ")
     settings.method_settings()
-    check_pretrained(settings.pretrained)
-    return settings
+    check_pretrained(settings.pretrained, settings.network.init)
+    return settings.model_copy(update={"precision": "fp32"}) if settings.precision == "auto" else settings
 
 
 def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, classes: tuple[str, ...]) -> PlanStage:
@@ -198,10 +235,12 @@ def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, clas
     causes = settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True)
     causes["data"] = source.data
     causes["classes"] = list(classes)
+    causes["revision"] = TRAINING_REVISION
     method = find_method(settings.method)
     own = settings.method_settings()
     if method.owns_source_stage:
-        causes["method"] = [settings.method, own.model_dump(mode="json", exclude_defaults=True)]
+        causes["method"] = [settings.method, method.revision, own.model_dump(mode="json", exclude_defaults=True)]
+        causes["teacher"] = settings.teacher if method.uses_teacher else None
     else:
         settings = settings.model_copy(
             update={

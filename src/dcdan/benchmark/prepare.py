@@ -112,6 +112,7 @@ def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pa
         packs[f"target {domain.data}"] = pack_for(domain.data, size, align, labelled=False, progress=progress)
         pack_for(domain.scored, size, align, labelled=False, progress=progress)
     classes = {domain.data: packs[f"target {domain.data}"].classes for domain in plan.targets}
+    classes |= {domain.data: packs[f"source {domain.data}"].classes for domain in plan.sources}
     return list(cells_of(plan, classes)), packs, classes
 
 

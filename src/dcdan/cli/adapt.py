@@ -61,7 +61,7 @@ def adapt(
         adaptation__epochs=epochs,
     )
     command = shlex.join(["dcdan", *context.obj])
-    run(source, target, out, settings=chosen, start=start, quiet=quiet, command=command)
+    run(source, target, out, settings=chosen, start=start, progress=not quiet, command=command)
     if not quiet and os.environ.get("RANK", "0") == "0":
         typer.echo(printable(f"Done: {out / 'report.html'}"), err=True)
         typer.echo(printable(f"Next: dcdan predict PATH... --model {out}"), err=True)

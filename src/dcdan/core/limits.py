@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from dcdan.core.errors import MissingExtraError
+
 MOST_BYTES = 4 << 20
 LONGEST_LINE = 1 << 20
 DEEPEST = 64
@@ -55,6 +57,13 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
     if len(content) > most:
         raise ValueError(f"it is larger than {most} bytes")
     return content.decode("utf-8")
+
+
+def refuse_device(path: Path) -> None:
+    """Raise ValueError for a pipe, a socket or a device, whose opening may wait for ever."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError("it is a pipe or a device and no file")
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
@@ -132,14 +141,24 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 MOST_LETTERS = 1 << 16
 
 
+def parquet_module() -> Any:
+    """Return `pyarrow.parquet`; raise MissingExtraError where it is not installed."""
+    try:
+        import pyarrow.parquet as parquet
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "The table of a pack and other Parquet files need the package 'pyarrow': pip install 'dcdan[parquet]'."
+        ) from None
+    return parquet
+
+
 def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Open a Parquet table; text stays in Arrow's dictionaries until :func:`small_batches` has looked at its length.
 
     Raises an error of Arrow for what is no table, and ValueError for one with more rows than bytes, which no honest
     table has.
     """
-    import pyarrow.parquet as parquet
-
+    parquet = parquet_module()
     file = parquet.ParquetFile(path)
     names = [file.schema.column(place).path for place in range(len(file.schema))]
     rows, size = file.metadata.num_rows, path.stat().st_size

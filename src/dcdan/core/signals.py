@@ -51,6 +51,23 @@ def stoppable(wanted: bool = True) -> Iterator[threading.Event]:
 
 
 @contextmanager
+def interruptible(out: Path) -> Iterator[None]:
+    """Within the context, Ctrl-C and SIGTERM end the work on ``out`` at once.
+
+    Raises:
+        Interrupted: with the sentence that says how to go on, before a command-line library can turn the interrupt into
+            a silent exit.
+    """
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt:
+        if out.exists():
+            raise stopped(out) from None
+        raise Interrupted(f"Stopped before anything was saved in '{out}'.") from None
+
+
+@contextmanager
 def terminable() -> Iterator[None]:
     """Within the context, SIGTERM interrupts as Ctrl-C does."""
     alone = threading.current_thread() is threading.main_thread()

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dcdan.core.errors import DataError
 from dcdan.datasets.folder import no_pictures
+from dcdan.datasets.layout import UNLISTED, LeftOut, pictures_below
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 from dcdan.datasets.registry import register
 from dcdan.expressions import SPELLINGS, canonical, ordered
@@ -58,11 +59,11 @@ class ClassFolders(Reader):
     def samples(self) -> Iterator[Sample]:
         empty = True
         for split, place in self._splits:
-            self.skip("picture in no class folder", sum(1 for path in place.iterdir() if _is_picture(path)))
-            for child in _children(place):
+            self.skip("picture in no class folder", _pictures_in(place))
+            for child in _children(place, self.skip):
                 label = canonical(child.name)
                 if label is None:
-                    self.skip(f"folder '{child.name}' is no expression", sum(1 for _ in find_pictures(child)))
+                    self.skip(f"folder '{child.name}' is no expression", pictures_below(child, self))
                     continue
                 for path in find_pictures(child, self.skip):
                     empty = False
@@ -79,14 +80,27 @@ class ClassFolders(Reader):
         )
 
 
-def _is_picture(path: Path) -> bool:
-    return is_picture_name(path.name) and path.is_file()
+def _pictures_in(folder: Path) -> int:
+    """Return the number of pictures directly in a folder, 0 where it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(1 for entry in entries if is_picture_name(entry.name) and entry.is_file())
+    except OSError:
+        return 0
 
 
-def _children(folder: Path) -> list[Path]:
-    """Return the folders in a folder, by name; the files, of which there may be a million, are not kept."""
-    with os.scandir(folder) as entries:
-        return sorted(folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+def _children(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """Return the folders in a folder, by name. The names of files, of which there may be a million, are not stored.
+
+    `left_out` is called with a reason where the folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        if left_out is not None:
+            left_out(UNLISTED)
+        return []
 
 
 def _split_folders(folder: Path) -> list[tuple[str, Path]]:

@@ -81,6 +81,9 @@ class _RemoteFolder(Folder):
 
 def no_pictures(folder: Path) -> DataError:
     """Return the error for a folder without pictures: empty, or full of something else."""
-    found = sorted(path.name for path in folder.iterdir())[:4]
+    try:
+        found = sorted(path.name for path in folder.iterdir())[:4]
+    except OSError as error:
+        return DataError(f"The folder '{folder}' cannot be listed ({error.strerror or error}): give yourself access.")
     what = f"holds no pictures (found {', '.join(found)})" if found else "is empty"
     return DataError(f"The folder '{folder}' {what}: give one with JPEG, PNG, WebP, BMP or TIFF files.")

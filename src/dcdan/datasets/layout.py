@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 
 from dcdan.core.errors import DataError
+from dcdan.core.limits import refuse_device
 from dcdan.datasets.reader import Reader
 from dcdan.expressions import canonical
 from dcdan.images.discover import find_pictures, is_picture_name
 
+LeftOut = Callable[[str], None]
+UNLISTED = "folder that cannot be listed"
 _SHOWN = 6
 # A folder of a million pictures is asked for a hundred names before it is known to be no published set.
 _LOOKED_AT = 2000
@@ -53,11 +56,20 @@ def root_with(given: Path, markers: Iterable[str], inner: Iterable[str] = ()) ->
     return None
 
 
-def names_in(folder: Path) -> list[str]:
-    """Return the names of what a folder holds, sorted, hidden ones left out; [] for a file or nothing."""
+def names_in(folder: Path, left_out: LeftOut | None = None) -> list[str]:
+    """Return the names of what a folder holds, sorted, without hidden ones; [] for a file or nothing.
+
+    Args:
+        folder: where to look.
+        left_out: called with a reason for a folder that is there and cannot be listed, such as one without permission.
+    """
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError:
+        if left_out is not None:
+            left_out(UNLISTED)
         return []
 
 
@@ -70,9 +82,9 @@ def some_names(folder: Path, most: int = 64) -> list[str]:
         return []
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """Return the folders directly in a folder, by name."""
-    return [folder / name for name in names_in(folder) if (folder / name).is_dir()]
+def folders_in(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """Return the folders directly in a folder, by name; `left_out` as in `names_in`."""
+    return [folder / name for name in names_in(folder, left_out) if (folder / name).is_dir()]
 
 
 def inside(way: str) -> str:
@@ -108,15 +120,21 @@ def labelled_pictures(place: Path, reader: Reader) -> Iterator[tuple[Path, str]]
 
     Pictures elsewhere, and those of expressions that are no classes, are counted by `reader.skip`.
     """
-    reader.skip("picture in no class folder", sum(1 for name in names_in(place) if is_picture_name(name)))
-    for child in folders_in(place):
+    names = names_in(place, reader.skip)
+    reader.skip("picture in no class folder", sum(1 for name in names if is_picture_name(name)))
+    for child in (place / name for name in names if (place / name).is_dir()):
         expression = canonical(child.name)
         if expression is None:
-            reader.skip(f"folder '{child.name}' is no expression", sum(1 for _ in find_pictures(child)))
+            reader.skip(f"folder '{child.name}' is no expression", pictures_below(child, reader))
         elif expression not in reader.classes:
-            reader.skip(expression, sum(1 for _ in find_pictures(child)))
+            reader.skip(expression, pictures_below(child, reader))
         else:
-            yield from ((path, expression) for path in find_pictures(child))
+            yield from ((path, expression) for path in find_pictures(child, reader.skip))
+
+
+def pictures_below(folder: Path, reader: Reader) -> int:
+    """Return the number of pictures below a folder; what else lies there is counted by `reader.skip`."""
+    return sum(1 for _ in find_pictures(folder, reader.skip))
 
 
 def expressions_in(place: Path) -> dict[str, Path]:
@@ -135,6 +153,7 @@ def header(picture: Path) -> tuple[int, int, str] | None:
     from PIL import Image
 
     try:
+        refuse_device(picture)
         # Pillow warns of pictures with very many pixels; none is decoded here.
         with warnings.catch_warnings(action="ignore"), Image.open(picture) as image:
             return *image.size, image.mode

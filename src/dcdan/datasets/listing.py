@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dcdan.core.errors import UsageError
+from dcdan.core.errors import DataError, UsageError
 from dcdan.datasets.reader import Reader, Sample
 
 T = TypeVar("T")
 
 CHUNK = 128
 _KEPT_SAMPLES = 4096
+_REASONS_SHOWN = 5
 
 Part = tuple[int, int]
 """Which shard of how many, counted from 1."""
@@ -58,6 +59,19 @@ def listed(reader: Reader, part: Part | None = None) -> Listing:
     if part is not None:
         listing = itertools.islice(listing, first, last)
     return Listing(listing, count, total, digest.hexdigest(), skipped, remarks)
+
+
+def nothing_selected(reader: Reader, purpose: str) -> DataError:
+    """Return the error for a reader that selected no sample, with what it left out and why.
+
+    Args:
+        reader: after its samples were read to the end.
+        purpose: the verb of what was to be done, such as "pack".
+    """
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reader.skipped.items()))
+    text = f"{reader.title} gave nothing to {purpose}" + (f" (left out: {counts})" if counts else "")
+    reasons = "; ".join(reader.notes[:_REASONS_SHOWN])
+    return DataError(f"{text}: {reasons}." if reasons else f"{text}.")
 
 
 def chunk_key(samples: Sequence[Sample]) -> str:

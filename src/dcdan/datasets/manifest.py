@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from dcdan.core.errors import DataError
-from dcdan.core.limits import open_table, small_batches, within
+from dcdan.core.limits import open_table, parquet_module, small_batches, within
 from dcdan.datasets.class_folders import SPLIT_NAMES
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of, readable
 from dcdan.datasets.registry import register
@@ -118,6 +118,7 @@ class Manifest(Reader):
             yield rows.line_num, cells
 
     def _parquet_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        parquet_module()
         import pyarrow as arrow
 
         try:

@@ -94,9 +94,12 @@ def open_reader(spec: Spec) -> Reader:
     if not spec.path:
         raise UsageError(f"The reader '{name}' needs a path: write {name}:PATH.")
     path = Path(spec.path).expanduser()
-    if not path.exists():
-        raise DataError(f"There is nothing at '{path}': give {kind.title} a path that exists.")
-    return kind(path, options)
+    try:
+        if not path.exists():
+            raise DataError(f"There is nothing at '{path}': give {kind.title} a path that exists.")
+        return kind(path, options)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read ({error.strerror or error}): check its permissions.") from error
 
 
 def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:

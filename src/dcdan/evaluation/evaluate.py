@@ -124,7 +124,7 @@ def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | No
             "dcdan": version("dcdan"),
             "method": info.method,
             **recogniser.provenance,
-            "faces_sha256": pack.info.sha256.get(FACES, ""),
+            "faces_sha256": pack.verify().get(FACES, ""),
         },
     )
 

@@ -11,7 +11,8 @@ n_i,c counts the epoch's target faces that classifier i gave to class c with at 
 epoch and the thresholds with them, at .2375, so noise is admitted again and again: a fault that this row keeps.
 
 Different here, and why:
-- All of L is divided by 19, so that the learning rate means what it does for other methods.
+- What the network learns from L is divided by 19, so that the learning rate means what it does for other methods;
+  the discriminators learn at full weight, and .5 / 19 is in the reversal coefficient.
 - The loop knows no target face by number: a face met twice within an epoch counts twice. The number of faces of an
   epoch follows from those seen and the share of the epoch done.
 - Weak answers come from the run's teacher (``teacher = 0`` makes it the student, as in the code), which has one answer
@@ -50,7 +51,7 @@ class AGLRLSSettings(MethodSettings):
     pseudo: float = Field(default=1.0, ge=0)
     """Weight of the pseudo-label loss."""
     adversarial: float = Field(default=0.5, ge=0)
-    """Weight of the seven adversarial losses, each the mean over both domains."""
+    """Weight of the seven adversarial losses on the features, each the mean over both domains."""
     threshold: float = Field(default=0.95, gt=0, lt=1)
     """From which probability a face is counted; a class that leads has this threshold."""
 
@@ -120,7 +121,7 @@ class AGLRLS(PartsMethod):
     paper: ClassVar[str] = "Gao et al., IEEE Transactions on Multimedia 2024, arXiv 2401.11085"
     sees_target: ClassVar[bool] = True
     uses_teacher: ClassVar[bool] = True
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     Settings: ClassVar[type[MethodSettings]] = AGLRLSSettings
 
     def __init__(self, settings: AGLRLSSettings, width: int, class_counts: Tensor) -> None:
@@ -134,7 +135,8 @@ class AGLRLS(PartsMethod):
         """Return the classification, adversarial and pseudo-label losses of the seven classifiers, weighted."""
         assert batch.target is not None
         assert batch.teacher is not None
-        options, counts, coefficient = self.options, self.get_buffer("class_counts"), reversal_coefficient(progress)
+        options, counts, whole = self.options, self.drawn_counts, sum(WEIGHTS)
+        coefficient = options.adversarial / whole * reversal_coefficient(progress)
         self.dynamic.begin(progress * self.epochs)
         weak = torch.stack(tuple(batch.teacher)).softmax(2)
         best, labels = weak.max(2)
@@ -145,13 +147,13 @@ class AGLRLS(PartsMethod):
             pseudo.append(weight * consistency(target[1], labels[head], counted[head]))
             judge = self.discriminators[head]
             assert isinstance(judge, Discriminator)
-            both = adversarial_loss(judge, source[0], target[0], source[1], target[1], coefficient, "cdan-e")
-            adversarial.append(both / 2)
+            adversarial.append(
+                adversarial_loss(judge, source[0], target[0], source[1], target[1], coefficient, "cdan-e")
+            )
         self.dynamic.count(weak)
-        whole = sum(WEIGHTS)
         return {
             "cls": torch.stack(cls).sum() / whole,
-            "adv": options.adversarial * torch.stack(adversarial).sum() / whole,
+            "adv": torch.stack(adversarial).sum(),
             "pl": options.pseudo * torch.stack(pseudo).sum() / whole,
         }
 
@@ -159,7 +161,7 @@ class AGLRLS(PartsMethod):
         """Return the thresholds of the final choice: the fused head's."""
         return self.dynamic.values()[FUSED]
 
-    def report(self) -> dict[str, float]:
+    def report(self) -> dict[str, float | list[float]]:
         """Return the lowest and highest threshold."""
         values = self.dynamic.values()
         return {"threshold_min": float(values.min()), "threshold_max": float(values.max())}

@@ -103,7 +103,7 @@ class AGRASettings(MethodSettings):
     classifier: float = Field(default=1.0, ge=0)
     """Weight of the cross-entropy of the classifier on the graph's features."""
     adversarial: float = Field(default=1.0, ge=0)
-    """Weight of CDAN-E on the graph's features."""
+    """Weight of CDAN-E on the graph's features; the discriminator learns at full weight."""
     momentum: float = Field(default=0.1, gt=0, le=1)
     """Share of a batch's class mean in the running one."""
 
@@ -146,6 +146,7 @@ class AGRA(PartsMethod):
     title: ClassVar[str] = "AGRA"
     paper: ClassVar[str] = "Xie et al., ACM MM 2020; Chen et al., TPAMI 2022, arXiv 2008.00923"
     sees_target: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     Settings: ClassVar[type[MethodSettings]] = AGRASettings
 
     def __init__(self, settings: AGRASettings, width: int, class_counts: Tensor) -> None:
@@ -184,13 +185,14 @@ class AGRA(PartsMethod):
         """Return the heads' classification loss, and the graph's classification and adversarial loss."""
         source, target = self.features(batch)
         source_logits, target_logits = self.classifier(source), self.classifier(target)
-        options, coefficient = self.options, reversal_coefficient(progress)
-        counts = self.get_buffer("class_counts")
+        options = self.options
+        coefficient = options.adversarial * reversal_coefficient(progress)
+        counts = self.drawn_counts
         adversarial = adversarial_loss(
             self.discriminator, source, target, source_logits, target_logits, coefficient, "cdan-e"
         )
         return {
             "cls": self.classify(batch),
             "graph": options.classifier * head_loss(source_logits, batch.labels, counts, options.classification),
-            "adv": options.adversarial * adversarial,
+            "adv": adversarial,
         }

@@ -64,6 +64,8 @@ class Method(nn.Module, ABC):
     owns_source_stage: ClassVar[bool] = False
     """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    drawn_counts: Tensor
+    """Class counts ``(K,)`` of the source faces as they are drawn."""
     epochs: float
     """Passes over the larger domain that stage 2 takes; the training says how many."""
     revision: ClassVar[int] = 1
@@ -75,6 +77,7 @@ class Method(nn.Module, ABC):
         self.settings = settings
         self.width = width
         self.register_buffer("class_counts", class_counts.float())
+        self.register_buffer("drawn_counts", class_counts.float().clone(), persistent=False)
 
     @classmethod
     def adapts(cls) -> bool:
@@ -91,9 +94,7 @@ class Method(nn.Module, ABC):
 
     def classify(self, batch: Batch) -> Tensor:
         """Return the source's classification loss (Eq. 3), which every method has."""
-        return classification_loss(
-            batch.source.logits, batch.labels, self.get_buffer("class_counts"), self.settings.classification
-        )
+        return classification_loss(batch.source.logits, batch.labels, self.drawn_counts, self.settings.classification)
 
     def source_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the losses of the source stage by name; ``progress`` in [0, 1] is the share of its steps done."""
@@ -111,8 +112,16 @@ class Method(nn.Module, ABC):
         """Return the thresholds ``(K,)`` by which the model before the adaptation decides: by its fused head."""
         return Method.thresholds(self)
 
-    def report(self) -> dict[str, float]:
-        """Return figures worth a line in the log, without labels of the target."""
+    def set_drawn_counts(self, counts: Tensor) -> None:
+        """Set the class counts ``(K,)`` of the source as a stage draws it; the training calls it before its first step.
+
+        They are what logit adjustment and LDAM must undo: with ``sampling = source-as-target`` the batches do not have
+        the shares of the source.
+        """
+        self.drawn_counts.copy_(counts)
+
+    def report(self) -> dict[str, float | list[float]]:
+        """Return figures for the metrics log, none of them from labels of the target; lists in the order of classes."""
         return {}
 
 

@@ -1,12 +1,13 @@
 """CDAN-E: one conditional domain discriminator with entropy weights (Long et al., NeurIPS 2018). Sees target images.
 
-    L = L_cls + w ( E_s[w(H_s) log-loss of D(f_s x p_s) as source] + E_t[w(H_t) log-loss of D(f_t x p_t) as target] )
+    L = L_cls + 1/2 ( E_s[w(H_s) log-loss of D(f_s x p_s) as source] + E_t[w(H_t) log-loss of D(f_t x p_t) as target] )
 
 f x p is the outer product of feature and class probabilities (the multilinear map), w(H) = 1 + exp(-H) with H the
-entropy of p, both domains normalised to weight 1; the features receive the reversed gradient.
+entropy of p, both domains normalised to weight 1. Features and entropies receive the reversed gradient, times the
+weight of the method; the probabilities in the outer product and the sums of weights take none, as in the authors' code.
 
 Different here: f is the sum of global and local features, which the fused head sees, instead of a bottleneck; p is that
-head's, and takes no gradient (so in the authors' code too); the network has been trained on source before; the at
+head's; the network has been trained on source before; the at
 most 2,048 products (8 classes, width 256) need no randomised map.
 """
 

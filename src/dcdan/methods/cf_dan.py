@@ -22,7 +22,7 @@ class CFDAN(SourceOnly):
     """Our network on source only."""
 
     name: ClassVar[str] = "cf_dan"
-    title: ClassVar[str] = "CF-DAN (our network, source only)"
+    title: ClassVar[str] = "CF-DAN"
     paper: ClassVar[str] = "Zhang et al., Computational Visual Media 10(3), 2024, doi 10.1007/s41095-023-0369-x"
     sees_target: ClassVar[bool] = False
 

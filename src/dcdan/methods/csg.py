@@ -64,7 +64,7 @@ def contrastive_loss(queries: Tensor, keys: Tensor, negatives: Tensor, temperatu
 
 
 class TwoStageNetwork(PlainNetwork):
-    """The plain network; its asides are the maps of the trunk's last two stages."""
+    """The plain network; its auxiliary outputs are the maps of the trunk's last two stages."""
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
         """Look at faces; landmarks change nothing here."""

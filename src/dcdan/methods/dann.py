@@ -16,7 +16,7 @@ class DANNSettings(MethodSettings):
     """Settings of DANN and, with ``conditional``, of CDAN-E."""
 
     weight: float = Field(default=1.0, ge=0)
-    """Weight of the adversarial loss."""
+    """Weight of the adversarial loss on the features; the discriminator learns at full weight."""
     conditional: Conditional = "none"
     """Plain features, or their outer product with the class probabilities."""
 
@@ -29,6 +29,7 @@ class DANN(Method):
     title: ClassVar[str] = "DANN"
     paper: ClassVar[str] = "Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 2016"
     sees_target: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     Settings: ClassVar[type[MethodSettings]] = DANNSettings
 
     def __init__(self, settings: DANNSettings, width: int, class_counts: Tensor) -> None:
@@ -47,7 +48,7 @@ class DANN(Method):
             target.of_global + target.of_local,
             source.logits.fused,
             target.logits.fused,
-            reversal_coefficient(progress),
+            self.options.weight * reversal_coefficient(progress),
             self.options.conditional,
         )
-        return {"cls": self.classify(batch), "adv": self.options.weight * adversarial}
+        return {"cls": self.classify(batch), "adv": adversarial}

@@ -13,10 +13,18 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from dcdan.methods.adversarial import Conditional, adversarial_loss, reversal_coefficient
 from dcdan.methods.base import Batch, Method, MethodSettings, Sampling, register
-from dcdan.methods.pseudo_labels import DynamicThresholds, Prior, PseudoLabelRule, aligned_to_prior, pseudo_label_loss
+from dcdan.methods.pseudo_labels import (
+    DynamicThresholds,
+    Prior,
+    PseudoLabelRule,
+    aligned_to_prior,
+    move_mean,
+    pseudo_label_loss,
+)
 from dcdan.models.discriminator import Discriminator
 
 
@@ -25,9 +33,9 @@ class DCDANSettings(MethodSettings):
 
     sampling: Sampling = "source-as-target"
     lambda_global: float = Field(default=0.1, ge=0)
-    """Weight of the global adversarial loss."""
+    """Weight of the global adversarial loss on the features; its discriminator learns at full weight."""
     lambda_local: float = Field(default=0.1, ge=0)
-    """Weight of the local adversarial loss."""
+    """Weight of the local adversarial loss on the features; its discriminator learns at full weight."""
     lambda_pseudo: float = Field(default=1.0, ge=0)
     """Weight of the pseudo-label loss, after its ramp."""
     ramp: float = Field(default=0.25, ge=0, le=1)
@@ -38,8 +46,9 @@ class DCDANSettings(MethodSettings):
     """The threshold of the rule ``fixed``."""
     relative_threshold: float = Field(default=0.9, gt=0, le=2)
     """tau over the source's mean confidence."""
-    threshold_floor: float = Field(default=0.8, ge=0, lt=1)
-    """No dynamic threshold falls below this; a model taught with votes is seldom surer."""
+    threshold_floor: float = Field(default=0.25, ge=0, lt=1)
+    """No dynamic threshold falls below this. It lies below the range in which they move in most trainings: with a mean
+    confidence of .75 on the source, tau is .68 and a class that is never confident has the threshold .17."""
     prior: Prior = "none"
     """The class balance that pseudo-labels are pulled to; ``estimated`` halves the unevenness of the running mean."""
     certain: float = Field(default=0.9, ge=0, le=1)
@@ -73,8 +82,15 @@ class DCDAN(Method):
     paper: ClassVar[str] = "Alzahrani et al., PeerJ Computer Science 2025, doi 10.7717/peerj-cs.2866"
     sees_target: ClassVar[bool] = True
     uses_teacher: ClassVar[bool] = True
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     Settings: ClassVar[type[MethodSettings]] = DCDANSettings
+
+    counted: Tensor
+    """Share of target faces whose pseudo-label counts, a running mean."""
+    assigned: Tensor
+    """Share of target faces that the teacher assigns to each class, ``(K,)``."""
+    accepted: Tensor
+    """Share of target faces whose pseudo-label is each class and counts, ``(K,)``."""
 
     def __init__(self, settings: DCDANSettings, width: int, class_counts: Tensor) -> None:
         super().__init__(settings, width, class_counts)
@@ -85,6 +101,8 @@ class DCDAN(Method):
         self.of_local = Discriminator(inputs) if settings.lambda_local else None
         self.dynamic = DynamicThresholds(classes, settings.relative_threshold, floor=settings.threshold_floor)
         self.register_buffer("counted", torch.tensor(0.0))
+        self.register_buffer("assigned", torch.zeros(classes))
+        self.register_buffer("accepted", torch.zeros(classes))
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the classification, adversarial and pseudo-label losses, weighted."""
@@ -97,13 +115,13 @@ class DCDAN(Method):
             ("adv_l", self.of_local, options.lambda_local, source.of_local, target.of_local, 2),
         ):
             if discriminator is not None:
-                losses[name] = weight * adversarial_loss(
+                losses[name] = adversarial_loss(
                     discriminator,
                     of_source,
                     of_target,
                     source.logits[head],
                     target.logits[head],
-                    coefficient,
+                    weight * coefficient,
                     options.conditional,
                 )
         if options.pseudo_labels != "off" and options.lambda_pseudo:
@@ -117,10 +135,17 @@ class DCDAN(Method):
         teacher = batch.teacher.fused.softmax(1)
         source = batch.source.logits.fused.detach().softmax(1)
         target = self.with_prior(teacher)
+        updates = self.dynamic.updates.clone()
         self.dynamic.update(source, teacher)
         best, label = target.max(1)
         counted = best >= self.bar()[label]
-        self.get_buffer("counted").mul_(0.99).add_(0.01 * counted.to(best.dtype).mean())
+        labels = one_hot(label, target.shape[1]).to(best.dtype)
+        for mean, value in (
+            (self.counted, counted.to(best.dtype).mean()),
+            (self.assigned, labels.mean(0)),
+            (self.accepted, labels[counted].sum(0) / len(labels)),
+        ):
+            move_mean(mean, value, updates, self.dynamic.momentum)
         ramp = min(1.0, progress / self.options.ramp) if self.options.ramp else 1.0
         weights = self.options.classification.weights
         return self.options.lambda_pseudo * ramp * pseudo_label_loss(batch.target.logits, target, counted, weights)
@@ -156,11 +181,25 @@ class DCDAN(Method):
         """Return those of the choice where they are not learned."""
         return self.thresholds() if self.options.certain else super().thresholds()
 
-    def report(self) -> dict[str, float]:
-        """Return the share of target faces whose label counts, and the lowest and highest threshold."""
-        values = self.dynamic.values()
+    def report(self) -> dict[str, float | list[float]]:
+        """Return the share of target faces whose pseudo-label counts, and the figures of each class.
+
+        Returns:
+            ``counted``, the lowest and highest threshold, the ``thresholds`` that pseudo-labels must reach, and
+            ``accepted``: of the target faces that the teacher assigns to a class, the share whose label counts (0 where
+            it assigns none). Lists are in the order of the classes.
+        """
+        values = self.bar()
         return {
-            "counted": float(self.get_buffer("counted")),
+            "counted": float(self.counted),
             "threshold_min": float(values.min()),
             "threshold_max": float(values.max()),
+            "thresholds": values.tolist(),
+            "accepted": (self.accepted / self.assigned.clamp_min(1e-8)).tolist(),
         }
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("assigned", "accepted"):  # checkpoints of version 0.1 do not have them
+            if prefix + "counted" in state_dict:
+                state_dict.setdefault(prefix + name, self.get_buffer(name).clone())
+        super()._load_from_state_dict(state_dict, prefix, *rest)

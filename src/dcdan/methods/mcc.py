@@ -34,7 +34,7 @@ class MCCSettings(MethodSettings):
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     """Return the share of confusion between classes of logits ``(B, K)``, a scalar in [0, 1]."""
     y = (logits / temperature).softmax(1)
-    weights = entropy_weights(y)
+    weights = entropy_weights(y.detach())
     weights = weights * (len(weights) / weights.sum())
     # A product of elements, since a matrix product would be rounded to bf16 under autocast.
     together = (weights[:, None, None] * y[:, :, None] * y[:, None, :]).sum(0)

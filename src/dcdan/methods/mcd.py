@@ -65,6 +65,6 @@ class MCD(Method):
         apart = discrepancy(target.heads.fused(seen), self.second(seen))
         return {
             "cls": self.classify(batch),
-            "cls2": head_loss(of_source, batch.labels, self.get_buffer("class_counts"), options.classification),
+            "cls2": head_loss(of_source, batch.labels, self.drawn_counts, options.classification),
             "disc": -options.weight * apart,
         }

@@ -7,7 +7,7 @@ P: the labels come from global and local features together and supply "discrimin
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,35 +19,88 @@ Prior = Literal["none", "source", "uniform", "estimated"]
 PseudoLabelRule = Literal["off", "all", "fixed", "dynamic"]
 
 
+STRICT_BATCHES = 10
+"""How many batches in which every class is equally confident are counted before the first: thresholds start at tau."""
+
+
+def move_mean(mean: Tensor, value: Tensor, updates: Tensor, momentum: float) -> None:
+    """Move a running mean towards the value of one more batch, in place and without bias.
+
+    The first batches count alike, as in a plain mean, until the weight of a batch is ``1 - momentum``. A running mean
+    with a fixed momentum would hold on to what it was started with.
+
+    Args:
+        mean: any shape; its start has no weight when ``updates`` is 0.
+        value: of the same shape.
+        updates: scalar, the number of batches in the mean.
+        momentum: weight of the past once there are many batches, in [0, 1).
+
+    Example:
+        >>> mean = torch.tensor(1.0)
+        >>> for updates, value in enumerate((0.2, 0.4)):
+        ...     move_mean(mean, torch.tensor(value), torch.tensor(float(updates)), 0.99)
+        >>> mean
+        tensor(0.3000)
+    """
+    weight = (1 / (updates + 1)).clamp_min(1 - momentum)
+    mean.lerp_(value.to(mean.dtype), weight.to(mean.dtype))
+
+
 class DynamicThresholds(nn.Module):
-    """Running state: ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1; r_c confident share over the largest."""
+    """Confidence thresholds of the classes, from running means over the whole of stage 2.
+
+    ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1, with tau = ``relative`` times the mean confidence on the
+    source (AdaMatch), and r_c the share of target faces that are confidently of class c (probability of at least tau)
+    over the largest such share (FlexMatch, AGLRLS).
+    """
 
     share: Tensor
+    """Share of target faces that are confidently of each class, ``(K,)``."""
     confidence: Tensor
+    """Mean highest probability on source faces."""
     seen: Tensor
+    """Mean probabilities of target faces, ``(K,)``."""
+    updates: Tensor
+    """Number of batches in these means."""
 
-    def __init__(self, classes: int, relative: float = 0.9, momentum: float = 0.99, floor: float = 0.4) -> None:
+    def __init__(self, classes: int, relative: float = 0.9, momentum: float = 0.99, floor: float = 0.25) -> None:
+        """``momentum`` of the running means; see the class for ``relative`` and ``floor``."""
         super().__init__()
         self.relative, self.momentum, self.floor = relative, momentum, floor
         self.register_buffer("share", torch.full((classes,), 1.0 / classes))
         self.register_buffer("confidence", torch.tensor(1.0))
         self.register_buffer("seen", torch.full((classes,), 1.0 / classes))
+        self.register_buffer("updates", torch.tensor(0.0))
 
     @torch.no_grad()
     def update(self, source: Tensor, target: Tensor) -> None:
-        """Learn from class probabilities ``(B, K)``: the source's mean confidence, the target's confident classes."""
-        keep = self.momentum
-        self.confidence.mul_(keep).add_((1 - keep) * source.amax(1).mean())
+        """Move the running means by one batch.
+
+        Args:
+            source: class probabilities ``(B, K)`` of source faces by the student.
+            target: class probabilities ``(B', K)`` of target faces by the teacher.
+        """
+        move_mean(self.confidence, source.amax(1).mean(), self.updates, self.momentum)
         best, label = target.max(1)
-        counts = torch.zeros_like(self.share).index_add_(0, label, (best >= self.values()[label]).to(best.dtype))
-        self.share.mul_(keep).add_((1 - keep) * counts / len(target))
-        self.seen.mul_(keep).add_((1 - keep) * target.mean(0))
+        confident = (best >= self.tau()).to(best.dtype)
+        counts = torch.zeros_like(self.share, dtype=best.dtype).index_add_(0, label, confident)
+        move_mean(self.share, counts / len(target), self.updates + STRICT_BATCHES, self.momentum)
+        move_mean(self.seen, target.mean(0), self.updates, self.momentum)
+        self.updates.add_(1)
+
+    def tau(self) -> Tensor:
+        """Return the highest threshold, that of the most confident class, a scalar."""
+        return self.relative * self.confidence
 
     def values(self) -> Tensor:
         """Return the thresholds ``(K,)``."""
-        tau = self.relative * self.confidence
         relative = self.share / self.share.max().clamp_min(1e-8)
-        return (tau * ((relative + 1) / 2) ** 2).clamp(self.floor, 1)
+        return (self.tau() * ((relative + 1) / 2).square()).clamp(self.floor, 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if prefix + "share" in state_dict:  # checkpoints of version 0.1 do not count batches
+            state_dict.setdefault(prefix + "updates", torch.tensor(1e6))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def aligned_to_prior(probabilities: Tensor, seen: Tensor, prior: Tensor) -> Tensor:

@@ -63,7 +63,10 @@ def region_bias_loss(weights: Tensor, margin: float) -> Tensor:
 
 
 class RegionAttentionNetwork(PlainNetwork):
-    """The plain network on six inputs, merged by both attentions; its aside ``attention`` is a ``(B, 6)``."""
+    """The plain network on six inputs, merged by both attentions.
+
+    Its auxiliary output ``attention`` ``(B, 6)`` holds the self-attention weights a.
+    """
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
         super().__init__(settings, classes, size, features=2 * settings.width)

@@ -45,7 +45,7 @@ class SCNSettings(MethodSettings):
 
 
 class SelfCureNetwork(PlainNetwork):
-    """The plain network with logits ``a W f``; its aside ``importance`` is a ``(B,)`` in [0, 1]."""
+    """The plain network with logits ``a W f``; its auxiliary output ``importance`` is a ``(B,)`` in [0, 1]."""
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
         super().__init__(settings, classes, size)
@@ -124,6 +124,6 @@ class SCN(SourceMethod):
             "rank": self.options.rank_weight * rank_loss(importance, top, self.options.rank_margin),
         }
 
-    def report(self) -> dict[str, float]:
+    def report(self) -> dict[str, float | list[float]]:
         """Return the number of faces whose label was ever changed."""
         return {"relabelled": float((self.given >= 0).sum())}

@@ -27,10 +27,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-
-from dcdan.models.synchronised import synchronising
 
 START_WIDTH, START_SHAPE, START_LEAK = 1.72, -0.25, 0.0
 MOST_LEAK = 0.99
@@ -105,36 +102,31 @@ class AFCFunction(torch.autograd.Function):
         return _chosen.backward(grads[0], *ctx.saved_tensors)
 
 
-class Confined(torch.autograd.Function):
-    """A clamp that a parameter can leave again: only gradients that push further out of the range are dropped.
+def leak_of(parameter: Tensor) -> Tensor:
+    """Return the leak alpha in [0, .99] of its free parameter, which is reflected at both ends of the range.
 
-    ``torch.clamp`` gives no gradient at its bounds, so a leak that starts at 0 would stay there for ever.
+    ``alpha = |parameter|`` up to .99, and as far below .99 as ``|parameter|`` is above. A clamp would have no gradient
+    at its ends, so a leak that starts at 0 would stay there.
+
+    Args:
+        parameter: any shape, in [-1.98, 1.98].
+
+    Returns:
+        The same shape. The slope is 1 or -1 everywhere, and 1 at 0.
+
+    Example:
+        >>> leak_of(torch.tensor([0.0, 0.25, -0.25, 1.0])).tolist()
+        [0.0, 0.25, 0.25, 0.98...]
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
-        """Return ``x`` clamped to [low, high]."""
-        ctx.save_for_backward(x)
-        ctx.low, ctx.high, ctx.several = low, high, synchronising()
-        return x.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient where a step against it leads into the range."""
-        (x,) = ctx.saved_tensors
-        step = grads[0]
-        if ctx.several:  # a share's gradient may point elsewhere than the whole batch's
-            step = step.clone()
-            dist.all_reduce(step)
-        outwards = ((x <= ctx.low) & (step > 0)) | ((x >= ctx.high) & (step < 0))
-        return grads[0].masked_fill(outwards, 0), None, None
+    size = torch.where(parameter < 0, -parameter, parameter)
+    return torch.where(size > MOST_LEAK, 2 * MOST_LEAK - size, size).clamp_min(0)
 
 
 class AFC(nn.Module):
     """AFC as a layer: ``(...)`` floats in, the same shape out; three learned scalars.
 
-    ``h`` is kept positive by its logarithm and ``alpha`` in [0, 1) by :class:`Confined`, since at 1 the function would
-    be linear.
+    ``h`` is kept positive by its logarithm and ``alpha`` in [0, 1) by :func:`leak_of`, since at 1 the function would be
+    linear.
     """
 
     def __init__(self) -> None:
@@ -147,9 +139,8 @@ class AFC(nn.Module):
         """Return AFC(x)."""
         h, mu = self.log_h.exp().to(x.dtype), self.mu.to(x.dtype)
         if torch.compiler.is_exporting() or not torch.is_grad_enabled():
-            return afc_forward(x, h, mu, self.alpha.clamp(0.0, MOST_LEAK).to(x.dtype))
-        alpha: Tensor = Confined.apply(self.alpha, 0.0, MOST_LEAK)
-        out: Tensor = AFCFunction.apply(x, h, mu, alpha.to(x.dtype))
+            return afc_forward(x, h, mu, leak_of(self.alpha).to(x.dtype))
+        out: Tensor = AFCFunction.apply(x, h, mu, leak_of(self.alpha).to(x.dtype))
         return out
 
 
@@ -165,7 +156,7 @@ def saturate(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = LIMIT) 
     v = x.abs()
     r = (q - v).clamp_min(0)
     s = (p - v).clamp_min(0)
-    return x.sign() * (limit - c1 * r**3 + c2 * s**3)
+    return x.sign() * (limit - c1 * (r * r * r) + c2 * (s * s * s))
 
 
 def saturate_slope(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = LIMIT) -> Tensor:

@@ -36,12 +36,26 @@ class Deployed(nn.Module):
         self.temperature = temperature
         self.mirror = mirror
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` returns."""
+        return (*OUTPUTS, ACTIONS_OUTPUT) if self.network.actions is not None else OUTPUTS
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs for faces.
+
+        Args:
+            faces: ``(B, S, S, 3)`` uint8 RGB.
+
+        Returns:
+            Probabilities ``(B, K)``, class, confidence and deciding head ``(B,)``, region weights ``(B, 5)``, and with
+            facial actions their estimates ``(B, A)`` in [0, 1].
+        """
         faces = faces.permute(0, 3, 1, 2)
         outputs = both_ways(self.look, faces) if self.mirror else self.look(faces)
         choice = select(outputs.logits, self.thresholds, self.temperature)
-        return (*choice, outputs.region_weights)
+        actions = () if self.network.actions is None else (outputs.auxiliary["actions"].clamp(0, 1),)
+        return (*choice, outputs.region_weights, *actions)
 
     def look(self, faces: Tensor) -> NetworkOutputs:
         """Return what the network says of faces ``(B, 3, S, S)`` uint8."""
@@ -61,7 +75,7 @@ def export_onnx(deployed: Deployed, size: int, path: Path) -> None:
             (example,),
             dynamo=True,
             input_names=["faces"],
-            output_names=list(OUTPUTS),
+            output_names=list(deployed.outputs),
             dynamic_shapes={"faces": {0: torch.export.Dim("batch", min=1, max=65536)}},
         )
         assert program is not None

@@ -38,10 +38,14 @@ def reverse(x: Tensor, coefficient: float) -> Tensor:
 
 
 class Discriminator(nn.Sequential):
-    """``(B, width)`` features -> ``(B,)`` logits, positive for source."""
+    """Tells source features from target features: ``(B, width)`` -> ``(B, 1)`` logits, positive for source."""
 
     spread: Tensor
-    """How far its answers differ within the last batch: their standard deviation, 1 before the first."""
+    """Standard deviation of its logits within the last batch; 1 before the first."""
+    correct: Tensor
+    """Source and target faces that it has named correctly since :meth:`restart`, ``(2,)``."""
+    seen: Tensor
+    """Source and target faces that it has seen since :meth:`restart`, ``(2,)``."""
 
     def __init__(self, width: int, hidden: int = 512) -> None:
         super().__init__(
@@ -54,12 +58,44 @@ class Discriminator(nn.Sequential):
             nn.Linear(hidden, 1),
         )
         self.register_buffer("spread", torch.tensor(1.0))
+        self.register_buffer("correct", torch.zeros(2))
+        self.register_buffer("seen", torch.zeros(2))
 
-    def evaluate_epoch(self, features: Tensor, coefficient: float) -> Tensor:
-        """Return ``(B,)`` logits of reversed features ``(B, width)``."""
-        logits: Tensor = self(reverse(features, coefficient)).squeeze(1)
-        self.spread.copy_(logits.detach().float().std(correction=0))
-        return logits
+    def domain_logits(self, source: Tensor, target: Tensor, coefficient: float) -> tuple[Tensor, Tensor]:
+        """Classify the features of both domains, whose gradient is reversed.
+
+        Args:
+            source: features ``(B, width)`` of source faces.
+            target: features ``(B', width)`` of target faces.
+            coefficient: the gradient of the features is multiplied by ``-coefficient``; that of this module is not.
+
+        Returns:
+            Logits ``(B,)`` of the source and ``(B',)`` of the target faces, positive for source.
+        """
+        logits: Tensor = self(reverse(torch.cat([source, target]), coefficient)).squeeze(1)
+        found = logits.detach()
+        self.spread.copy_(found.float().std(correction=0))
+        of_source, of_target = found[: len(source)], found[len(source) :]
+        self.correct.add_(torch.stack([(of_source > 0).sum(), (of_target <= 0).sum()]))
+        self.seen.add_(self.seen.new_tensor([len(of_source), len(of_target)]))
+        return logits[: len(source)], logits[len(source) :]
+
+    def accuracy(self) -> float:
+        """Return the share of faces named correctly since :meth:`restart`, the mean of both domains.
+
+        Dropout was on while it answered. Not a number when it has seen no face.
+        """
+        return float((self.correct / self.seen).mean())
+
+    def restart(self) -> None:
+        """Count anew for :meth:`accuracy`."""
+        self.correct.zero_()
+        self.seen.zero_()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("correct", "seen"):  # checkpoints of version 0.1 do not have them
+            state_dict.setdefault(prefix + name, torch.zeros(2))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def conditioned(features: Tensor, probabilities: Tensor) -> Tensor:
@@ -68,7 +104,17 @@ def conditioned(features: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def entropy_weights(probabilities: Tensor) -> Tensor:
-    """Return CDAN-E's weights ``(B,)``, ``1 + exp(-H)``: certain faces count up to twice; detached."""
-    p = probabilities.detach()
-    entropy = -(p * p.clamp_min(1e-8).log()).sum(1)
+    """Return CDAN-E's weights ``1 + exp(-H)`` of faces, with H the entropy of their class probabilities in nats.
+
+    Args:
+        probabilities: ``(B, K)``, rows sum to 1.
+
+    Returns:
+        ``(B,)`` in [1, 2]: 2 for a certain face. The gradient reaches the probabilities.
+
+    Example:
+        >>> entropy_weights(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).tolist()
+        [2.0, 1.5]
+    """
+    entropy = -(probabilities * probabilities.clamp_min(1e-8).log()).sum(1)
     return 1 + torch.exp(-entropy)

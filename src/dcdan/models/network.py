@@ -1,15 +1,12 @@
-"""The network of the paper (Figure 1), and the plain network of the baselines.
+"""The network of the paper (Figure 1): a trunk, a global and a local branch, and the semantic-aware module.
 
-The network of the paper (Figure 1): trunk, global and local branch, semantic-aware module.
+Source and target faces go through it in one concatenated batch. :class:`NetworkSettings` holds everything that is
+needed to build the network of a checkpoint again.
 
-Source and target go through it in one concatenated batch. Everything that a checkpoint needs to rebuild it is in
-:class:`NetworkSettings`.
-
-The network of baselines that classify as their papers do: trunk, global average pooling, one linear head.
-
-The 1x1 convolution before the pooling stays, so that features have the same width in every row of a table; attention
-and local branch are off. What has one head says its logits three times, and the exported model keeps its form: the
-fused head decides, and the five regions, which nobody looks at, weigh alike.
+:class:`PlainNetwork` is the network of baselines that classify as their papers do: trunk, global average pooling, one
+linear head. It keeps the 1x1 convolution before the pooling, so that features have the same width for every method of
+a table; attention and local branch are off. All three heads return the logits of its one head, so that the exported
+graph has the same outputs: the fused head decides, and the five region weights are .2 each.
 """
 
 from __future__ import annotations
@@ -28,23 +25,34 @@ from dcdan.models.afc import AFC
 from dcdan.models.attention import Attention, DualAttention
 from dcdan.models.domain_norm import with_domains
 from dcdan.models.heads import Logits, SemanticModule, pooled
+from dcdan.models.pretrained_trunks import input_scaling
 from dcdan.models.regions import LocalBranch
 from dcdan.models.trunk import Trunk
 
 Activation = Literal["afc", "gelu", "relu"]
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
+CONTRAST_MEAN, CONTRAST_DEVIATION = 0.5, 0.22
+"""Mean and standard deviation of every face after contrast normalisation, about those of an average photograph."""
+LEAST_DEVIATION = 1 / 64
+"""Standard deviation below which a face's contrast is not raised further: it would be noise."""
 
 
 class NetworkSettings(BaseModel):
-    """The shape of the network; each field but the first two is an ablation switch of the method's section 5."""
+    """The architecture of the network. Most fields are ablation switches (docs/method.md, "Settings").
+
+    Example:
+        >>> NetworkSettings(attention="off").local_branch
+        True
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trunk: str = "mobilenetv2_100"
     """Any timm model with maps at strides 8 and 16."""
+    init: str = ""
+    """Safetensors file with tensors of the trunk's timm model, from which training starts; empty for none. It does not
+    belong to the architecture, so ``model.json`` leaves it out."""
     width: int = Field(default=256, ge=32, le=2048)
     """Width of both branches' features."""
     groups: int = Field(default=8, ge=1, le=64)
@@ -62,11 +70,15 @@ class NetworkSettings(BaseModel):
     batch_norm: Literal["per-domain", "shared"] = "per-domain"
     """Whose statistics normalise a face: its domain's, or those of both together."""
     grey: bool = False
-    """Whether colour is taken from every face first: for sources that are grey, whose model never saw any."""
+    """Whether every face is turned grey first: for models whose source faces are grey."""
+    contrast: bool = False
+    """Whether the contrast of every face is normalised first, see :func:`normalise_contrast`."""
+    actions: int = Field(default=0, ge=0, le=1000)
+    """Number of facial actions that a linear head on both branches' features estimates; 0 for no such head."""
 
 
 class NetworkOutputs(NamedTuple):
-    """What the network says of B faces."""
+    """Outputs of the network for B faces."""
 
     of_global: Tensor
     """Global features ``(B, width)``."""
@@ -79,9 +91,10 @@ class NetworkOutputs(NamedTuple):
     regions: Tensor | None = None
     """Features ``(B, 5, width)`` of the five regions before they are merged; None without a local branch."""
     heads: SemanticModule | None = None
-    """The module whose logits these are, for methods that ask it about features of their own."""
+    """The module that computed the logits, for methods that apply it to other features."""
     auxiliary: Mapping[str, Tensor] = MappingProxyType({})
-    """What the network of a single method says beside this, by name: ``(B, ...)`` each."""
+    """Auxiliary outputs by name, ``(B, ...)`` each: ``actions`` ``(B, A)`` with the setting of that name, and outputs
+    that only one method uses."""
 
     def split(self, sources: int) -> tuple[NetworkOutputs, NetworkOutputs]:
         """Return the outputs of the first ``sources`` faces and of the others."""
@@ -93,9 +106,8 @@ class NetworkOutputs(NamedTuple):
         regions = None if self.regions is None else self.regions[which]
         weights = self.region_weights[which]
         auxiliary = {name: value[which] for name, value in self.auxiliary.items()}
-        return NetworkOutputs(
-            self.of_global[which], self.of_local[which], logits, weights, regions, self.heads, auxiliary
-        )
+        of_global, of_local = self.of_global[which], self.of_local[which]
+        return NetworkOutputs(of_global, of_local, logits, weights, regions, self.heads, auxiliary)
 
 
 def activation_of(name: Activation) -> Callable[[], nn.Module]:
@@ -106,6 +118,26 @@ def activation_of(name: Activation) -> Callable[[], nn.Module]:
         "relu": partial(nn.ReLU, inplace=True),
     }
     return makers[name]
+
+
+def normalise_contrast(faces: Tensor) -> Tensor:
+    """Give every face the same mean and standard deviation, over all its channels and places.
+
+    ``x -> (x - mean) / max(deviation, 1/64) * 0.22 + 0.5`` with the unbiased standard deviation of the face.
+
+    Args:
+        faces: ``(B, C, H, W)`` float, usually in [0, 1].
+
+    Returns:
+        ``(B, C, H, W)`` of mean 0.5 and deviation 0.22; values may leave [0, 1]. A face of one brightness is 0.5.
+
+    Example:
+        >>> normalise_contrast(torch.tensor([0.2, 0.4]).reshape(1, 1, 1, 2)).flatten().tolist()
+        [0.34443..., 0.65556...]
+    """
+    mean = faces.mean((1, 2, 3), keepdim=True)
+    deviation = faces.std((1, 2, 3), keepdim=True).clamp_min(LEAST_DEVIATION)
+    return (faces - mean) / deviation * CONTRAST_DEVIATION + CONTRAST_MEAN
 
 
 class Network(nn.Module):
@@ -140,14 +172,24 @@ class Network(nn.Module):
             LocalBranch(shape.middle, -(-size // 8), settings.width, activation) if settings.local_branch else None
         )
         self.semantic = SemanticModule(settings.width, classes)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        self.actions = nn.Linear(2 * settings.width, settings.actions) if settings.actions else None
+        mean, deviation = input_scaling(settings.trunk)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA)[:, None, None], persistent=False)
         if settings.batch_norm == "per-domain":
             with_domains(self)
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:
-        """Look at faces; landmarks ``(B, 5, 2)`` in units of the face side override the fixed regions."""
+        """Compute the outputs for a batch of faces.
+
+        Args:
+            faces: ``(B, 3, S, S)`` or ``(B, 1, S, S)`` float in [0, 1].
+            landmarks: ``(B, 5, 2)`` in units of the face side, to cut the regions around; the template's when None.
+
+        Returns:
+            The outputs.
+        """
         middle, last = self.trunk(self.normalised(faces))
         of_global = pooled(self.attention(self.squeeze(last)))
         if self.local is None:
@@ -159,20 +201,36 @@ class Network(nn.Module):
         logits = self.semantic(of_global, of_local)
         if self.local is None and not self.training:
             logits = logits._replace(of_local=logits.of_global)  # a branch that is not there must not vote
-        return NetworkOutputs(of_global, of_local, logits, weights, regions, self.semantic)
+        auxiliary = {}
+        if self.actions is not None:
+            auxiliary["actions"] = self.actions(torch.cat([of_global, of_local], 1))
+        return NetworkOutputs(of_global, of_local, logits, weights, regions, self.semantic, auxiliary)
 
     def normalised(self, faces: Tensor) -> Tensor:
-        """Return faces ``(B, 3 or 1, S, S)`` in [0, 1] as the trunk takes them, in three channels.
+        """Return faces in the input range of the trunk: grey, contrast, three channels, scaling of the trunk.
 
-        In a graph for elsewhere it is a 1 x 1 convolution: where channels lie last, as in int8, ONNX Runtime takes an
-        eighth to a third of the network's time to subtract and divide by channel.
+        An exported graph computes the scaling as a 1x1 convolution: with channels last, as in int8 graphs, ONNX Runtime
+        takes an eighth to a third of the network's time to subtract and divide by channel.
+
+        Args:
+            faces: ``(B, 3, S, S)`` or ``(B, 1, S, S)`` float in [0, 1].
+
+        Returns:
+            ``(B, 3, S, S)`` float.
         """
-        if torch.compiler.is_exporting() and faces.shape[1] == 3:
-            mixed = self.luma.expand(3, 3, 1, 1) if self.settings.grey else torch.eye(3)[..., None, None]
+        settings = self.settings
+        exporting = torch.compiler.is_exporting() and faces.shape[1] == 3
+        if settings.grey and faces.shape[1] == 3 and (settings.contrast or not exporting):
+            faces = functional.conv2d(faces, self.luma[None]) if exporting else (faces * self.luma).sum(1, keepdim=True)
+        if settings.contrast:
+            faces = normalise_contrast(faces)
+        if exporting:
+            if faces.shape[1] == 1:
+                mixed = faces.new_ones(3, 1, 1, 1)
+            else:
+                mixed = self.luma.expand(3, 3, 1, 1) if settings.grey else torch.eye(3)[..., None, None]
             bias = -(self.mean / self.deviation).flatten()
             return functional.conv2d(faces, mixed / self.deviation[:, None], bias)
-        if self.settings.grey and faces.shape[1] == 3:
-            faces = (faces * self.luma).sum(1, keepdim=True)
         return (faces - self.mean) / self.deviation
 
     def heads(self) -> tuple[nn.Linear, ...]:
@@ -196,6 +254,10 @@ class Network(nn.Module):
         return of_trunk, [parameter for parameter in self.parameters() if id(parameter) not in known]
 
 
+PLAIN = {"attention": "off", "local_branch": False, "actions": 0}
+"""Settings that a :class:`PlainNetwork` overrides."""
+
+
 class PlainNetwork(Network):
     """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`NetworkOutputs` whose three heads agree.
 
@@ -204,7 +266,7 @@ class PlainNetwork(Network):
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int, features: int | None = None) -> None:
         """``features`` of the head, where they are not the ``width`` of the settings."""
-        super().__init__(settings.model_copy(update={"attention": "off", "local_branch": False}), classes, size)
+        super().__init__(settings.model_copy(update=PLAIN), classes, size)
         del self.semantic
         self.head = nn.Linear(features or settings.width, classes)
 

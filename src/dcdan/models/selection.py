@@ -83,10 +83,9 @@ def both_ways(network: Callable[[Tensor], NetworkOutputs], faces: Tensor) -> Net
     tiny = torch.finfo(out.of_global.dtype).tiny
     logits = Logits(*(_pairs(head.softmax(1)).mean(0).clamp_min(tiny).log() for head in out.logits))
     regions = None if out.regions is None else _pairs(out.regions)[0]
+    auxiliary = {name: _pairs(value)[0] for name, value in out.auxiliary.items()}
     of_global, of_local, weights = (_pairs(part)[0] for part in (out.of_global, out.of_local, out.region_weights))
-    return out._replace(
-        of_global=of_global, of_local=of_local, logits=logits, region_weights=weights, regions=regions, auxiliary={}
-    )
+    return NetworkOutputs(of_global, of_local, logits, weights, regions, out.heads, auxiliary)
 
 
 def _pairs(rows: Tensor) -> Tensor:

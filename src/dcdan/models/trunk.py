@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import timm
@@ -31,6 +32,31 @@ class Shape:
     last: int
 
 
+PADDED_AT_THE_END = ("mobilenetv1_100",)
+"""Trunks that are padded as TensorFlow does, with the odd row at the end of a map: their pre-trained weights were, see
+:mod:`dcdan.models.pretrained_trunks`, and a map that is shifted by a pixel at each stride is another one to them. timm
+does so by itself for its models that begin with ``tf_``."""
+
+
+def body_options(name: str) -> dict[str, Any]:
+    """Return what timm is told, beside its name, of the model under a trunk.
+
+    It goes by the name alone, whatever the weights: a model must be built again without knowing what it started from.
+
+    Args:
+        name: a timm model.
+
+    Returns:
+        Keywords of ``timm.create_model``.
+
+    Example:
+        >>> body_options("mobilenetv1_100")
+        {'output_stride': 16, 'pad_type': 'same'}
+    """
+    padding = {"pad_type": "same"} if name in PADDED_AT_THE_END else {}
+    return {"output_stride": 16, **padding}
+
+
 class Trunk(nn.Module):
     """Faces ``(B, 3, S, S)`` float -> the maps ``(B, middle, S/8, S/8)`` and ``(B, last, S/16, S/16)``."""
 
@@ -38,7 +64,7 @@ class Trunk(nn.Module):
         super().__init__()
         check_name(name)
         try:
-            body = timm.create_model(name, features_only=True, output_stride=16, pretrained=False)
+            body = timm.create_model(name, features_only=True, pretrained=False, **body_options(name))
         except (RuntimeError, TypeError, AssertionError, ValueError) as error:
             raise UsageError(
                 f"The timm model '{name}' offers no feature maps at output stride 16; "
@@ -101,7 +127,11 @@ def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
     try:
         with offline_when_unreachable():
             body = timm.create_model(
-                trunk.name, features_only=True, output_stride=16, pretrained=True, pretrained_cfg_overlay=overlay
+                trunk.name,
+                features_only=True,
+                pretrained=True,
+                pretrained_cfg_overlay=overlay,
+                **body_options(trunk.name),
             )
     except Exception as error:
         reason = first_line(error)[:120]

@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -24,9 +25,10 @@ import numpy as np
 
 from dcdan.core.atomic_io import sha256
 from dcdan.core.console import progress_bar
-from dcdan.core.errors import DataError, PackError, UsageError
+from dcdan.core.errors import DataError, DcdanError, PackError, UsageError
+from dcdan.core.limits import parquet_module
 from dcdan.core.signals import stoppable, stopped
-from dcdan.datasets.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed
+from dcdan.datasets.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed, nothing_selected
 from dcdan.datasets.reader import Reader, Sample
 from dcdan.datasets.spec import is_pack, open_reader, parse_spec, view_options
 from dcdan.faces.extract import Alignment
@@ -197,21 +199,40 @@ def build_pack(
     if named_before(out, state) is not None:
         return Pack.open(out)
     refuse_existing(out, force)
+    parquet_module()
     listing = listed(reader, part)
     if listing.total == 0:
-        skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items())
-        raise DataError(f"{reader.title} gave nothing to pack" + (f" (left out: {skipped})." if skipped else "."))
+        raise nothing_selected(reader, "pack")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = ResumablePack(out, state, (size, size) if reader.channels == 1 else (size, size, 3))
-        try:
-            _fill(partial, listing, Preparer(reader, size, alignment), workers, progress, cluster)
-            _finish(partial, reader, listing, part, size, alignment, spec_text, force)
-        finally:
-            partial.close()
     except OSError as error:
         raise output_error(error, out) from error
+    try:
+        _fill(partial, listing, Preparer(reader, size, alignment), workers, progress, cluster)
+        _finish(partial, reader, listing, part, size, alignment, spec_text, force)
+    except OSError as error:
+        raise _with_remains(output_error(error, out), partial, listing) from error
+    except DcdanError as error:
+        raise _with_remains(error, partial, listing) from error.__cause__
+    finally:
+        partial.close()
     return Pack.open(out)
+
+
+def _with_remains(error: DcdanError, partial: ResumablePack, listing: Listing) -> DcdanError:
+    """Return an error that names the folder which a failed build leaves; a folder without a whole chunk is removed."""
+    if not partial.folder.exists():
+        return error
+    if not partial.keys:
+        with suppress(OSError):
+            partial.discard()
+        return error
+    done = min(len(partial.keys) * CHUNK, listing.count)
+    return type(error)(
+        f"{error} {done:,} of {listing.count:,} pictures are packed and stay in '{partial.folder}': the same command "
+        "resumes there; delete that folder if you do not want to resume."
+    )
 
 
 def pack_for(
@@ -288,11 +309,11 @@ def _fill(
                 done += len(chunk)
                 advance(len(chunk))
                 if stop.is_set():
-                    raise stopped(partial.out)
+                    raise stopped(partial.folder)
         except DataError:
             # A signal to the whole group ends the processes that prepare, too.
             if stop.is_set():
-                raise stopped(partial.out) from None
+                raise stopped(partial.folder) from None
             raise
     if done < listing.count:
         raise DataError(

@@ -25,7 +25,7 @@ from dcdan.corruptions.shifts import Shift, shifted
 from dcdan.datasets.reader import Reader
 from dcdan.images.name_order import in_order
 from dcdan.jobs.resumable_job import job_folder
-from dcdan.packs.format import FACES, INFO, PACK_SCHEMA, TABLE, npy_header, read_info
+from dcdan.packs.format import FACES, INFO, OTHER_CHECKSUM, PACK_SCHEMA, TABLE, damaged, npy_header, read_info
 from dcdan.packs.pack import Pack
 
 
@@ -72,15 +72,32 @@ def cache_lock(folder: Path, key: str) -> Iterator[None]:
 
 
 def _listing(root: Path) -> Iterator[str]:
-    """Yield a line for every file under a folder, in an order that does not depend on the file system."""
-    folders: list[str] = []
-    with os.scandir(root) as entries:
-        for name in in_order(_files(entries, folders)):
-            state = (root / name).stat(follow_symlinks=False)
-            yield f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"
-    for name in sorted(folders):
-        yield f"{name}/\n"
-        yield from _listing(root / name)
+    """Yield a line for every file under a folder, in an order that does not depend on the file system.
+
+    Folders are visited by a list of their own, so that their depth has no limit. What cannot be listed or stated (no
+    permission, a path longer than the system takes) is a line that says so.
+    """
+    waiting = [(root, "")]
+    while waiting:
+        folder, line = waiting.pop()
+        if line:
+            yield line
+        folders: list[str] = []
+        try:
+            with os.scandir(folder) as entries:
+                for name in in_order(_files(entries, folders)):
+                    yield _state(folder / name)
+        except OSError as error:
+            yield f"not listed: {error.errno}\n"
+        waiting += [(folder / name, f"{name}/\n") for name in sorted(folders, reverse=True)]
+
+
+def _state(path: Path) -> str:
+    try:
+        state = path.stat(follow_symlinks=False)
+    except OSError as error:
+        return f"{path.name}\0not stated: {error.errno}\n"
+    return f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\n"
 
 
 def _files(entries: Iterable[os.DirEntry[str]], folders: list[str]) -> Iterator[str]:
@@ -154,7 +171,7 @@ def _write_faces(pack: Pack, shift: Shift, file: Path, progress: bool) -> str:
             target.write(changed.data)
             advance(len(faces))
     if read.hexdigest() != pack.info.sha256.get(FACES):
-        raise PackError(f"The pack '{pack.folder}' is damaged: {FACES}: its checksum is another; pack the data again.")
+        raise damaged(pack.folder, FACES, OTHER_CHECKSUM)
     return wrote.hexdigest()
 
 

@@ -115,6 +115,21 @@ def read_info(folder: Path) -> PackInfo:
         raise PackError(f"The pack '{folder}' is damaged: '{where}' in {INFO} is not right; pack it again.") from None
 
 
+OTHER_CHECKSUM = f"its SHA-256 is not the one in {INFO}, so it was changed or copied incompletely"
+
+
+def damaged(folder: Path, name: str, reason: str, remedy: str = "pack the data again") -> PackError:
+    """Return the error for a pack of which one file is damaged.
+
+    Args:
+        folder: the pack.
+        name: the file.
+        reason: what is wrong with the file, as a clause.
+        remedy: what the user can do.
+    """
+    return PackError(f"The pack '{folder}' is damaged: {name}: {reason}; {remedy}.")
+
+
 def npy_header(shape: tuple[int, ...]) -> bytes:
     """Return the 128 bytes that begin a `.npy` file (format 1.0) of uint8 in C order."""
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"

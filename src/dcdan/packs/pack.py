@@ -10,11 +10,22 @@ from typing import Any
 import numpy as np
 
 from dcdan.core.atomic_io import sha256
-from dcdan.core.errors import PackError
+from dcdan.core.errors import MissingExtraError, PackError
 from dcdan.core.limits import open_table, small_batches, within
+from dcdan.datasets.folds import HoldoutGroups, holdout_groups
 from dcdan.datasets.reader import draw
 from dcdan.images.status import Status
-from dcdan.packs.format import FACES, HEADER_BYTES, INFO, TABLE, PackInfo, npy_header, read_info
+from dcdan.packs.format import (
+    FACES,
+    HEADER_BYTES,
+    INFO,
+    OTHER_CHECKSUM,
+    TABLE,
+    PackInfo,
+    damaged,
+    npy_header,
+    read_info,
+)
 
 LABEL_COLUMNS = frozenset({"label", "votes", "values"})
 
@@ -98,7 +109,7 @@ class Pack:
             return np.full(len(self), -1, np.int64)
         labels = self._array("label", np.int64)
         if len(labels) and not -1 <= labels.min() <= labels.max() < len(self.classes):
-            raise _damaged(self.folder, TABLE, "a label is none of the classes")
+            raise damaged(self.folder, TABLE, "a label is none of the classes")
         return labels
 
     @cached_property
@@ -188,11 +199,28 @@ class Pack:
         chosen = np.arange(len(self)) if split is None else np.flatnonzero(self.splits == split)
         return chosen if self.limit is None else draw(chosen, self.limit, self.seed)
 
-    def verify(self) -> None:
-        """Read all files and compare their checksums; raise PackError, naming the file that is damaged."""
+    def verify(self) -> dict[str, str]:
+        """Read the files of the pack and compare their checksums with those in pack.json.
+
+        Call it once before a training or an evaluation. A file that has not changed since this process read it last
+        (same size, time of change and inode) is not read again. Reading takes about a second a gigabyte.
+
+        Returns:
+            File name -> SHA-256 of what was read, for `faces.npy` and `table.parquet`.
+
+        Raises:
+            PackError: a file is damaged; the sentence names it.
+        """
+        found = {name: _checksum(self.folder / name) for name in self.info.sha256}
         for name, expected in self.info.sha256.items():
-            if sha256(self.folder / name) != expected:
-                raise _damaged(self.folder, name, "its checksum is another")
+            if found[name] != expected:
+                raise damaged(self.folder, name, OTHER_CHECKSUM)
+        return found
+
+    @cached_property
+    def holdout_groups(self) -> HoldoutGroups:
+        """The group of each face that a hold-out must keep whole: its subject, film or picture."""
+        return holdout_groups(self.subjects, self.groups, self.paths)
 
     def _refuse_hidden(self, what: str) -> None:
         if self._hidden:
@@ -203,7 +231,7 @@ class Pack:
         table = self.table([name, "row"])
         found = [value for value, row in zip(table[name], table["row"], strict=True) if row is not None and row >= 0]
         if len(found) != len(self):
-            raise _damaged(self.folder, TABLE, f"it has {len(found)} faces and {INFO} {len(self)}")
+            raise damaged(self.folder, TABLE, f"it has {len(found)} faces and {INFO} {len(self)}")
         return found
 
     def _array(self, name: str, kind: type[np.generic], *shape: int) -> np.ndarray:
@@ -214,12 +242,11 @@ class Pack:
         try:
             return Status(text)
         except ValueError:
-            raise _damaged(self.folder, TABLE, "a status is unknown") from None
+            raise damaged(self.folder, TABLE, "a status is unknown") from None
 
     def _columns(self) -> list[str]:
-        import pyarrow.parquet as parquet
-
-        return list(parquet.read_schema(self.folder / TABLE).names)
+        with open_table(self.folder / TABLE) as file:
+            return list(file.schema_arrow.names)
 
     def table(self, columns: list[str]) -> dict[str, list[Any]]:
         """Return columns of the table, of all rows, those without a face too; raise PackError for a damaged one."""
@@ -233,38 +260,51 @@ class Pack:
                 for batch in small_batches(file, columns):
                     for name in columns:
                         found[name] += batch.column(name).to_pylist()
+        except MissingExtraError:
+            raise
         except Exception as error:  # Arrow has many.
-            raise _damaged(self.folder, TABLE, f"{type(error).__name__} while reading it: {error}") from None
+            raise damaged(self.folder, TABLE, f"{type(error).__name__} while reading it: {error}") from None
         return found
+
+
+_checksums: dict[Path, tuple[tuple[int, int, int], str]] = {}
+"""Resolved path -> the state of the file when it was read, and its SHA-256."""
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, read again only when its size, time of change or inode is another."""
+    place = path.resolve()
+    stat = place.stat()
+    state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    known = _checksums.get(place)
+    if known is None or known[0] != state:
+        known = _checksums[place] = (state, sha256(place))
+    return known[1]
 
 
 def _numbers(folder: Path, name: str, rows: list[Any], kind: type[np.generic], *shape: int) -> np.ndarray:
     try:
         numbers = np.array(rows, kind).reshape(len(rows), *shape)
     except (ValueError, TypeError, OverflowError):
-        raise _damaged(folder, TABLE, f"the column {name} is of another shape") from None
+        raise damaged(folder, TABLE, f"the column {name} is of another shape") from None
     if not np.isfinite(numbers).all():
-        raise _damaged(folder, TABLE, f"the column {name} is not all numbers")
+        raise damaged(folder, TABLE, f"the column {name} is not all numbers")
     return numbers
 
 
 def _check_files(folder: Path, info: PackInfo) -> None:
     for name in (TABLE, FACES):
         if not (folder / name).is_file():
-            raise _damaged(folder, name, "it is missing")
+            raise damaged(folder, name, "it is missing")
         if not within(folder, folder / name):
             raise PackError(f"'{folder / name}' is a link that leads out of the pack: put the file itself there.")
-    if sha256(folder / TABLE) != info.sha256.get(TABLE):
-        raise _damaged(folder, TABLE, "its checksum is another")
+    if _checksum(folder / TABLE) != info.sha256.get(TABLE):
+        raise damaged(folder, TABLE, OTHER_CHECKSUM)
     faces = folder / FACES
     expected = HEADER_BYTES + math.prod(info.shape())
     with faces.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if faces.stat().st_size != expected:
-        raise _damaged(folder, FACES, f"it has {faces.stat().st_size} bytes instead of {expected}")
+        raise damaged(folder, FACES, f"it has {faces.stat().st_size} bytes instead of {expected}")
     if header != npy_header(info.shape()):
-        raise _damaged(folder, FACES, "its header is another")
-
-
-def _damaged(folder: Path, name: str, reason: str) -> PackError:
-    return PackError(f"The pack '{folder}' is damaged: {name}: {reason}; pack the data again.")
+        raise damaged(folder, FACES, "its header is another")

@@ -12,7 +12,17 @@ from dcdan.core.atomic_io import sha256
 from dcdan.core.console import progress_bar
 from dcdan.core.errors import DataError, PackError, UsageError
 from dcdan.jobs.resumable_job import ResumableJob, flush, named_before, output_error
-from dcdan.packs.format import FACES, HEADER_BYTES, TABLE, Shard, npy_header, publish_pack, refuse_existing
+from dcdan.packs.format import (
+    FACES,
+    HEADER_BYTES,
+    OTHER_CHECKSUM,
+    TABLE,
+    Shard,
+    damaged,
+    npy_header,
+    publish_pack,
+    refuse_existing,
+)
 from dcdan.packs.pack import Pack
 from dcdan.packs.summary import no_faces, odd
 from dcdan.packs.table import TableWriter
@@ -141,9 +151,7 @@ def _join_faces(parts: Sequence[Pack], path: Path, faces: int, progress: bool) -
                     target.write(pixels)
                     advance(len(pixels) // each)
             if own.hexdigest() != part.info.sha256.get(FACES):
-                raise PackError(
-                    f"The shard '{part.folder}' is damaged: {FACES}: its checksum is another; pack that shard again."
-                )
+                raise damaged(part.folder, FACES, OTHER_CHECKSUM, "pack that shard again")
         flush(target)
     return whole.hexdigest()
 

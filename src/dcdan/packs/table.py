@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dcdan.core.limits import parquet_module
 from dcdan.packs.format import PackCounts
 from dcdan.packs.prepare import TableRow
 
@@ -22,8 +23,7 @@ class TableWriter:
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         """Begin a table; without classes it has no label columns."""
-        import pyarrow.parquet as parquet
-
+        parquet = parquet_module()
         self.schema = table_schema(bool(classes))
         self._classes = classes
         self._writer = parquet.ParquetWriter(path, self.schema, compression="zstd")

@@ -18,6 +18,8 @@ from queue import Empty, Full, Queue
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dcdan.methods.base import Sampling
 from dcdan.methods.classification import Balance
@@ -141,6 +143,22 @@ class ReadAhead:
             except Empty:
                 if not self.thread.is_alive() and self.queue.empty():
                     return RuntimeError("The reading thread ended early.")
+
+
+def drawn_counts(source: Source, weights: np.ndarray | None) -> Tensor:
+    """Return the class counts of the source's training faces as they are drawn.
+
+    Args:
+        source: the source.
+        weights: draw weights ``(len(source.train),)`` that sum to 1; None for an even draw.
+
+    Returns:
+        ``(K,)`` float32. Their sum is the number of training faces.
+    """
+    if weights is None:
+        return source.counts
+    shares = np.bincount(source.hard[source.train], weights=weights, minlength=len(source.classes))
+    return torch.from_numpy((shares * len(source.train)).astype(np.float32))
 
 
 class SamplingWeights(NamedTuple):

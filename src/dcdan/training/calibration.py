@@ -38,8 +38,10 @@ from dcdan.training.model_selection.epoch_evaluation import some
 from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)
-FEWEST = 50
+FEWEST = 100
 """Held-out faces below which nothing is calibrated, and target faces below which nothing is corrected."""
+COLDEST, HOTTEST = 0.5, 3.0
+"""Limits of the temperature: one beyond them says that the held-out faces are unlike those of a working model."""
 CORRECTED = "by the accuracy that ATC predicts on the target, an estimate"
 LOOKED = 5000
 COMPARED = 2000
@@ -86,7 +88,9 @@ class Calibrated:
     def sentence(self) -> str:
         """Return what was done in one line."""
         if self.before is None or self.after is None:
-            return f"not calibrated: {self.faces} held-out faces are too few"
+            return f"not calibrated: {self.faces} held-out faces are too few, at least {FEWEST} are needed"
+        if self.temperature in (COLDEST, HOTTEST):
+            return f"temperature {self.temperature}, the limit: the probabilities are not to be relied on"
         errors = f"calibration error {self.before.error:.3f}, then {self.after.error:.3f}"
         return f"temperature {self.temperature:.3f}{' (' + self.corrected + ')' if self.corrected else ''}, {errors}"
 
@@ -127,11 +131,12 @@ def calibrated(
         right: share of right answers wanted above ``unsure_below``.
         target: (M, K) chosen probabilities of target faces at temperature 1, to correct the temperature by.
     """
-    plain = temperature = fit_temperature(probabilities, labels)
+    plain = temperature = within_limits(fit_temperature(probabilities, labels))
     corrected, predicted = "", None
     correct = probabilities.argmax(1) == labels
     if target is not None:
         temperature, predicted = matched_temperature(probabilities, correct, target)
+        temperature = within_limits(temperature)
         corrected = CORRECTED
     final = tempered(probabilities, temperature)
     confidence = final.max(1)
@@ -146,6 +151,15 @@ def calibrated(
         before=binned(probabilities.max(1), correct),
         after=binned(confidence, correct),
     )
+
+
+def within_limits(temperature: float) -> float:
+    """Return a temperature moved into [:data:`COLDEST`, :data:`HOTTEST`].
+
+    >>> within_limits(0.1), within_limits(1.2)
+    (0.5, 1.2)
+    """
+    return min(max(temperature, COLDEST), HOTTEST)
 
 
 def chosen_probabilities(features: Features, thresholds: Tensor) -> np.ndarray:

@@ -82,8 +82,16 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
     """Write tensors to a safetensors file; what its library says of a full disk becomes an OSError, as elsewhere."""
     try:
         save_file(tensors, path, metadata)
+        path.chmod(ordinary_mode())
     except SafetensorError as error:
         raise OSError(str(error)) from error
+
+
+def ordinary_mode() -> int:
+    """Return the permissions that this process gives a new file; safetensors gives its files 0600."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def read_back(path: Path) -> None:

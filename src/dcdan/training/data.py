@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dcdan.core.errors import DataError
+from dcdan.datasets.folds import group_holdout
 from dcdan.expressions import common_classes
 from dcdan.packs.pack import Pack
 
 HELD_OUT = 10
+"""One face in so many is held out."""
+FEWEST_TARGET_FACES = 32
+"""Target faces below which nothing is adapted: statistics and thresholds of fewer are noise."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,12 @@ class Source:
     labels: Tensor
     """``(N, K)`` float32; rows in use sum to 1."""
     left_out: int
-    """Rows of classes that the target does not have."""
+    """Rows without a label, or of classes that the target does not have."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Classes that the target does not have -> faces of the source; they are left out."""
+    held_out_by: str = "split"
+    """How ``validation`` was chosen: ``split`` (the data set has one), ``subject``, ``movie`` or another kind of group
+    that is held out whole, or ``face`` where nothing is known of who is shown."""
 
     @property
     def counts(self) -> Tensor:
@@ -108,18 +117,85 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
     if not len(train):
         train = np.setdiff1d(pack.select(), validation)
     train, validation = train[usable[train]], validation[usable[validation]]
+    held_out_by = "split"
     if not len(validation):
-        train, validation = held_out(train, hard[train])
+        train, validation, held_out_by = hold_out(pack, train, hard[train])
     empty = [name for index, name in enumerate(classes) if not (hard[train] == index).any()]
     if empty:
         raise DataError(
             f"The source '{pack.info.spec}' has no training face of {', '.join(empty)}; "
             "add some, or leave the class out of the data set."
         )
-    return Source(pack.faces, classes, train, validation, hard, torch.from_numpy(labels), int((~usable).sum()))
+    dropped = {
+        name: count
+        for index, name in enumerate(pack.classes)
+        if name not in classes and (count := int((pack.labels == index).sum()))
+    }
+    left_out = int((~usable).sum())
+    return Source(
+        pack.faces, classes, train, validation, hard, torch.from_numpy(labels), left_out, dropped, held_out_by
+    )
+
+
+def hold_out(pack: Pack, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Hold about a tenth of the source's faces out, never a person, film or sequence on both sides.
+
+    Args:
+        pack: the source.
+        rows: ``(N,)`` its training rows.
+        labels: ``(N,)`` their classes.
+
+    Returns:
+        Rows to train on, rows held out, and what was held out whole: the kind of group, or ``face`` where the pack does
+        not know who is shown, or where no group can be held out without a class losing its last face.
+    """
+    groups = pack.holdout_groups
+    if groups.kind != "picture":
+        held = group_holdout(groups.names[rows], labels, share=1 / HELD_OUT)
+        if held.any():
+            return rows[~held], rows[held], groups.kind
+    return *held_out(rows, labels), "face"
+
+
+def mismatch(source: Source, target_classes: tuple[str, ...]) -> str:
+    """Return a sentence on the classes that only one of the domains has, "" where they have the same.
+
+    Args:
+        source: the source.
+        target_classes: the classes that the target names; empty where it names none.
+
+    Example:
+        >>> empty = np.empty(0, np.int64)
+        >>> source = Source(empty, ("fear",), empty, empty, empty, torch.empty(0), 9, {"contempt": 9})
+        >>> mismatch(source, ("fear", "sadness"))
+        'The target has no contempt (9 source faces left out); the source has no sadness, which no face will be called.'
+    """
+    parts = []
+    if source.dropped:
+        dropped = ", ".join(f"{name} ({count} source faces left out)" for name, count in source.dropped.items())
+        parts.append(f"the target has no {dropped}")
+    if foreign := [name for name in target_classes if name not in source.classes]:
+        parts.append(f"the source has no {', '.join(foreign)}, which no face will be called")
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
 def target_of(pack: Pack) -> Target:
     """Read a target pack opened without labels: its training split, or all of it where there is none."""
     rows = part(pack, "train")
     return Target(pack.faces, rows if len(rows) else pack.select())
+
+
+def check_target(target: Target, spec: str, method: str) -> None:
+    """Raise DataError when a target has too few faces to adapt to.
+
+    Args:
+        target: the target.
+        spec: its spec, for the sentence.
+        method: the method's title, for the sentence.
+    """
+    if len(target.train) < FEWEST_TARGET_FACES:
+        raise DataError(
+            f"The target '{spec}' has {len(target.train)} faces, too few to adapt to: {method} needs at least "
+            f"{FEWEST_TARGET_FACES}; add faces, or use a model as it is (dcdan predict)."
+        )

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from dcdan.core.errors import TrainingError, UsageError
+
+Number = TypeVar("Number", bool, int)
 
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one that packs or judges; one that has ended is noticed at once."""
@@ -90,13 +92,13 @@ class Processes:
             start += grad.numel()
         return bool(flat[-1] > 0)
 
-    def broadcast(self, value: bool) -> bool:
-        """Return the leading process's value."""
+    def broadcast(self, value: Number) -> Number:
+        """Return the value, a truth value or whole number, of the main process."""
         if not self.several:
             return value
         told = torch.tensor([int(value)])
         dist.broadcast(told, 0)
-        return bool(told)
+        return type(value)(told.item())
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import norms
 from dcdan.models.network import Network
-from dcdan.training.batches import Order, ReadAhead, SamplingWeights, sampling_weights
+from dcdan.training.batches import Order, ReadAhead, SamplingWeights, drawn_counts, sampling_weights
 from dcdan.training.checkpoint import (
     load_module,
     load_optimiser,
@@ -27,6 +27,7 @@ from dcdan.training.checkpoint import (
 )
 from dcdan.training.data import Source, Target
 from dcdan.training.device import keep_freed_memory
+from dcdan.training.duration import ADAPTATION_STEP, MEASURED_STEPS, WARM_UP_STEPS, Estimate, steps_within
 from dcdan.training.forward import estimate_statistics, look
 from dcdan.training.metrics_log import MetricsLog
 from dcdan.training.model_selection.epoch_evaluation import evaluate_epoch, some
@@ -36,11 +37,15 @@ from dcdan.training.model_selection.signals import (
     check_discriminator_alive,
     check_finite,
     check_prediction_collapse,
+    discriminator_accuracies,
+    discriminator_parameters,
 )
 from dcdan.training.optimiser import learning_rate, optimiser_of
 from dcdan.training.settings import StageSettings
 from dcdan.training.step import Learner, Stage, follow
 
+TRAINING_REVISION = 2
+"""Goes up when the same settings come to train otherwise, for every method, so that a benchmark mixes no two kinds."""
 COUNTED = 8000
 LOGGED_EVERY = 20
 LEAST_EASE = 1 / 8
@@ -60,6 +65,11 @@ class Trainer(Learner):
     """Factor on the learning rate, halved whenever the training backs off."""
     pretrained: bool = False
     """Whether the trunk did not start at random."""
+    deadline: float | None = None
+    """When the last step must be done, on the clock of ``time.perf_counter``; None for no budget."""
+    estimate: Estimate = field(default_factory=Estimate)
+    sampled: dict[Stage, SamplingWeights] = field(default_factory=dict)
+    """The sampling weights of each stage, once they are known."""
 
     def __post_init__(self) -> None:
         self.method.epochs = self.settings.adaptation.epochs
@@ -84,12 +94,16 @@ class Trainer(Learner):
         plan = self.plan(stage)
         adapting = stage == "adaptation"
         per_epoch = max(1, -(-self.longest(adapting) // plan.batch))
-        steps = round(plan.epochs * per_epoch)
+        steps = self.planned_steps(stage)
         whole = adapting or self.method.owns_source_stage
         optimiser = self.optimiser(plan, with_method=whole)
+        adversaries = discriminator_parameters(self.method)
+        known = {id(parameter) for parameter in adversaries}
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        others = [parameter for parameter in trained if id(parameter) not in known]
         weights = self.weights(stage)
-        step, sums = self.resume(stage, optimiser)
+        self.method.set_drawn_counts(drawn_counts(self.source, weights.source))
+        step, sums, steps = self.resume(stage, optimiser, steps)
         orders = [Order(self.source.train, plan.batch, self.settings.seed, weights.source, salt=int(adapting))]
         faces = [self.source.faces]
         if adapting:
@@ -102,6 +116,7 @@ class Trainer(Learner):
         bar = self.metrics_log.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
         tick = began
+        first, timed = step, began
         with closing(iter(ReadAhead(faces, orders, step, steps))) as batches:
             for step, rows, read in batches:
                 waited += time.perf_counter() - tick
@@ -114,7 +129,9 @@ class Trainer(Learner):
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
                 stopping = self.group.average(trained, self.stop())
-                losses["gradient"] = nn.utils.clip_grad_norm_(trained, plan.clip)
+                losses["gradient"] = nn.utils.clip_grad_norm_(others, plan.clip)
+                if whole and adversaries:
+                    nn.utils.clip_grad_norm_(adversaries, plan.clip)
                 optimiser.step()
                 if whole and self.teacher is not None:
                     follow(self.teacher, self.network, self.settings.teacher, step)
@@ -122,6 +139,12 @@ class Trainer(Learner):
                     sums[name] = sums.get(name, 0.0) + value.detach()
                 seen += sum(map(len, rows))
                 done = step + 1
+                if done == first + WARM_UP_STEPS:
+                    timed = time.perf_counter()
+                if done >= first + MEASURED_STEPS and (done - first) % MEASURED_STEPS == 0:
+                    per_step = (time.perf_counter() - timed) / (done - first - WARM_UP_STEPS)
+                    steps = self.fit(stage, done, steps, per_step)
+                    self.metrics_log.progress.update(bar, total=steps)
                 saving = done % self.settings.checkpoint_every == 0 or done == steps or stopping
                 if saving or done % LOGGED_EVERY == 0:
                     means = {name: round(float(value) / (1 + step % LOGGED_EVERY), 5) for name, value in sums.items()}
@@ -131,6 +154,8 @@ class Trainer(Learner):
                     self.metrics_log.write(
                         stage, done, **means, lr=optimiser.param_groups[0]["lr"], rate=seen / spent, wait=waited / spent
                     )
+                    if whole and (report := self.report()):
+                        self.metrics_log.write(f"{stage}-method", done, **report)
                     self.metrics_log.progress.update(bar, completed=done, rate=f"{seen / spent:.0f} faces/s")
                     sums = {}
                 if done % per_epoch == 0 or done == steps:
@@ -139,9 +164,11 @@ class Trainer(Learner):
                     self.evaluate_epoch(stage, done, -(-done // per_epoch))
                     self.keep_good(stage, done, optimiser)
                 if saving:
-                    self.save(NEWEST, stage, done, optimiser, sums)
-                    if stopping and done < steps:
+                    self.save(NEWEST, stage, done, optimiser, sums, steps)
+                    if stopping:
                         return False
+                if done == steps:
+                    break
                 tick = time.perf_counter()
         self.metrics_log.progress.remove_task(bar)
         return True
@@ -150,14 +177,53 @@ class Trainer(Learner):
         """Return the settings of a stage."""
         return self.settings.source if stage == "source" else self.settings.adaptation
 
+    def planned_steps(self, stage: Stage) -> int:
+        """Return how many steps a stage has by its epochs."""
+        plan = self.plan(stage)
+        return round(plan.epochs * max(1, -(-self.longest(stage == "adaptation") // plan.batch)))
+
+    def fit(self, stage: Stage, done: int, steps: int, per_step: float) -> int:
+        """Announce the duration, and shorten a stage to its budget.
+
+        Args:
+            stage: the stage.
+            done: steps that are done.
+            steps: steps that the stage was to have.
+            per_step: measured seconds of a step.
+
+        Returns:
+            How many steps the stage has: ``steps``, or fewer.
+        """
+        later = 0.0
+        if stage == "source" and self.method.sees_target:
+            later = ADAPTATION_STEP * self.planned_steps("adaptation")
+        now = time.perf_counter()
+        if self.deadline is not None:
+            left = steps_within(self.deadline - now, per_step, steps - done, later)
+            fitting = self.group.broadcast(done + left)
+            if fitting < 0.98 * steps:
+                later *= (fitting - done) / (steps - done)
+                steps = fitting
+                self.metrics_log.write(f"{stage}-budget", done, steps=steps, seconds_per_step=round(per_step, 4))
+        if sentence := self.estimate.sentence(now, per_step, steps - done, later):
+            self.metrics_log.say(sentence)
+        return steps
+
     def longest(self, adapting: bool) -> int:
         """Return how many faces an epoch has: those of the larger domain in use."""
         return max(len(self.source.train), len(self.target.train) if adapting else 0)
 
     def weights(self, stage: Stage) -> SamplingWeights:
-        """Return how a stage draws its faces; ask before its first step, while the source stage's model is there."""
-        how = self.method.settings.sampling if stage == "adaptation" else "even"
-        return sampling_weights(how, self.classification.balance, self.source, self.seen_in_target)
+        """Return how a stage draws its faces.
+
+        The weights are computed when they are first asked for, which must be before the stage's first step: they come
+        from the source stage's model. A stage that backs off draws as before.
+        """
+        if stage not in self.sampled:
+            how = self.method.settings.sampling if stage == "adaptation" else "even"
+            balance = self.classification.balance
+            self.sampled[stage] = sampling_weights(how, balance, self.source, self.seen_in_target)
+        return self.sampled[stage]
 
     def see_plain_targets(self, weights: np.ndarray | None) -> None:
         """Estimate the target's statistics anew, of faces as they are: training has seen them in strong views only."""
@@ -190,7 +256,16 @@ class Trainer(Learner):
 
     def optimiser(self, plan: StageSettings, with_method: bool) -> torch.optim.Optimizer:
         """Return the optimiser of a stage, over the method's parameters too where it trains them."""
-        return optimiser_of(plan, self.network, list(self.method.parameters()) if with_method else [])
+        if not with_method:
+            return optimiser_of(plan, self.network, [])
+        return optimiser_of(plan, self.network, list(self.method.parameters()), discriminator_parameters(self.method))
+
+    def report(self) -> dict[str, float | list[float]]:
+        """Return the method's own figures, rounded for the metrics log."""
+        return {
+            name: [round(each, 4) for each in value] if isinstance(value, list) else round(value, 4)
+            for name, value in self.method.report().items()
+        }
 
     def evaluate_epoch(self, stage: Stage, step: int, epoch: int) -> None:
         """Log source validation accuracy and label-free signals of the target; refuse a collapsed model."""
@@ -202,16 +277,16 @@ class Trainer(Learner):
         check_finite({"validation": found.total}, stage, step, self.bf16)
         if found.candidate is not None and self.group.is_main_process:
             save_epoch(self.folder, found.candidate, model, thresholds)
-        metadata = found.metadata()
+        metadata: dict[str, float | list[float]] = dict(found.metadata())
         if adapting or self.method.owns_source_stage:
-            metadata |= {name: round(value, 4) for name, value in self.method.report().items()}
+            metadata |= self.report()
+            metadata |= {name: round(value, 4) for name, value in discriminator_accuracies(self.method).items()}
         self.metrics_log.write(f"{stage}-epoch", step, epoch=epoch, **metadata)
         if found.target is not None and epoch:
             check_prediction_collapse(found.target, epoch)
             check_discriminator_alive(self.method, epoch)
-        self.metrics_log.say(
-            f"{stage} epoch {epoch}: " + ", ".join(f"{name} {value}" for name, value in metadata.items())
-        )
+        figures = ", ".join(f"{name} {value}" for name, value in metadata.items() if not isinstance(value, list))
+        self.metrics_log.say(f"{stage} epoch {epoch}: {figures}")
 
     @property
     def keeps_epochs(self) -> bool:
@@ -235,12 +310,15 @@ class Trainer(Learner):
         step: int,
         optimiser: torch.optim.Optimizer,
         sums: Mapping[str, Tensor | float],
+        steps: int | None = None,
     ) -> None:
-        """Write a checkpoint, by the leading process."""
+        """Write a checkpoint, by the main process; ``steps`` are those of the stage."""
         if self.group.is_main_process:
             kept = {name: float(value) for name, value in sums.items()}
             metadata = {"stage": stage, "step": step, "bf16": self.bf16, "ease": self.ease, "sums": kept}
             metadata["pretrained"] = self.pretrained
+            if self.deadline is not None and steps is not None:
+                metadata["steps"] = steps
             save_checkpoint(self.folder / "checkpoints" / name, self.modules(), optimiser, metadata)
 
     def keep_good(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
@@ -260,16 +338,23 @@ class Trainer(Learner):
         self.metrics_log.write("trouble", metadata["step"], stage=stage, what=str(error), ease=self.ease)
         self.metrics_log.say(f"{error} Going on from step {metadata['step']} at {self.ease:g} of the learning rate.")
 
-    def resume(self, stage: Stage, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor | float]]:
-        """Load the newest checkpoint if it is of this stage; return the step to go on from and the sums not logged."""
+    def resume(
+        self, stage: Stage, optimiser: torch.optim.Optimizer, steps: int
+    ) -> tuple[int, dict[str, Tensor | float], int]:
+        """Load the newest checkpoint if it is of this stage.
+
+        Returns:
+            The step to go on from, the sums not yet logged, and the number of steps: ``steps``, or as many as a budget
+            has left of them.
+        """
         found = newest_checkpoint(self.folder / "checkpoints" / NEWEST, self.metrics_log.warn)
         if found is None or found[1]["stage"] != stage:
             self.metrics_log.rewind(stage, -1)
-            return 0, {}
+            return 0, {}, steps
         tensors, metadata = found
         for name, module in self.modules().items():
             load_module(module, tensors, name)
         load_optimiser(optimiser, tensors)
         self.ease = float(metadata.get("ease", 1.0))
         self.metrics_log.rewind(stage, metadata["step"])
-        return int(metadata["step"]), dict(metadata["sums"])
+        return int(metadata["step"]), dict(metadata["sums"]), int(metadata.get("steps", steps))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +34,7 @@ class MetricsLog:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
-            disable=quiet or not sys.stderr.isatty(),
+            disable=quiet or not (self.console.is_terminal or self.console.is_jupyter),
         )
         self.board: Any = None
         if folder is not None and find_spec("tensorboard") is not None:

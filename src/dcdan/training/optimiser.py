@@ -36,21 +36,33 @@ def learning_rate(schedule: str, progress: float, cycles: int = 1) -> float:
     return (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
 
 
-def optimiser_of(plan: StageSettings, network: Network, extra: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimiser over a network and ``extra`` parameters of a method; biases, norms and scalars do not decay.
+def optimiser_of(
+    plan: StageSettings,
+    network: Network,
+    extra: Sequence[nn.Parameter],
+    discriminators: Sequence[nn.Parameter] = (),
+) -> torch.optim.Optimizer:
+    """Return the optimiser of a stage; biases, norms and scalars do not decay.
 
-    Each group has a ``ratio``, by which the schedule's rate is multiplied.
+    Args:
+        plan: settings of the stage.
+        network: trained at the stage's rate, what is built on the trunk at ``head_ratio`` times that.
+        extra: parameters of the method, trained at the rate of the heads.
+        discriminators: those among ``extra`` that are trained at ``discriminator_ratio`` times that rate.
+
+    Returns:
+        The optimiser, whose groups have a ``ratio``, by which the schedule's rate is multiplied.
     """
     trunk, heads = network.parameter_groups()
-    heads = heads + [parameter for parameter in extra if parameter.requires_grad]
+    known = {id(parameter) for parameter in discriminators}
+    heads = heads + [parameter for parameter in extra if parameter.requires_grad and id(parameter) not in known]
+    built = (heads, plan.head_ratio), (list(discriminators), plan.head_ratio * plan.discriminator_ratio)
     groups = [
         {"params": chosen, "weight_decay": decay, "ratio": ratio}
-        for parameters, ratio in ((trunk, 1.0), (heads, plan.head_ratio))
-        for chosen, decay in (
-            ([p for p in parameters if p.ndim > 1], plan.weight_decay),
-            ([p for p in parameters if p.ndim <= 1], 0.0),
-        )
-        if chosen
+        for parts in (((trunk, 1.0),), built)
+        for matrices, decay in ((True, plan.weight_decay), (False, 0.0))
+        for parameters, ratio in parts
+        if (chosen := [parameter for parameter in parameters if (parameter.ndim > 1) == matrices])
     ]
     if plan.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=plan.lr)

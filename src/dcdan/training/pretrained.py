@@ -1,8 +1,6 @@
-"""Where a trunk starts from: at random, from ImageNet, or from the weights of a finished run.
+"""Pretrained weights: the network of a finished run, rebuilt from its files, and the weights that a trunk starts from.
 
-The network of a finished run, from its weights: for looking into it with torch.
-
-Where a trunk starts from: at random, from ImageNet, or from faces: the trunk of a model of dcdan.
+A trunk starts at random, from ImageNet, from a package of the registry, from a file, or from a model of dcdan.
 """
 
 from __future__ import annotations
@@ -15,9 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dcdan.core.errors import ModelError, UsageError, first_line, nearest
+from dcdan.core.sanitize import printable
 from dcdan.inference.model_card import WEIGHTS_NAME, read_model_info, verified
 from dcdan.inference.resolver import HUB_PREFIX, bundled_models, resolve_model
+from dcdan.models import pretrained_trunks
 from dcdan.models.network import Network
+from dcdan.models.pretrained_trunks import REGISTRY
 from dcdan.models.trunk import Trunk, load_imagenet, take_weights
 from dcdan.training.run_folder import read_run_settings
 from dcdan.training.settings import RunSettings
@@ -48,19 +49,36 @@ log = logging.getLogger("dcdan")
 WORDS = ("auto", "yes", "no")
 
 
-def start_trunk(trunk: Trunk, wanted: str) -> bool:
-    """Give a trunk the weights that the setting ``pretrained`` asks for; return whether it got any.
+def start_trunk(trunk: Trunk, wanted: str, init: str = "") -> bool:
+    """Give a trunk the weights that the settings ask for.
 
-    Raises UsageError where they cannot be had or are of another trunk, and ModelError for a damaged model.
+    Args:
+        trunk: the trunk.
+        wanted: the setting ``pretrained``: one of WORDS, weights of the registry (``NAME`` or ``NAME:FILE``), a model
+            of the package, or the folder of a finished run. A folder of such a name goes first.
+        init: the setting ``network.init``: a safetensors file with the tensors of the trunk's timm model, or nothing.
+
+    Returns:
+        Whether it got any.
+
+    Raises:
+        UsageError: where they cannot be had or are of another trunk.
+        ModelError: for a damaged model.
     """
-    if wanted == "no":
+    if wanted == "no" and not init:
         return False
     with torch.random.fork_rng(devices=()):  # what is drawn next must not depend on whether a trunk was read
+        if init:
+            pretrained_trunks.load_own(trunk, Path(init))
+            return True
         if wanted in WORDS:
             found = load_imagenet(trunk, required=wanted == "yes")
-            if not found and (names := with_trunk(trunk.name)):
-                log.warning("With --set pretrained=%s it starts from a model of faces, with no download.", names[0])
+            if not found:
+                offer_others(trunk.name)
             return found
+        if registered := of_registry(wanted):
+            pretrained_trunks.load(trunk, *registered)
+            return True
         network, settings, _ = network_of(folder_of(wanted))
     if settings.network.trunk != trunk.name:
         raise UsageError(
@@ -71,10 +89,39 @@ def start_trunk(trunk: Trunk, wanted: str) -> bool:
     return True
 
 
-def check_pretrained(wanted: str) -> None:
-    """Raise UsageError for a setting ``pretrained`` that is no word and names no model."""
-    if wanted not in WORDS:
+def check_pretrained(wanted: str, init: str = "") -> None:
+    """Look at the settings of :func:`start_trunk` before any work is done; the content of files is not read yet.
+
+    Args:
+        wanted: the setting ``pretrained``.
+        init: the setting ``network.init``.
+
+    Raises:
+        UsageError: when one of them names nothing that is there, or both name something.
+    """
+    if init:
+        if wanted not in ("auto", "no"):
+            raise UsageError("'pretrained' and 'network.init' both say what the trunk starts from: give one of them.")
+        if not Path(init).is_file():
+            raise UsageError(f"The setting 'network.init' names no file: '{printable(init)}'.")
+    elif registered := of_registry(wanted):
+        pretrained_trunks.find(*registered)
+    elif wanted not in WORDS:
         folder_of(wanted)
+
+
+def of_registry(wanted: str) -> tuple[pretrained_trunks.PretrainedTrunk, Path | None] | None:
+    """Return the registry's weights that a setting names, with their file; a folder of that name goes first."""
+    return None if Path(wanted).is_dir() else pretrained_trunks.parse(wanted)
+
+
+def offer_others(trunk: str) -> None:
+    """Say what else a trunk could start from where ImageNet's weights cannot be had."""
+    if names := with_trunk(trunk):
+        log.warning("With --set pretrained=%s it starts from a model of faces, with no download.", names[0])
+    for entry in REGISTRY.values():
+        if entry.trunk == trunk:
+            log.warning("With --set pretrained=%s it starts from weights of others: %s", entry.name, entry.cure)
 
 
 def folder_of(wanted: str) -> Path:
@@ -90,8 +137,9 @@ def folder_of(wanted: str) -> Path:
             raise
         names = bundled_models()
         raise UsageError(
-            f"The setting 'pretrained' cannot be {wanted!r}: give {', '.join(WORDS)}, the folder of a finished run, or"
-            f" a model of the package ({', '.join(names)}).{nearest(wanted, [*WORDS, *names])}"
+            f"The setting 'pretrained' cannot be {wanted!r}: give {', '.join(WORDS)}, the folder of a finished run, a "
+            f"model of the package ({', '.join(names)}), or weights of others ({', '.join(REGISTRY)})."
+            f"{nearest(wanted, [*WORDS, *names, *REGISTRY])}"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import time
 from contextlib import ExitStack, nullcontext
@@ -26,13 +27,14 @@ from dcdan.packs.build import pack_for
 from dcdan.packs.pack import Pack
 from dcdan.training.calibration import calibration_of
 from dcdan.training.checkpoint import newest_checkpoint, save_tensors
-from dcdan.training.data import Source, source_of, target_of
+from dcdan.training.data import Source, check_target, mismatch, source_of, target_of
 from dcdan.training.device import choose_bf16, pick_device
 from dcdan.training.distributed import Processes
+from dcdan.training.duration import RESERVE
 from dcdan.training.forward import estimate_statistics
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.metrics_log import MetricsLog
-from dcdan.training.model_selection.epoch_evaluation import harm
+from dcdan.training.model_selection.epoch_evaluation import harm, idle_discriminators
 from dcdan.training.model_selection.kept_epochs import drop_epochs, load_epoch, read_kept_epochs
 from dcdan.training.model_selection.kept_epochs import epoch_metadata as candidate_metadata
 from dcdan.training.model_selection.scores import pick
@@ -41,6 +43,8 @@ from dcdan.training.run_folder import claim_folder, rollback_on_error
 from dcdan.training.run_metadata import commit, model_description, run_metadata, versions
 from dcdan.training.settings import CONFIG_SCHEMA, RunSettings, for_pretrained
 from dcdan.training.source_stage import check_start, give_teacher, run_source_stage, take_source_stage, was_pretrained
+
+log = logging.getLogger("dcdan")
 
 
 def train_run(
@@ -67,48 +71,65 @@ def train_run(
     group.check_batch(settings.source.batch, "source.batch")
     group.check_batch(settings.adaptation.batch, "adaptation.batch")
     data = {"source": source, "target": target, "start": str(start) if start else ""}
-    config_text = tomli_w.dumps({"schema": CONFIG_SCHEMA, "data": data, **settings.whole()})
-    if group.broadcast(group.is_main_process and claim_folder(out, config_text)):
+    config_text = config_of(data, settings)
+    gentler = config_of(data, for_pretrained(settings))
+    if group.broadcast(group.is_main_process and claim_folder(out, config_text, gentler)):
         if group.is_main_process and not settings.keep_epochs:
             drop_epochs(out)
         return out
     with rollback_on_error(out) if group.is_main_process else nullcontext():
         check_start(start)
         check_name(settings.network.trunk)
-        check_pretrained(settings.pretrained)
+        check_pretrained(settings.pretrained, settings.network.init)
         pick_device(settings.device)
         with group.leader_first():
             source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
             target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
         check_size(source_pack, settings.size)
         check_size(target_pack, settings.size)
+        method = find_method(settings.method)
+        if method.adapts() and not source_stage_only:
+            check_target(target_of(target_pack), target, method.title)
         soft_votes = settings.method_settings().classification.soft_votes
         domain = source_of(source_pack, target_pack.classes, soft_votes)
+        for pack in (source_pack, target_pack):
+            pack.verify()
+    if sentence := mismatch(domain, target_pack.classes):
+        log.warning(sentence)
     began = time.time()
+    deadline = None
+    if settings.minutes is not None:
+        deadline = time.perf_counter() + 60 * settings.minutes * (1 - RESERVE)
     with ExitStack() as stack:
         made = ("config.toml", "checkpoints", "log.jsonl", "tensorboard")
         with rollback_on_error(out, *made) if group.is_main_process else nullcontext():
             if group.is_main_process:
-                write_text(out / "config.toml", config_text)
-                (out / "checkpoints").mkdir(exist_ok=True)
+                (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+                if not (out / "config.toml").exists():
+                    write_text(out / "config.toml", config_text)
             metrics_log = stack.enter_context(
                 MetricsLog(out if group.is_main_process else None, quiet or not group.is_main_process)
             )
             trainer = make_trainer(settings, domain, target_pack, out, metrics_log, start, group)
             source_stage_done = take_source_stage(trainer, start)
-        trainer.stop = stack.enter_context(stoppable()).is_set
-        settings = trainer.settings
-        if not source_stage_done:
-            run_source_stage(trainer)
-        if source_stage_only:
-            return out
-        if trainer.method.sees_target:
-            give_teacher(trainer)
-            finish_or_stop(trainer.train("adaptation"), out)
+            settings, trainer.deadline = trainer.settings, deadline
+            if group.is_main_process:
+                write_text(out / "config.toml", config_of(data, settings))
+        with stoppable() as event:
+            trainer.stop = event.is_set
+            if not source_stage_done:
+                run_source_stage(trainer)
+            if source_stage_only:
+                return out
+            if trainer.method.sees_target:
+                give_teacher(trainer)
+                finish_or_stop(trainer.train("adaptation"), out)
+        finish_or_stop(not event.is_set(), out)
         if not group.is_main_process:
             return out
         model, thresholds, choice = settled(trainer)
-        warning = harm(read_log(out / "log.jsonl"), choice.get("epoch"))
+        records = read_log(out / "log.jsonl")
+        warning = " ".join(filter(None, (harm(records, choice.get("epoch")), idle_discriminators(records))))
         if trainer.method.estimates_statistics:
             weights = trainer.weights("adaptation").target
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
@@ -136,6 +157,12 @@ def train_run(
         if not settings.keep_epochs:
             drop_epochs(out)
     return out
+
+
+def config_of(data: dict[str, str], settings: RunSettings) -> str:
+    """Return the text of ``config.toml``: the data and all settings of a run."""
+    text: str = tomli_w.dumps({"schema": CONFIG_SCHEMA, "data": data, **settings.whole()})
+    return text
 
 
 def settled(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
@@ -182,7 +209,7 @@ def make_trainer(
         raise UsageError(f"There is no network of these settings: {error}") from error
     pretrained = was_pretrained(out, start)
     if pretrained is None:
-        pretrained = start_trunk(network.trunk, settings.pretrained)
+        pretrained = start_trunk(network.trunk, settings.pretrained, settings.network.init)
     if pretrained:
         settings = for_pretrained(settings)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -53,18 +53,28 @@ def data_of(run: Path) -> dict[str, str]:
     return data
 
 
-def claim_folder(out: Path, config_text: str) -> bool:
+def claim_folder(out: Path, *configs: str) -> bool:
     """Make the run's folder, or accept one that holds the same run; return whether that one has been trained already.
 
-    What a killed process left half written is removed. Raises OutputError when the folder holds anything else, or the
-    same run complete with its report.
+    What a killed process left half written is removed.
+
+    Args:
+        out: the folder.
+        configs: texts of ``config.toml`` that belong to this run: the settings as given, and as a pretrained trunk
+            completes them.
+
+    Returns:
+        Whether the folder holds the same run, trained.
+
+    Raises:
+        OutputError: when the folder holds anything else, or the same run complete with its report.
     """
     config = out / "config.toml"
     try:
         if out.exists() and (not out.is_dir() or holds_something(out)):
-            same = config.is_file() and resolved_config(read_config(config), config) == resolved_config(
-                tomllib.loads(config_text), config
-            )
+            same = config.is_file() and resolved_config(read_config(config), config) in [
+                resolved_config(tomllib.loads(text), config) for text in configs
+            ]
             if not same or (out / "report.html").exists():
                 what = "this very run, finished" if same else "something else"
                 raise OutputError(f"'{out}' exists and holds {what}; choose another --out or remove it.")

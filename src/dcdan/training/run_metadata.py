@@ -39,7 +39,9 @@ def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
         metadata |= {
             "train": len(source.train),
             "validation": len(source.validation),
+            "held_out_by": source.held_out_by,
             "left_out": source.left_out,
+            "dropped": source.dropped,
             "per_class": dict(zip(source.classes, source.counts.int().tolist(), strict=True)),
         }
     return metadata
@@ -86,9 +88,13 @@ def model_description(
     return ModelInfo(
         name=folder.resolve().name,
         method=settings.method,
-        architecture=settings.network.model_dump(mode="json"),
+        architecture=settings.network.model_dump(mode="json", exclude={"init"}),
         classes=classes,
-        face=FaceInput(size=settings.size, align="none" if alignments == {"none"} else "mtcnn"),
+        face=FaceInput(
+            size=settings.size,
+            align="none" if alignments == {"none"} else "mtcnn",
+            contrast=settings.network.contrast,
+        ),
         thresholds=tuple(round(value, 6) for value in thresholds),
         temperature=calibration.temperature,
         mirror=settings.mirror,

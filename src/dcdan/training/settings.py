@@ -40,7 +40,9 @@ class StageSettings(BaseModel):
     lr: float = Field(gt=0)
     """Highest learning rate of the trunk."""
     head_ratio: float = Field(1.0, gt=0)
-    """Learning rate of the branches, heads and discriminators over the trunk's; 10 suits a pre-trained trunk."""
+    """Learning rate of the branches and heads over the trunk's; 10 suits a pre-trained trunk."""
+    discriminator_ratio: float = Field(1.0, gt=0)
+    """Learning rate of the discriminators over that of the branches and heads."""
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
     """One-cycle rises over the first quarter; cosine starts at the top; both end at 0."""
     cycles: int = Field(1, ge=1, le=100)
@@ -103,6 +105,9 @@ class RunSettings(BaseModel):
     source stage's model, so that an adaptation that does harm can be refused."""
     keep_epochs: bool = False
     """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
+    minutes: float | None = Field(None, gt=0)
+    """Budget of the training in minutes, from its start to the finished model. The stages are shortened to fit as soon
+    as the first steps have been timed; None trains all epochs."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     on_trouble: Literal["stop", "back-off"] = "stop"
@@ -146,7 +151,8 @@ class RunSettings(BaseModel):
 
     def whole(self) -> dict[str, Any]:
         """Return all settings as JSON-able values, the method's with their defaults and preset filled in."""
-        return {**self.model_dump(mode="json"), "options": self.method_settings().model_dump(mode="json")}
+        options = self.method_settings().model_dump(mode="json", exclude_none=True)
+        return {**self.model_dump(mode="json", exclude_none=True), "options": options}
 
 
 PRETRAINED_STAGES: dict[str, dict[str, Any]] = {
@@ -248,12 +254,17 @@ def check_config_schema(values: dict[str, Any], file: Path) -> None:
 
 
 def for_pretrained(settings: RunSettings) -> RunSettings:
-    """Return the settings with the gentler stages of a pre-trained trunk, where they still stand at their defaults."""
-    default = RunSettings()
+    """Return the settings with the gentler stages of a pretrained trunk, in place of defaults.
+
+    A value that was given stays, also where it is the default's.
+
+    Example:
+        >>> for_pretrained(read_settings(None, ["source.lr=0.08"])).source.lr, for_pretrained(RunSettings()).source.lr
+        (0.08, 0.01)
+    """
     changed: dict[str, Any] = {}
     for name, values in PRETRAINED_STAGES.items():
         stage: StageSettings = getattr(settings, name)
-        plain: StageSettings = getattr(default, name)
-        fresh = {key: value for key, value in values.items() if getattr(stage, key) == getattr(plain, key)}
-        changed[name] = stage.model_copy(update=fresh)
+        given = stage.model_fields_set if name in settings.model_fields_set else set()
+        changed[name] = stage.model_copy(update={key: value for key, value in values.items() if key not in given})
     return settings.model_copy(update=changed)

@@ -135,10 +135,10 @@ def test_three_discriminators_judge_seven_classifiers_at_half_weight() -> None:
     pairs = zip(classifiers(batch.source), classifiers(batch.target), strict=True)
     for index, (source, target) in zip((1, 2, 2, 2, 2, 2, 0), pairs, strict=True):
         judge = method.discriminators[index]
-        coefficient = reversal_coefficient(0.3)
-        both = adversarial_loss(judge, source[0], target[0], source[1], target[1], coefficient, "cdan-e")  # type: ignore[arg-type]
-        total += both.item() / 2
-    assert losses["adv"].item() == pytest.approx(0.5 * total / 19)
+        coefficient = 0.5 / 19 * reversal_coefficient(0.3)
+        mean = adversarial_loss(judge, source[0], target[0], source[1], target[1], coefficient, "cdan-e")  # type: ignore[arg-type]
+        total += mean.item()
+    assert losses["adv"].item() == pytest.approx(total)
 
 
 def test_each_region_is_taught_and_aligned() -> None:

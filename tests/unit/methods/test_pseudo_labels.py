@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from dcdan.methods.dcdan import DCDANSettings
 from dcdan.methods.pseudo_labels import DynamicThresholds, aligned_to_prior, pseudo_label_loss
 from dcdan.models.heads import Logits
 
@@ -24,19 +25,23 @@ class Naive:
     def __init__(self, classes: int, tau: float, keep: float, floor: float) -> None:
         self.tau, self.keep, self.floor = tau, keep, floor
         self.share, self.seen, self.confidence = [1 / classes] * classes, [1 / classes] * classes, 1.0
+        self.updates = 0
 
     def values(self) -> list[float]:
         ratios = [share / max(self.share) for share in self.share]
         return [max(self.floor, self.tau * self.confidence * ((r + 1) / 2) ** 2) for r in ratios]
 
     def update(self, source: list[list[float]], target: list[list[float]]) -> None:
-        keep, n, classes = self.keep, len(target), range(len(self.share))
+        n, classes = len(target), range(len(self.share))
+        keep = min(self.keep, self.updates / (self.updates + 1))
+        slow = min(self.keep, (self.updates + 10) / (self.updates + 11))
+        self.updates += 1
         self.confidence = keep * self.confidence + (1 - keep) * sum(map(max, source)) / len(source)
-        bar, confident = self.values(), [0] * len(self.share)
+        confident = [0] * len(self.share)
         for row in target:
             label = row.index(max(row))
-            confident[label] += row[label] >= bar[label]
-        self.share = [keep * self.share[c] + (1 - keep) * confident[c] / n for c in classes]
+            confident[label] += row[label] >= self.tau * self.confidence
+        self.share = [slow * self.share[c] + (1 - slow) * confident[c] / n for c in classes]
         self.seen = [keep * self.seen[c] + (1 - keep) * sum(row[c] for row in target) / n for c in classes]
 
 
@@ -58,6 +63,35 @@ def test_thresholds_follow_a_naive_computation(relative: float, momentum: float,
 
 def test_thresholds_start_equal_at_tau() -> None:
     assert DynamicThresholds(7, 0.9).values().tolist() == pytest.approx([0.9] * 7)
+
+
+def test_the_start_of_a_running_mean_has_no_weight() -> None:
+    """F11. After one batch the means are that batch's, not .99 of what they were started with."""
+    ours = DynamicThresholds(2)
+    ours.update(torch.tensor([[0.6, 0.4]]), torch.tensor([[0.8, 0.2]]))
+    assert ours.confidence.item() == pytest.approx(0.6)
+    assert ours.seen.tolist() == pytest.approx([0.8, 0.2])
+    for _ in range(3):
+        ours.update(torch.tensor([[0.9, 0.1]]), torch.tensor([[0.8, 0.2]]))
+    assert ours.confidence.item() == pytest.approx((0.6 + 3 * 0.9) / 4)
+
+
+def test_thresholds_move_apart_by_class() -> None:
+    """F1. With the default settings and ordinary confidences no threshold rests on the floor.
+
+    By hand after many batches: tau = .9 x .75; class 0 is confident in half of the faces, class 1 in a quarter, class 2
+    in none, so r = 1, .5, 0.
+    """
+    ours = DynamicThresholds(3, momentum=0.5)
+    target = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.1, 0.3, 0.6], [0.9, 0.1, 0.0]])
+    for _ in range(60):
+        ours.update(torch.tensor([[0.75, 0.2, 0.05]]), target)
+    tau = 0.9 * 0.75
+    assert ours.values().tolist() == pytest.approx([tau, tau * 0.75**2, 0.25], abs=1e-4)
+    assert DCDANSettings().threshold_floor == ours.floor < tau * 0.75**2
+    strict = DynamicThresholds(3, momentum=0.5, floor=0.6)
+    strict.load_state_dict(ours.state_dict())
+    assert strict.values().tolist() == pytest.approx([tau, 0.6, 0.6], abs=1e-4)
 
 
 def test_no_threshold_is_above_certainty() -> None:

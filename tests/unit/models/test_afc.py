@@ -21,6 +21,7 @@ from dcdan.models.afc import (
     afc_forward,
     fuse,
     gate,
+    leak_of,
     saturate,
     saturate_slope,
 )
@@ -172,18 +173,34 @@ def test_all_three_parameters_learn_towards_another_afc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "rises"), [(0.0, True), (-0.05, True), (0.0, False), (MOST_LEAK, False), (1.2, False)]
+    ("start", "alpha", "sign"),
+    [(0.0, 0.0, 1), (-0.05, 0.05, -1), (0.3, 0.3, 1), (MOST_LEAK, MOST_LEAK, 1), (1.2, 0.78, -1), (-1.2, 0.78, 1)],
 )
-def test_leak_can_leave_its_bounds_inwards(start: float, rises: bool) -> None:
+@pytest.mark.parametrize("direction", [1, -1])
+def test_the_leak_has_a_gradient_everywhere(start: float, alpha: float, sign: int, direction: int) -> None:
+    """F4. A leak at 0, where it starts, moves whichever way the loss falls; both ends of its range reflect it."""
     layer = AFC()
     with torch.no_grad():
         layer.alpha.fill_(start)
     x = -torch.rand(8) - 4
-    (x * 0 + layer(x) * (1 if rises else -1)).sum().backward()
-    inwards = rises if start <= 0 else not rises
-    assert (layer.alpha.grad != 0) == inwards
-    if inwards:
-        assert (layer.alpha.grad < 0) == rises
+    out = layer(x)
+    torch.testing.assert_close(out, alpha * x)
+    (direction * out).sum().backward()
+    assert layer.alpha.grad.item() == pytest.approx(direction * sign * x.sum().item(), rel=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), out)
+
+
+def test_a_leak_that_starts_at_0_learns() -> None:
+    """F4. By gradient descent from the start to a leak of .1."""
+    layer = AFC()
+    optimiser = torch.optim.SGD([layer.alpha], lr=0.01)
+    x = torch.linspace(-6, -4, 8)
+    for _ in range(100):
+        optimiser.zero_grad()
+        (layer(x) - 0.1 * x).square().mean().backward()
+        optimiser.step()
+    assert leak_of(layer.alpha).item() == pytest.approx(0.1, abs=1e-3)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def check(deployed: Deployed, size: int, path: Path) -> set[int]:
     export_onnx(deployed, size, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert [given.name for given in session.get_inputs()] == ["faces"]
-    assert tuple(output.name for output in session.get_outputs()) == OUTPUTS
+    assert tuple(output.name for output in session.get_outputs()) == deployed.outputs
     assert [path.name] == [beside.name for beside in path.parent.iterdir()]
     assert str(Path(torch.__file__).parent).encode() not in path.read_bytes(), "the graph names this machine's folders"
     generator = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def check(deployed: Deployed, size: int, path: Path) -> set[int]:
         with torch.no_grad():
             wanted = deployed(torch.from_numpy(faces))
         found = session.run(None, {"faces": faces})
-        for name, one, other in zip(OUTPUTS, found, wanted, strict=True):
+        for name, one, other in zip(deployed.outputs, found, wanted, strict=True):
             assert one.dtype == other.numpy().dtype, name
             np.testing.assert_allclose(one, other.numpy(), rtol=1e-3, atol=1e-4, err_msg=f"{name} at batch {batch}")
         deciders |= set(found[3].tolist())
@@ -65,6 +65,32 @@ def test_deployed_network_normalises_and_chooses() -> None:
     choice = select(outputs.logits, deployed.thresholds, 1.3)
     for one, other in zip(found, (*choice, outputs.region_weights), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    "switches", [{"grey": True, "contrast": True, "actions": 4}, {"contrast": True}, {"actions": 2}]
+)
+def test_contrast_and_actions_are_part_of_the_graph(switches: dict[str, Any], tmp_path: Path) -> None:
+    """Brighter and flatter pictures of the same faces get the same answers from a graph that normalises contrast."""
+    deployed = lively("test_resnet", 32, 4, 32, **switches)
+    path = tmp_path / "model.onnx"
+    check(deployed, 32, path)
+    assert deployed.outputs == (*OUTPUTS, *(("actions",) if "actions" in switches else ()))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 100, (2, 4, 4, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    for batch in (1, 2, 7):
+        few = np.resize(faces, (batch, 32, 32, 3))
+        found, other = (session.run(["probabilities"], {"faces": f})[0] for f in (few, few * 2 + 5))
+        assert bool(np.allclose(found, other, atol=1e-4)) is bool(switches.get("contrast"))
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert "Pow" not in operators, "F5: the gate and AFC are products"
+    if "actions" in switches:
+        assert session.run(["actions"], {"faces": faces})[0].shape == (2, switches["actions"])
+        mirrored = Deployed(deployed.network, deployed.thresholds, mirror=True)
+        torch.testing.assert_close(
+            mirrored(torch.from_numpy(faces))[5], deployed(torch.from_numpy(faces))[5], rtol=1e-3, atol=1e-4
+        )
 
 
 def test_graph_equals_mobilenet(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_reversal_flips_exactly_the_features_gradients() -> None:
 
     def gradients(reversed_: bool) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         f = features(x)
-        logits = judge.evaluate_epoch(f, coefficient) if reversed_ else judge(f).squeeze(1)
+        logits = torch.cat(judge.domain_logits(f[:2], f[2:], coefficient)) if reversed_ else judge(f).squeeze(1)
         loss = torch.nn.functional.softplus(-logits).mean()
         grads = torch.autograd.grad(loss, [*judge.parameters(), *features.parameters()])
         count = len(list(judge.parameters()))
@@ -50,7 +50,27 @@ def test_discriminator_has_the_documented_layers() -> None:
     ]
     assert {part.negative_slope for part in judge if isinstance(part, torch.nn.LeakyReLU)} == {0.2}
     assert {part.p for part in judge if isinstance(part, torch.nn.Dropout)} == {0.5}
-    assert judge.evaluate_epoch(torch.randn(3, 20), 1.0).shape == (3,)
+    source, target = judge.domain_logits(torch.randn(3, 20), torch.randn(2, 20), 1.0)
+    assert (source.shape, target.shape) == ((3,), (2,))
+
+
+def test_the_accuracy_of_a_discriminator_is_the_mean_of_both_domains() -> None:
+    """F2. By hand: of 3 source faces 2 are named correctly, of 2 target faces 1: (2/3 + 1/2) / 2, over two batches."""
+    judge = Discriminator(1, 2).eval()
+    assert math.isnan(judge.accuracy())
+    judge.forward = lambda features: features  # type: ignore[method-assign]
+    judge.domain_logits(torch.tensor([[2.0], [-1.0]]), torch.tensor([[-1.0]]), 1.0)
+    judge.domain_logits(torch.tensor([[0.1]]), torch.tensor([[3.0]]), 1.0)
+    assert judge.accuracy() == pytest.approx((2 / 3 + 1 / 2) / 2)
+    judge.restart()
+    judge.domain_logits(torch.tensor([[1.0]]), torch.tensor([[0.0]]), 1.0)
+    assert judge.accuracy() == 1.0
+
+
+def test_a_discriminator_of_an_older_checkpoint_loads() -> None:
+    judge = Discriminator(4, 2)
+    state = {name: value for name, value in judge.state_dict().items() if name not in ("correct", "seen")}
+    Discriminator(4, 2).load_state_dict(state)
 
 
 def test_condition_is_the_outer_product_of_detached_probabilities_and_features() -> None:
@@ -71,7 +91,6 @@ def test_condition_is_the_outer_product_of_detached_probabilities_and_features()
 def test_entropy_weights_are_between_one_and_two() -> None:
     rows = [[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3], [0.7, 0.2, 0.1]]
     wanted = [1 + math.exp(sum(p * math.log(p) for p in row if p)) for row in rows]
-    found = entropy_weights(torch.tensor(rows, requires_grad=True))
+    found = entropy_weights(torch.tensor(rows))
     assert found.tolist() == pytest.approx(wanted, rel=1e-6)
     assert wanted[:2] == pytest.approx([2.0, 4 / 3])
-    assert not found.requires_grad

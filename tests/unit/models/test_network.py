@@ -14,7 +14,7 @@ from torch import nn
 
 from dcdan.core.errors import UsageError
 from dcdan.models.domain_norm import norms, sources_first
-from dcdan.models.network import DEVIATION, MEAN, Network, NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, NetworkSettings, PlainNetwork, normalise_contrast
 
 
 def small(size: int = 64, **switches: Any) -> Network:
@@ -40,8 +40,56 @@ def test_pixels_are_normalised_and_grey_is_repeated() -> None:
     network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
         network(grey)
-    for channel in range(3):
-        torch.testing.assert_close(seen[0][:, channel], (grey[:, 0] - MEAN[channel]) / DEVIATION[channel])
+    for channel, (mean, deviation) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
+        torch.testing.assert_close(seen[0][:, channel], (grey[:, 0] - mean) / deviation)
+
+
+def test_the_trunk_decides_how_pixels_are_scaled() -> None:
+    """EfficientNet-Lite0 was trained on (x - 127) / 128 of bytes, so that black is -127/128 and white exactly 1."""
+    network = Network(NetworkSettings(trunk="tf_efficientnet_lite0", width=32), 3, 32)
+    scaled = network.normalised(torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 3, 2, 2))
+    assert scaled[0].unique().tolist() == pytest.approx([-127 / 128])
+    assert scaled[1].unique().tolist() == pytest.approx([1.0])
+
+
+def test_contrast_is_normalised_by_the_face() -> None:
+    """By hand: 0, .2, .4, .6 have the mean .3 and the unbiased deviation sqrt(.2 / 3); channels count together."""
+    face = torch.tensor([0.0, 0.2, 0.4, 0.6])
+    wanted = (face - 0.3) / (0.2 / 3) ** 0.5 * 0.22 + 0.5
+    torch.testing.assert_close(normalise_contrast(face.reshape(1, 1, 2, 2)).flatten(), wanted)
+    torch.testing.assert_close(normalise_contrast(face.reshape(1, 2, 2, 1)).flatten(), wanted)
+    both = torch.stack([face, 0.5 + face / 4]).reshape(2, 1, 2, 2)
+    torch.testing.assert_close(normalise_contrast(both).flatten(1), wanted.expand(2, 4))
+    flat = torch.tensor([0.5, 0.5, 0.5, 0.504]).reshape(1, 1, 2, 2)  # a deviation of .002, below 1/64
+    torch.testing.assert_close(normalise_contrast(flat), (flat - 0.501) * 64 * 0.22 + 0.5)
+
+
+def test_the_order_is_grey_contrast_three_channels_scaling() -> None:
+    torch.manual_seed(0)
+    network = Network(NetworkSettings(trunk="test_resnet", width=32, grey=True, contrast=True), 3, 32)
+    faces = torch.rand(2, 3, 8, 8)
+    luma = 0.299 * faces[:, :1] + 0.587 * faces[:, 1:2] + 0.114 * faces[:, 2:]
+    mean, deviation = luma.mean((1, 2, 3), keepdim=True), luma.std((1, 2, 3), keepdim=True)
+    even = ((luma - mean) / deviation * 0.22 + 0.5).expand(-1, 3, -1, -1)
+    wanted = (even - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    torch.testing.assert_close(network.normalised(faces), wanted)
+
+
+def test_actions_are_a_linear_head_on_both_branches() -> None:
+    torch.manual_seed(0)
+    network = Network(NetworkSettings(trunk="test_resnet", width=32, groups=4, actions=5), 3, 32).eval()
+    outputs = network(torch.rand(2, 3, 32, 32))
+    assert network.actions is not None
+    weight, bias = network.actions.weight, network.actions.bias
+    wanted = outputs.of_global @ weight[:, :32].T + outputs.of_local @ weight[:, 32:].T + bias
+    torch.testing.assert_close(outputs.auxiliary["actions"], wanted)
+    torch.testing.assert_close(outputs.part(slice(1, None)).auxiliary["actions"], wanted[1:])
+    assert any(parameter is weight for parameter in network.parameter_groups()[1])
+    plain = PlainNetwork(NetworkSettings(trunk="test_resnet", width=32, actions=5), 3, 32)
+    assert plain.actions is None
+    assert plain.settings.actions == 0
 
 
 @pytest.mark.parametrize(("size", "switches"), [(64, {}), (128, {"condensation": 2}), (32, {"condensation": 4})])

@@ -29,6 +29,21 @@ def boxes(landmarks: np.ndarray, height: int, width: int) -> torch.Tensor:
     return torch.tensor(np.concatenate([(landmarks - SIDE / 2) * scale, (landmarks + SIDE / 2) * scale], 1)).float()
 
 
+@pytest.mark.parametrize(
+    ("title", "x", "y"),
+    [
+        ("left eye", 0.34, 0.39), ("right eye", 0.66, 0.39), ("nose", 0.5, 0.58),
+        ("left mouth corner", 0.37, 0.75), ("right mouth corner", 0.63, 0.75),
+    ],
+)  # fmt: skip
+def test_the_order_of_the_regions_is_that_of_their_titles(title: str, x: float, y: float) -> None:
+    """T. A bright spot at the left eye of the picture (left of its middle) is seen by the window of that title."""
+    features = torch.zeros(1, 1, 100, 100)
+    features[0, 0, round(100 * y) - 2 : round(100 * y) + 2, round(100 * x) - 2 : round(100 * x) + 2] = 1
+    brightest = int(fixed(features)[0, :, 3, 3, 0].argmax())
+    assert REGION_TITLES[brightest] == title
+
+
 @pytest.mark.parametrize("side", [4, 8, 12, 14, 28])
 def test_fixed_windows_are_roi_align_at_the_template(side: int) -> None:
     features = torch.randn(2, 3, side, side)

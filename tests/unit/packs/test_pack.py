@@ -145,7 +145,7 @@ def test_no_pack_and_another_schema(tmp_path: Path, pack_folder: Path) -> None:
         ("pack.json", b"{", r"pack\.json cannot be read"),
         ("pack.json", b"[1]", r"pack\.json cannot be read"),
         ("pack.json", b'{"schema": 1}', "'data_set' in pack.json is not right"),
-        ("table.parquet", b"", "table.parquet: its checksum is another"),
+        ("table.parquet", b"", "table.parquet: its SHA-256 is not the one in pack.json"),
         ("table.parquet", None, "table.parquet: it is missing"),
         ("faces.npy", b"", "faces.npy: it has 0 bytes instead of 5504"),
         ("faces.npy", None, "faces.npy: it is missing"),
@@ -165,5 +165,5 @@ def test_verify_finds_one_changed_pixel(pack_folder: Path) -> None:
     content[-1] ^= 1
     (pack_folder / "faces.npy").write_bytes(content)
     pack = Pack.open(pack_folder)
-    with pytest.raises(PackError, match=r"faces\.npy: its checksum is another"):
+    with pytest.raises(PackError, match=r"faces\.npy: its SHA-256 is not the one in pack.json"):
         pack.verify()

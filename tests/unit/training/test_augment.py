@@ -90,6 +90,15 @@ def test_the_left_eye_stays_on_the_left_after_a_flip() -> None:
     torch.testing.assert_close(moved[..., 1], landmarks[..., 1])
 
 
+def test_a_flip_swaps_the_sides_of_both_pairs() -> None:
+    """T. By hand: mirrored, a left eye at .3 becomes the right eye at .7; the nose stays itself."""
+    landmarks = torch.tensor([[[0.3, 0.4], [0.6, 0.41], [0.5, 0.6], [0.35, 0.8], [0.7, 0.81]]])
+    mirrored = torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    moved = move_landmarks(landmarks, mirrored, torch.tensor([True]))
+    wanted = torch.tensor([[[0.4, 0.41], [0.7, 0.4], [0.5, 0.6], [0.3, 0.81], [0.65, 0.8]]])
+    torch.testing.assert_close(moved, wanted)
+
+
 def test_a_certain_flip_is_the_mirror_image() -> None:
     faces = noise()
     view = weak_view(faces, STILL.model_copy(update={"flip": 1}), seeded())

@@ -195,3 +195,16 @@ def test_a_disk_that_is_full_in_earnest_is_told(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_a_checkpoint_has_the_permissions_of_other_files(tmp_path: Path) -> None:
+    """S22. safetensors gives its files 0600."""
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(tmp_path / "a.safetensors", {"network": network()}, None, {})
+        (tmp_path / "b.txt").write_text("b")
+        assert os.umask(0o022) == 0o022, "the mask of the process is put back"
+    finally:
+        os.umask(before)
+    modes = {(tmp_path / name).stat().st_mode & 0o777 for name in ("a.safetensors", "b.txt")}
+    assert modes == {0o644}

@@ -11,7 +11,17 @@ import torch
 
 from dcdan.core.errors import DataError
 from dcdan.packs.pack import HiddenLabelsError, Pack
-from dcdan.training.data import Source, held_out, in_colour, source_of, target_of, to_float
+from dcdan.training.data import (
+    Source,
+    Target,
+    check_target,
+    held_out,
+    in_colour,
+    mismatch,
+    source_of,
+    target_of,
+    to_float,
+)
 from tiny_training import listed
 
 CLASSES = ("fear", "happiness", "neutral")
@@ -105,6 +115,56 @@ def test_without_a_split_a_tenth_is_held_out(tmp_path: Path) -> None:
     assert sorted([*found.train, *found.validation]) == list(range(62))
     assert np.bincount(found.hard[found.validation], minlength=3).tolist() == [4, 2, 0]
     assert found.counts.tolist() == [36, 19, 1]
+
+
+def test_a_person_is_never_on_both_sides_of_the_hold_out(tmp_path: Path) -> None:
+    """D1. Ten people with faces of every class: whole people are held out, and the run says so."""
+    labels = list(CLASSES) * 20
+    people = [f"person {index // 6}" for index in range(60)]
+    listed(tmp_path / "pack", CLASSES, split("", *labels), subject=people)
+    found = source_of(Pack.open(tmp_path / "pack"), (), soft_votes=False)
+    sides = [{people[row] for row in rows} for rows in (found.train, found.validation)]
+    assert sides[1]
+    assert not sides[0] & sides[1]
+    assert sorted([*found.train, *found.validation]) == list(range(60))
+    assert found.held_out_by == "subject"
+
+
+def test_films_are_held_out_whole_and_a_split_of_the_set_is_taken(tmp_path: Path) -> None:
+    """D1. Where people are unknown a film is a group; where the set has its own validation split, that counts."""
+    labels = list(CLASSES) * 20
+    films = [{"movie": f"film {index // 6}"} for index in range(60)]
+    listed(tmp_path / "pack", CLASSES, split("", *labels), groups=films)
+    found = source_of(Pack.open(tmp_path / "pack"), (), soft_votes=False)
+    assert not {films[r]["movie"] for r in found.train} & {films[r]["movie"] for r in found.validation}
+    assert found.held_out_by == "movie"
+    assert source(tmp_path / "other", TRAIN + VALIDATION).held_out_by == "split"
+    assert source(tmp_path / "plain", split("", *labels)).held_out_by == "face"
+
+
+def test_one_person_alone_is_split_by_faces(tmp_path: Path) -> None:
+    listed(tmp_path / "pack", CLASSES, split("", *(list(CLASSES) * 20)), subject=["ann"] * 60)
+    found = source_of(Pack.open(tmp_path / "pack"), (), soft_votes=False)
+    assert (len(found.validation), found.held_out_by) == (6, "face")
+
+
+def test_classes_that_only_one_side_has_are_told_in_one_line(tmp_path: Path) -> None:
+    """D4. Which classes, and how many faces."""
+    found = source(tmp_path, TRAIN + VALIDATION + TEST, ("neutral", "sadness", "fear"))
+    assert mismatch(found, ("neutral", "sadness", "fear")) == (
+        "The target has no happiness (3 source faces left out); "
+        "the source has no sadness, which no face will be called."
+    )
+    same = source(tmp_path / "same", TRAIN + VALIDATION)
+    assert mismatch(same, ()) == mismatch(same, CLASSES) == ""
+
+
+def test_a_target_of_ten_faces_is_refused_with_the_number_that_is_needed() -> None:
+    """D6. It was called a collapse before."""
+    faces = np.zeros((40, 8, 8), np.uint8)
+    with pytest.raises(DataError, match=r"'photos' has 31 faces, too few to adapt to: DANN needs at least 32; add"):
+        check_target(Target(faces, np.arange(31)), "photos", "DANN")
+    check_target(Target(faces, np.arange(32)), "photos", "DANN")
 
 
 def test_faces_of_the_test_split_are_not_trained_on(tmp_path: Path) -> None:

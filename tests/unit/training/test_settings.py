@@ -198,6 +198,23 @@ def test_a_pretrained_trunk_is_trained_gently_unless_told_otherwise() -> None:
     assert gentle.adaptation.lr == PRETRAINED_STAGES["adaptation"]["lr"]
 
 
+def test_a_given_value_that_equals_the_default_is_kept(tmp_path: Path) -> None:
+    """F6. Of a pretrained trunk: given means given, by option, by file, and by the config.toml of a run."""
+    plain = RunSettings().source.lr
+    assert for_pretrained(read_settings(None, [f"source.lr={plain}"])).source.lr == plain
+    assert for_pretrained(read_settings(None, [], source__lr=plain)).source.lr == plain
+    assert for_pretrained(read_settings(written(tmp_path, {"source": {"lr": plain}}), [])).source.lr == plain
+    assert for_pretrained(RunSettings()).source.lr == PRETRAINED_STAGES["source"]["lr"] != plain
+    ran = for_pretrained(read_settings(None, ["source.lr=0.08"]))
+    again = read_settings(written(tmp_path, ran.whole()), [])
+    assert for_pretrained(again).whole() == again.whole() == ran.whole()
+
+
+def test_settings_without_a_value_are_left_out_of_the_file(tmp_path: Path) -> None:
+    assert "minutes" not in RunSettings().whole()
+    assert read_settings(written(tmp_path, {"minutes": 2}), []).whole()["minutes"] == 2
+
+
 def test_fields_of_nested_settings_are_found() -> None:
     assert "trunk" in fields_at(RunSettings, ["network"])
     assert fields_at(RunSettings, ["seed"]) == fields_at(RunSettings, [])

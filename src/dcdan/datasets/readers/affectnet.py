@@ -27,6 +27,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from dcdan.core.errors import DataError
+from dcdan.core.limits import refuse_device
 from dcdan.datasets.layout import below, inside, labelled_pictures, names_in, wrong_layout
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of
 from dcdan.datasets.registry import register
@@ -44,6 +45,7 @@ def read_numbers(path: Path) -> list[float]:
 
     Raises FileNotFoundError, OSError, and ValueError for a file that is no small array of finite numbers.
     """
+    refuse_device(path)
     with path.open("rb", buffering=0) as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
@@ -320,7 +322,9 @@ class AffectNet(Reader):
         images, annotations = below(place, "images"), below(place, "annotations")
         assert images is not None
         assert annotations is not None
-        stems = {name.removesuffix("_exp.npy") for name in names_in(annotations) if name.endswith("_exp.npy")}
+        stems = {
+            name.removesuffix("_exp.npy") for name in names_in(annotations, self.skip) if name.endswith("_exp.npy")
+        }
         odd: dict[str, str] = {}
         with os.scandir(images) as entries:
             for name in (entry.name for entry in entries if is_picture_name(entry.name)):

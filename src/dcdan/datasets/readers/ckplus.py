@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dcdan.core.errors import UsageError
 from dcdan.core.limits import read_text
-from dcdan.datasets.folds import FoldedReader, SequenceOptions, chosen_frames, without_neutral
+from dcdan.datasets.folds import FoldedReader
 from dcdan.datasets.layout import (
     below,
     expressions_in,
@@ -28,6 +28,7 @@ from dcdan.datasets.layout import (
 )
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 from dcdan.datasets.registry import register
+from dcdan.datasets.sequences import SequenceOptions, chosen_frames, without_neutral
 from dcdan.expressions import EXPRESSIONS
 from dcdan.images.discover import is_picture_name
 
@@ -41,9 +42,9 @@ def read_labels(folder: Path, reader: Reader) -> dict[tuple[str, str], str]:
     Rows that cannot be read are given to `reader.damaged`; sequences with two different labels are counted.
     """
     labels: dict[tuple[str, str], str] = {}
-    for subject in folders_in(folder):
-        for sequence in folders_in(subject):
-            files = [name for name in names_in(sequence) if name.lower().endswith(_ENDING)]
+    for subject in folders_in(folder, reader.skip):
+        for sequence in folders_in(subject, reader.skip):
+            files = [name for name in names_in(sequence, reader.skip) if name.lower().endswith(_ENDING)]
             found = {label for name in files for label in _read(sequence / name, reader)}
             if len(found) == 1:
                 labels[subject.name.upper(), sequence.name] = found.pop()
@@ -165,8 +166,8 @@ class CKPlus(FoldedReader):
 
     def _of_sequences(self, emotion: Path) -> Iterator[Sample]:
         labels = read_labels(emotion, self)
-        for subject in folders_in(self._images):
-            for sequence in folders_in(subject):
+        for subject in folders_in(self._images, self.skip):
+            for sequence in folders_in(subject, self.skip):
                 label = labels.pop((subject.name.upper(), sequence.name), None)
                 if label is None:
                     self.skip("sequence without label")
@@ -177,7 +178,7 @@ class CKPlus(FoldedReader):
         self.skip("label without sequence", len(labels))
 
     def _of_sequence(self, sequence: Path, subject: str, expression: str) -> Iterator[Sample]:
-        names = [name for name in names_in(sequence) if is_picture_name(name)]
+        names = [name for name in names_in(sequence, self.skip) if is_picture_name(name)]
         # Numbers of eight digits: in the order of their names they are in the order of time.
         frames = [name for name in names if _FRAME.fullmatch(name)]
         self.skip("picture that is no numbered frame", len(names) - len(frames))

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from dcdan.core.errors import DataError
+from dcdan.core.limits import refuse_device
 from dcdan.datasets.folds import hashed_percent
 from dcdan.datasets.layout import below, inside, names_in, wrong_layout
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of
@@ -170,9 +171,10 @@ def _first(folder: Path, ways: tuple[str, ...]) -> Path | None:
 def _is_label_file(table: Path) -> bool:
     """True when one of the first rows of a file is a face."""
     try:
+        refuse_device(table)
         with table.open(encoding="utf-8-sig", errors="replace") as file:
             rows = file.read(_LOOKED_AT).splitlines()
-    except OSError:
+    except (OSError, ValueError):
         return False
     for row in rows:
         try:

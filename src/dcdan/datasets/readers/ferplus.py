@@ -1,11 +1,34 @@
-"""FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016).
+"""FERPlus: the faces of FER2013 with ten votes each (Barsoum et al., "Training Deep Networks for FER", ICMI 2016).
 
-Ten votes to one label: FERPlus's table of votes and its three readings (Barsoum et al., ICMI 2016; votes under MIT).
+Layouts that are read, in this order:
+    `fer2013new.csv` with `data/FER2013{Train,Valid,Test}/fer#######.png`, as the authors' script writes them.
+    `fer2013new.csv` with `fer2013.csv` (beside it, in `data/` or in `fer2013/`), in the same order of rows.
+    `{train,test,validation}/{angry,contempt,disgust,fear,happy,neutral,sad,suprise}/`, the copy on Kaggle, spelt so. It
+    has one label a picture, its uploader's, and no votes.
 
-The readings follow the authors' released code: single votes are taken for mistakes and dropped in *majority* and
-*probability*; *argmax* keeps them.
+Codes:
+    The columns of `fer2013new.csv`: `Usage`, `Image name`, then the votes for neutral, happiness, surprise, sadness,
+    anger, disgust, fear, contempt, unknown and NF (not a face).
 
-FERPlus: the FER2013 crops with ten votes each (Barsoum et al., ICMI 2016), in the three forms that are about.
+Rules, by which ten votes become a label (option `votes`):
+    majority: single votes are dropped as mistakes; the label needs more than half of the rest.
+    argmax: the column with most votes. A face for which unknown or NF has most is left out.
+    probability: the highest votes until three columns or three quarters of the votes are in.
+    all: every face with at least one vote for an expression. The label is the expression with most votes, even where
+    unknown or NF has more, and the weights are the votes for expressions, divided by their number. That number is
+    stored as the value `expression_votes`, since two of ten votes say less than ten of ten.
+    The first three are the readings of the authors' code, `all` is the project's own.
+
+Splits and counts:
+    Training, PublicTest and PrivateTest are train, validation and test. majority 25,060 / 3,199 / 3,153; without
+    contempt 24,941 / 3,186 / 3,137; argmax 28,389 / 3,553 / 3,546; probability 27,956 / 3,505 / 3,505. All were
+    recomputed on the release. 173 of the 35,887 rows have no image name and are left out.
+
+Licence:
+    Votes: MIT (microsoft/FERPlus). Pictures: FER2013, for research, not to be redistributed.
+
+Unverified:
+    No subject is known. The labels of the copy on Kaggle cannot be checked.
 """
 
 from __future__ import annotations
@@ -17,17 +40,18 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from dcdan.core.errors import DataError, UsageError
 from dcdan.datasets.layout import below, labelled_pictures, picture_names, root_with, wrong_layout
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample, lines_of, readable
-from dcdan.datasets.readers.fer2013_table import SPLITS, PixelTable, pixel_file
+from dcdan.datasets.readers.fer2013_table import SPLITS, PixelTable, pixel_file, split_of
 from dcdan.datasets.registry import register
 from dcdan.expressions import EXPRESSIONS
 
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 KNOWN = 8
-VoteRule = Literal["majority", "argmax", "probability"]
+VoteRule = Literal["majority", "argmax", "probability", "all"]
 _HEADER = ("Usage", "Image name", *VOTE_COLUMNS)
 _MOST_VOTES = 100
 
@@ -121,10 +145,30 @@ def probability(votes: np.ndarray) -> np.ndarray:
     return np.where(refused, -1, taken.argmax(1))
 
 
+def any_expression(votes: np.ndarray) -> np.ndarray:
+    """Return the expression with most votes (N,) of votes (N, 10), -1 where no expression has one.
+
+    Unlike `plain_argmax`, votes for unknown and not-a-face are ignored. The first expression wins a tie.
+
+    Example:
+        >>> any_expression(np.array([[1, 0, 0, 0, 0, 0, 0, 0, 9, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 10]])).tolist()
+        [0, -1]
+    """
+    expressions = votes[:, :KNOWN]
+    return np.where(expressions.sum(1) > 0, expressions.argmax(1), -1)
+
+
 VOTE_RULES: dict[VoteRule, Callable[[np.ndarray], np.ndarray]] = {
     "majority": majority,
     "argmax": plain_argmax,
     "probability": probability,
+    "all": any_expression,
+}
+_NO_LABEL: dict[VoteRule, str] = {
+    "majority": "no majority",
+    "argmax": "no argmax",
+    "probability": "no probability",
+    "all": "no vote for an expression",
 }
 
 
@@ -158,11 +202,11 @@ _TO_CANONICAL = np.array([VOTE_COLUMNS.index(name) for name in EXPRESSIONS])
 
 
 class FERPlusOptions(ReaderOptions):
-    """`votes`: how ten votes become a label; `contempt`: whether contempt is a class."""
+    """Options of the reader: the rule for votes, and whether contempt is a class."""
 
     split: Literal["train", "validation", "test"] | None = None
-    votes: VoteRule = "majority"
-    contempt: bool = True
+    votes: VoteRule = Field("majority", description="how ten votes become a label: majority, argmax, probability or all")
+    contempt: bool = Field(True, description="whether contempt is a class")
 
 
 @dataclass(frozen=True)
@@ -177,9 +221,10 @@ class _Found:
 
 @register
 class FERPlus(Reader):
-    """`fer2013new.csv` with `data/FER2013{Train,Valid,Test}/fer#######.png` or `fer2013.csv`; or the Kaggle folders.
+    """The reader of FERPlus; see the module for layouts, rules, splits and licence.
 
-    The folders `{train,test,validation}/{angry,contempt,...,suprise}/` carry one label each and no votes.
+    Example:
+        `dcdan pack 'ferplus:/data/FERPlus?votes=all' --out packs/ferplus-all`
     """
 
     name = "ferplus"
@@ -227,21 +272,28 @@ class FERPlus(Reader):
             return
         table = read_votes(self._votes, self.damaged)
         paths = self._rows(self._votes, table) if self._pixels is not None else self._files(table)
-        label = VOTE_RULES[self.options.votes](table.votes)
-        kept = table.votes if self.options.votes == "argmax" else without_single_votes(table.votes)
-        soft = kept[:, _TO_CANONICAL[: len(self.classes)]].astype(np.float64)
-        soft /= np.maximum(soft.sum(1, keepdims=True), 1e-12)
-        for path, name, usage, column, weights in zip(paths, table.names, table.usages, label, soft, strict=True):
+        rule = self.options.votes
+        counted = table.votes if rule in ("argmax", "all") else without_single_votes(table.votes)
+        if rule == "all" and not self.options.contempt:
+            counted = np.where(np.arange(len(VOTE_COLUMNS)) == VOTE_COLUMNS.index("contempt"), 0, counted)
+        label = VOTE_RULES[rule](counted if rule == "all" else table.votes)
+        soft = counted[:, _TO_CANONICAL[: len(self.classes)]].astype(np.float64)
+        numbers = soft.sum(1)
+        soft /= np.maximum(numbers[:, None], 1e-12)
+        rows = zip(paths, table.names, table.usages, label, soft, numbers, strict=True)
+        for path, name, usage, column, weights, number in rows:
             if path is None:
                 continue
             if not name:
                 self.skip("no image name")
             elif column < 0:
-                self.skip(f"no {self.options.votes}")
+                self.skip(_NO_LABEL[rule])
             elif VOTE_COLUMNS[column] not in self.classes:
                 self.skip("contempt" if column < KNOWN else "unknown or not a face")
             else:
-                yield Sample(path, self.classes.index(VOTE_COLUMNS[column]), tuple(weights.tolist()), SPLITS[usage])
+                index, shares = self.classes.index(VOTE_COLUMNS[column]), tuple(weights.tolist())
+                values = {"expression_votes": float(number)} if rule == "all" else {}
+                yield Sample(path, index, shares, SPLITS[usage], values=values)
 
     def _files(self, table: VoteTable) -> Iterator[str]:
         there = {usage: below(self.folder, name) for usage, name in _FOLDERS.items()}
@@ -252,6 +304,7 @@ class FERPlus(Reader):
         """Return each row's name in the pixel file, None where the two tables say different usages."""
         assert self._pixels is not None
         usages = [row.usage for row in self._pixels.rows()]
+        compared = self._pixels.has_usage
         if len(usages) != table.length:
             raise DataError(
                 f"'{self._pixels.file}' has {len(usages)} rows and '{votes}' {table.length}: they must be the same "
@@ -259,7 +312,7 @@ class FERPlus(Reader):
             )
         paths: list[str | None] = []
         for row, line, usage in zip(table.rows, table.lines, table.usages, strict=True):
-            same = usages[row] == usage
+            same = not compared or split_of(usages[row]) == SPLITS[usage]
             paths.append(self._pixels.name(row) if same else None)
             if not same:
                 self.damaged(votes, line, f"usage '{usage}', in {self._pixels.file.name} '{usages[row][:40]}'")

@@ -75,7 +75,7 @@ class JAFFE(FoldedReader):
 
     def unsplit(self) -> Iterator[Sample]:
         seen: set[Portrait] = set()
-        for path in find_pictures(self.folder):
+        for path in find_pictures(self.folder, self.skip):
             said = portrait(path.name)
             if said is None:
                 self.skip("picture whose name is not like KA.AN1.39.tiff")

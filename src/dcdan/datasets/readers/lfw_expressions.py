@@ -80,7 +80,7 @@ class LFWExpressions(Reader):
 
     def samples(self) -> Iterator[Sample]:
         images = self.folder / "images"
-        present = {path.relative_to(images).as_posix() for path in find_pictures(images)}
+        present = {path.relative_to(images).as_posix() for path in find_pictures(images, self.skip)}
         labels = self._labels()
         self.skip("image without row", len(present - labels.keys()))
         for name in sorted(labels):

@@ -9,12 +9,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from dcdan.datasets.folds import FoldedReader, SequenceOptions, chosen_frames, without_neutral
-from dcdan.datasets.layout import below, folders_in, names_in, some_names, wrong_layout
+from dcdan.datasets.folds import FoldedReader
+from dcdan.datasets.layout import below, folders_in, names_in, pictures_below, some_names, wrong_layout
 from dcdan.datasets.reader import ReaderOptions, Sample
 from dcdan.datasets.registry import register
+from dcdan.datasets.sequences import SequenceOptions, chosen_frames, without_neutral
 from dcdan.expressions import EXPRESSIONS, canonical
-from dcdan.images.discover import find_pictures, is_picture_name
+from dcdan.images.discover import is_picture_name
 
 _SIX = without_neutral(EXPRESSIONS[:7])
 _PEOPLE = 80
@@ -74,14 +75,14 @@ class OuluCASIA(FoldedReader):
         return counts | ({"neutral": _PEOPLE * len(_SIX)} if self.options.neutral else {})
 
     def unsplit(self) -> Iterator[Sample]:
-        for person in folders_in(self._people):
+        for person in folders_in(self._people, self.skip):
             if _PERSON.fullmatch(person.name) is None:
-                self.skip(f"folder '{person.name}' is no person", sum(1 for _ in find_pictures(person)))
+                self.skip(f"folder '{person.name}' is no person", pictures_below(person, self))
                 continue
-            for sequence in folders_in(person):
+            for sequence in folders_in(person, self.skip):
                 expression = canonical(sequence.name)
                 if expression not in _SIX:
-                    self.skip(f"folder '{sequence.name}' is none of the six", sum(1 for _ in find_pictures(sequence)))
+                    self.skip(f"folder '{sequence.name}' is none of the six", pictures_below(sequence, self))
                     continue
                 for frame, neutral in chosen_frames(self._frames(sequence), self.options.frames, self.options.neutral):
                     label = self.classes.index("neutral" if neutral else expression)
@@ -89,7 +90,7 @@ class OuluCASIA(FoldedReader):
                     yield Sample(name, label, subject=person.name.upper())
 
     def _frames(self, sequence: Path) -> list[Path]:
-        names = [name for name in names_in(sequence) if is_picture_name(name)]
+        names = [name for name in names_in(sequence, self.skip) if is_picture_name(name)]
         frames = [name for name in names if Path(name).stem.isdecimal()]
         self.skip("picture that is no numbered frame", len(names) - len(frames))
         self.skip("sequence without frames", not frames)

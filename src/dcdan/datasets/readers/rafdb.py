@@ -285,8 +285,8 @@ class RAFDB(Reader):
             place = below(self._kaggle, split)
             stated = self._stated(tables[split]) if split in tables else {}
             seen: set[str] = set()
-            for folder in folders_in(place) if place is not None else []:
-                names = [name for name in names_in(folder) if is_picture_name(name)]
+            for folder in folders_in(place, self.skip) if place is not None else []:
+                names = [name for name in names_in(folder, self.skip) if is_picture_name(name)]
                 seen.update(names)
                 if not re.fullmatch("[1-7]", folder.name):
                     self.skip(f"folder '{folder.name}' is no expression", len(names))

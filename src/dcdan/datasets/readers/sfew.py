@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcdan.datasets.layout import below, expressions_in, first_header, labelled_pictures, picture_names, wrong_layout
+from dcdan.datasets.layout import (
+    below,
+    expressions_in,
+    first_header,
+    labelled_pictures,
+    picture_names,
+    pictures_below,
+    wrong_layout,
+)
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 from dcdan.datasets.registry import register
 from dcdan.expressions import EXPRESSIONS
-from dcdan.images.discover import find_pictures
 
 _ALIGNED_SIZE = (143, 181)
 _INNER = ("SFEW", "SFEW_2", "SFEW2", "SFEW_2.0", "SFEW 2.0", "SFEW2.0")
@@ -103,11 +110,11 @@ class SFEW(Reader):
         for way in ("Test", "Test_Aligned_Faces"):
             test = below(self.folder, way)
             if test is not None and test.is_dir():
-                self.skip("Test, whose labels are withheld", sum(1 for _ in find_pictures(test)))
+                self.skip("Test, whose labels are withheld", pictures_below(test, self))
         for split, place in self._places.items():
             frames = below(self.folder, _SPLITS[split])
             for other in expressions_in(frames).values() if frames is not None and frames != place else ():
-                self.skip("whole frame beside the aligned faces", sum(1 for _ in find_pictures(other)))
+                self.skip("whole frame beside the aligned faces", pictures_below(other, self))
 
 
 def _found(given: Path) -> _Found | None:

@@ -64,6 +64,45 @@ def evaluate_epoch(
     return EpochEvaluation(right, total, signals(chosen(seen, thresholds)), candidate)
 
 
+CHANCE, AT_CHANCE, TELLS_ALL = 0.5, 0.02, 0.98
+
+
+def idle_discriminators(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return a warning for each discriminator whose reversed gradient teaches the features nothing, else "".
+
+    Args:
+        records: of the metrics log. The accuracy of a discriminator stands in the records of epochs, by a name that
+            begins with ``discriminator``.
+
+    Returns:
+        One sentence for each discriminator that stays within .02 of chance, or above .98, in every epoch.
+
+    Example:
+        >>> idle_discriminators([{"kind": "adaptation-epoch", "discriminator_local": 0.49}])
+        'The discriminator_local stays at chance from start to end (accuracy 0.49 to 0.49): ...'
+    """
+    values: dict[str, list[float]] = {}
+    for record in records:
+        if record["kind"] == "adaptation-epoch":
+            for name, value in record.items():
+                if name.startswith("discriminator"):
+                    values.setdefault(name, []).append(float(value))
+    found = []
+    for name, each in values.items():
+        span = f"(accuracy {min(each):.2f} to {max(each):.2f})"
+        if all(abs(value - CHANCE) <= AT_CHANCE for value in each):
+            found.append(
+                f"The {name} stays at chance from start to end {span}: its reversed gradient teaches the features "
+                "nothing; raise adaptation.discriminator_ratio or adaptation.epochs."
+            )
+        elif min(each) > TELLS_ALL:
+            found.append(
+                f"The {name} tells the domains apart from start to end {span}: the features do not follow its reversed "
+                "gradient; raise its weight in options, or lower adaptation.discriminator_ratio."
+            )
+    return " ".join(found)
+
+
 def some(rows: np.ndarray, most: int = JUDGED, seed: int = 0) -> np.ndarray:
     """Return at most so many of the rows, ascending, drawn alike each time: packs may be sorted by class."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])

@@ -46,16 +46,47 @@ def signals(probabilities: Tensor) -> Signals:
 
 
 def check_prediction_collapse(found: Signals, epoch: int) -> None:
-    """Raise WentWrong when one class takes nearly all target faces."""
+    """Raise DivergedError when one class takes nearly all target faces."""
     if found.largest_share > COLLAPSE:
         raise DivergedError(
             f"The model collapsed in epoch {epoch} of the adaptation: one class takes {found.largest_share:.0%} of the "
-            "target faces; lower adaptation.lr or options.lambda_pseudo, or raise options.threshold_floor."
+            "target faces. Lower adaptation.lr or options.lambda_pseudo, or raise options.threshold_floor; where the "
+            "target does show a single expression, use a model that is not adapted."
         )
 
 
+def discriminators(method: nn.Module) -> dict[str, Discriminator]:
+    """Return the discriminators of a method by the name of their branch, such as ``global``."""
+    found = {}
+    for name, part in method.named_modules():
+        if isinstance(part, Discriminator):
+            short = name.removeprefix("of_").removeprefix("discriminators.").removeprefix("discriminator")
+            found[f"discriminator_{short}" if short else "discriminator"] = part
+    return found
+
+
+def discriminator_parameters(method: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a method's discriminators."""
+    return [parameter for part in discriminators(method).values() for parameter in part.parameters()]
+
+
+def discriminator_accuracies(method: nn.Module) -> dict[str, float]:
+    """Return the accuracy of each discriminator since it was last asked for, and let it count anew.
+
+    Returns:
+        Name -> accuracy in 0..1; one that has seen no face is left out.
+    """
+    found = {}
+    for name, part in discriminators(method).items():
+        accuracy = part.accuracy()
+        part.restart()
+        if not math.isnan(accuracy):
+            found[name] = accuracy
+    return found
+
+
 def check_discriminator_alive(method: nn.Module, epoch: int) -> None:
-    """Raise WentWrong when a discriminator of the method says the same of every face, and so teaches nothing."""
+    """Raise DivergedError when a discriminator of the method says the same of every face, and so teaches nothing."""
     for name, part in method.named_modules():
         if isinstance(part, Discriminator) and float(part.spread) < DEAD:
             raise DivergedError(
@@ -65,7 +96,7 @@ def check_discriminator_alive(method: nn.Module, epoch: int) -> None:
 
 
 def check_finite(values: dict[str, float], stage: str, step: int, bf16: bool = False) -> None:
-    """Raise WentWrong when a loss, or the norm of the gradient, is not a number or infinite, and name it."""
+    """Raise DivergedError when a loss, or the norm of the gradient, is not a number or infinite, and name it."""
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         what = "gradient" if bad[0] == "gradient" else f"loss '{bad[0]}'"

@@ -71,7 +71,13 @@ def test_damaged_rows_are_named_by_line_and_the_rest_is_read(table: Path) -> Non
     assert [note.split(":")[0] for note in reader.notes] == [
         f"line {number} of fer2013.csv was left out" for number in range(4, 8)
     ]
-    assert reader.notes[0].endswith("emotion '7', usage 'Training'")
+    reasons = [note.split(": ", 1)[1] for note in reader.notes]
+    assert reasons == [
+        "its emotion '7' is none of 0 to 6 and no expression of the set",
+        "its emotion 'x' is none of 0 to 6 and no expression of the set",
+        "its Usage 'Somewhere' is none of Training, PublicTest, PrivateTest",
+        "it has 1 columns instead of 3",
+    ]
     # The rows after the damaged ones still find their own pixels.
     np.testing.assert_array_equal(reader.load(samples[2])[..., 0], faces_of([2])[0])
 
@@ -195,5 +201,65 @@ def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"looked for fer2013.csv or the folders train and test in '.*' and found cats"):
         open_reader(parse_spec(f"fer2013:{tmp_path}"))
     (tmp_path / "fer2013.csv").write_text("image,label\n")
-    with pytest.raises(DataError, match=r"looked for fer2013.csv or the folders"):
+    with pytest.raises(DataError, match=r"lacks emotion and pixels; its columns are 'image', 'label'\.$"):
         open_reader(parse_spec(f"fer2013:{tmp_path}"))
+
+
+def variant(rows: list[tuple[str, int, str]], header: str, order: tuple[int, ...]) -> str:
+    """Return a table whose rows are (emotion, grey value, usage), in another order of columns."""
+    lines = [(emotion, " ".join([str(value)] * 2304), usage) for emotion, value, usage in rows]
+    return "\n".join([header, *(",".join(cells[place] for place in order) for cells in lines)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "order"),
+    [
+        ("icml_face_data.csv", "emotion, Usage, pixels", (0, 2, 1)),
+        ("fer2013.csv", " Pixels ,EMOTION,usage", (1, 0, 2)),
+        ("fer2013.csv", '"Usage","pixels","emotion"', (2, 1, 0)),
+    ],
+)
+def test_columns_are_found_by_name_in_any_order_and_case(
+    tmp_path: Path, name: str, header: str, order: tuple[int, ...]
+) -> None:
+    """D2: copies of the table differ in order, case and blanks of the header, and write emotions as words."""
+    rows = [
+        ("3", 9, "Training"),
+        ("Happy", 8, "publictest"),
+        ("sadness", 7, "PrivateTest"),
+        ("contempt", 6, "Training"),
+    ]
+    (tmp_path / name).write_text(variant(rows, header, order))
+    for spec in (str(tmp_path), f"fer2013:{tmp_path / name}"):
+        reader = open_reader(parse_spec(spec))
+        samples = list(reader.selected())
+        assert [reader.classes[sample.label] for sample in samples] == ["happiness", "happiness", "sadness"]
+        assert [sample.split for sample in samples] == ["train", "validation", "test"]
+        assert [int(reader.load(sample).max()) for sample in samples] == [9, 8, 7]
+        assert reader.notes == [
+            f"line 5 of {name} was left out: its emotion 'contempt' is none of 0 to 6 and no expression of the set"
+        ]
+
+
+def test_a_table_without_usage_has_no_split(tmp_path: Path) -> None:
+    """D2: `train.csv` of the challenge has no column Usage."""
+    (tmp_path / "train.csv").write_text(variant([("0", 1, ""), ("6", 2, "")], "emotion,pixels", (0, 1)))
+    reader = open_reader(parse_spec(f"fer2013:{tmp_path / 'train.csv'}"))
+    assert [(sample.label, sample.split) for sample in reader.selected()] == [(5, ""), (6, "")]
+    assert reader.split_rule.startswith("none")
+    assert reader.official() == {}
+
+
+def test_a_table_whose_rows_are_all_bad_gives_the_first_five_reasons(tmp_path: Path) -> None:
+    """D2, D3: one count says nothing of the cause."""
+    (tmp_path / "fer2013.csv").write_text(variant([(f"{code}", 0, "Training") for code in range(7, 15)], *PLAIN))
+    with pytest.raises(DataError) as error:
+        build.build_pack(open_reader(parse_spec(f"fer2013:{tmp_path}")), tmp_path / "out", progress=False)
+    text = str(error.value)
+    assert "left out: 8 damaged rows" in text
+    assert [f"line {line} of fer2013.csv" in text for line in range(2, 10)] == [True] * 5 + [False] * 3
+    assert "its emotion '7' is none of 0 to 6" in text
+    assert not list(tmp_path.glob("out*"))
+
+
+PLAIN = ("emotion,pixels,Usage", (0, 1, 2))

@@ -119,6 +119,44 @@ def test_contempt_can_be_left_out(small: Path) -> None:
     assert all(len(sample.votes or ()) == 7 and sum(sample.votes or ()) == pytest.approx(1) for sample in samples)
 
 
+def test_all_keeps_every_face_with_a_vote_for_an_expression(small: Path) -> None:
+    reader = open_reader(parse_spec(f"ferplus:{small}?votes=all"))
+    samples = list(reader.selected())
+    assert [(reader.classes[sample.label], dict(sample.values)) for sample in samples] == [
+        ("happiness", {"expression_votes": 10}),
+        ("contempt", {"expression_votes": 10}),
+        ("anger", {"expression_votes": 10}),
+        ("neutral", {"expression_votes": 10}),
+        ("neutral", {"expression_votes": 1}),
+        ("sadness", {"expression_votes": 10}),
+    ]
+    assert reader.skipped == {"no image name": 1}
+    # Single votes count, unlike in majority: .6, .3 and .1.
+    assert dict(zip(EXPRESSIONS, samples[2].votes or (), strict=True)) == pytest.approx(
+        {**dict.fromkeys(EXPRESSIONS, 0), "anger": 0.6, "disgust": 0.3, "fear": 0.1}
+    )
+    # Nine of ten said unknown: the one vote for an expression has all the weight.
+    assert dict(zip(EXPRESSIONS, samples[4].votes or (), strict=True))["neutral"] == 1
+    assert reader.official() == {}
+
+
+def test_all_without_contempt_uses_the_other_votes(small: Path) -> None:
+    samples = list(open_reader(parse_spec(f"ferplus:{small}?votes=all&contempt=no")).selected())
+    assert len(samples) == 6
+    assert EXPRESSIONS[samples[1].label] == "neutral"
+    assert samples[1].values == {"expression_votes": 2}
+    assert samples[1].votes == tuple(float(name == "neutral") for name in EXPRESSIONS[:7])
+
+
+def test_all_leaves_out_a_face_that_nobody_called_an_expression(tmp_path: Path) -> None:
+    rows = [("Training", "a.png", votes(unknown=4, nf=6)), ("Training", "b.png", votes(unknown=9, fear=1))]
+    reader = open_reader(parse_spec(f"ferplus:{write_ferplus(tmp_path, rows)}?votes=all"))
+    assert [sample.path for sample in reader.selected()] == ["FER2013Train/b.png"]
+    assert reader.skipped == {"no vote for an expression": 1}
+    pack = build_pack(reader, tmp_path / "out", size=48, align="none", workers=1, progress=False)
+    assert pack.values["expression_votes"].tolist() == [1]
+
+
 def test_a_split_alone(small: Path) -> None:
     reader = open_reader(parse_spec(f"ferplus:{small}?split=test&votes=argmax"))
     assert [sample.path for sample in reader.selected()] == [
@@ -186,7 +224,7 @@ def test_a_table_of_other_columns_is_refused(small: Path) -> None:
 
 def test_an_unknown_way_to_count_votes_names_the_known(small: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"votes=majorty of ferplus .*'majority', 'argmax' or 'probability'.*mean 'maj"
+        UsageError, match=r"votes=majorty of ferplus .*'majority', 'argmax', 'probability' or 'all'.*mean 'maj"
     ):
         open_reader(parse_spec(f"ferplus:{small}?votes=majorty"))
 

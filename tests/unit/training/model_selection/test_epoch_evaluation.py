@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dcdan.training.model_selection.epoch_evaluation import JUDGED, harm, some
+from dcdan.training.model_selection.epoch_evaluation import JUDGED, harm, idle_discriminators, some
 
 
 def test_faces_to_judge_by_are_drawn_from_all_and_alike_each_time() -> None:
@@ -40,3 +40,27 @@ def test_a_fall_on_held_out_source_faces_is_said(accuracies: tuple[float, ...], 
     found = harm(epochs(*accuracies), taken)
     assert said in found
     assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        ((0.49, 0.515), "discriminator_local stays at chance from start to end (accuracy 0.49 to 0.52)"),
+        ((0.49, 0.55), ""),
+        ((0.985, 0.999), "discriminator_local tells the domains apart from start to end (accuracy 0.98 to 1.00)"),
+        ((0.97, 0.999), ""),
+        ((0.5, 0.99), ""),
+    ],
+)
+def test_a_discriminator_that_teaches_nothing_is_said(accuracies: tuple[float, ...], said: str) -> None:
+    """F2. The epoch before the first step has no accuracy; a healthy discriminator beside it gets no sentence."""
+    first = {"kind": "adaptation-epoch", "epoch": 0}
+    records = [
+        {"kind": "adaptation-epoch", "epoch": i + 1, "discriminator_local": value, "discriminator_global": 0.7}
+        for i, value in enumerate(accuracies)
+    ]
+    found = idle_discriminators([first, *records])
+    assert said in found
+    assert bool(found) == bool(said)
+    assert "global" not in found
+    assert idle_discriminators([first]) == ""

@@ -85,6 +85,16 @@ def test_density_weights_follow_the_true_ratio() -> None:
     assert float((found - truth).abs().mean()) < 0.15
 
 
+@pytest.mark.parametrize("scale", [0.001, 1.0, 1000.0])
+def test_density_weights_do_not_depend_on_sizes_nor_on_units(scale: float) -> None:
+    """T. 4,000 source faces against 500 target faces, in any unit: the log-ratio of the same normals is x - 1/2."""
+    generator = torch.Generator().manual_seed(3)
+    train, validation = torch.randn(4000, 1, generator=generator), torch.randn(200, 1, generator=generator)
+    target = torch.randn(500, 1, generator=generator) + 1
+    found = density_weights(scale * train, scale * validation, scale * target).log()
+    assert float((found - (validation[:, 0].double() - 0.5)).abs().mean()) < 0.2
+
+
 def candidates() -> list[Candidate]:
     plain = dict.fromkeys(SCORES, 0.0)
     return [

@@ -1,0 +1,84 @@
+"""How long a training takes, measured in its first steps, and how many steps fit a budget of minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEASURED_STEPS = 20
+"""Steps after which the duration is announced."""
+WARM_UP_STEPS = 2
+"""First steps that are not timed: memory is allocated and kernels are chosen in them."""
+ADAPTATION_STEP = 2.6
+"""Time of a step of the adaptation over one of the source stage: faces of two domains, and the teacher's pass."""
+TOLERANCE = 1.25
+"""Ratio of two estimates from which the new one is announced."""
+RESERVE = 0.1
+"""Share of a budget that is left for calibration, export and report."""
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in words.
+
+    Args:
+        seconds: 0 or more.
+
+    Returns:
+        Seconds below 90 s, minutes below 90 min, else hours and minutes.
+
+    Example:
+        >>> duration_text(40), duration_text(400), duration_text(8000)
+        ('40 s', '7 min', '2 h 13 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def steps_within(seconds: float, per_step: float, left: int, later: float) -> int:
+    """Return how many of the steps that are left in a stage fit a budget.
+
+    Args:
+        seconds: the budget that is left.
+        per_step: measured seconds of a step.
+        left: steps that are left in the stage.
+        later: the later stages' duration, in steps of this stage. They get their share of the budget.
+
+    Returns:
+        A number in [0, left].
+
+    Example:
+        >>> steps_within(60.0, 0.5, left=200, later=0), steps_within(60.0, 0.5, left=200, later=200)
+        (120, 60)
+    """
+    share = left / (left + later) if left else 0.0
+    return min(left, max(0, int(seconds * share / per_step)))
+
+
+@dataclass
+class Estimate:
+    """The announced duration of a training, renewed when it turns out wrong."""
+
+    announced: float | None = None
+    """When the training was announced to end, in seconds of the clock that :meth:`sentence` is given."""
+
+    def sentence(self, now: float, per_step: float, left: int, later: float) -> str:
+        """Return the sentence to print, or an empty one while the last announcement holds.
+
+        Args:
+            now: seconds of a clock.
+            per_step: measured seconds of a step.
+            left: steps that are left in the stage.
+            later: the later stages' duration, in steps of this stage.
+        """
+        seconds = per_step * (left + later)
+        if self.announced is not None:
+            before = max(self.announced - now, 1e-9)
+            off = max(seconds, before) - min(seconds, before)
+            if max(seconds, before) / min(max(seconds, 1e-9), before) < TOLERANCE or off < 30:
+                return ""
+        first = self.announced is None
+        self.announced = now + seconds
+        stages = " in this stage and the next" if later else ""
+        lead = "About" if first else "More exactly, about"
+        return f"{lead} {duration_text(seconds)} of training left{stages} ({per_step:.2f} s a step)."
