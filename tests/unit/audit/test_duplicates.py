@@ -199,3 +199,41 @@ def test_too_many_pairs_are_cut_short_and_it_is_said(monkeypatch: pytest.MonkeyP
     found = doubles_within(made)
     assert found.cut_short
     assert len(found) == 10
+
+
+def words_apart(coarse: int, fine: int) -> np.ndarray:
+    """Return the prints of two pictures whose words differ in so many bits each, none of them a mirror's."""
+    made = np.zeros(2, PRINT)
+    made["content"] = [1, 2]
+    made["words"][0] = [0x0123456789ABCDEF, 0x0F1E2D3C4B5A69]
+    made["words"][1] = made["words"][0] ^ np.array([2**coarse - 1, 2**fine - 1], np.uint64)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("coarse", "fine", "found"), [(8, 12, True), (9, 12, False), (8, 13, False), (0, 0, True), (9, 0, False)]
+)
+def test_the_published_distance_is_eight_coarse_and_twelve_fine_bits(coarse: int, fine: int, found: bool) -> None:
+    """T: the edges of the duplicate search, in numbers and not by the constants' names."""
+    made = words_apart(coarse, fine)
+    expected = {(0, 1, Kind.NEAR)} if found else set()
+    assert pairs(doubles_within(made)) == expected
+    assert pairs(doubles_between(made[:1], made[1:])) == ({(0, 0, Kind.NEAR)} if found else set())
+    if found:
+        assert doubles_within(made).distances.tolist() == [coarse]
+
+
+@pytest.mark.parametrize(("coarse", "found"), [(16, True), (17, False)])
+def test_the_farthest_distance_is_sixteen(coarse: int, found: bool) -> None:
+    """T."""
+    assert len(doubles_within(words_apart(coarse, 0), 16)) == found
+
+
+def test_the_mirror_image_has_the_words_of_the_flipped_picture() -> None:
+    """T: waves with an odd number of half periods across change their sign in a mirror, and no others."""
+    one = texture(11)
+    straight, turned = prints(one, flipped(one))["words"]
+    assert (duplicates.mirrored(straight) == turned).all()
+    upside_down = prints(np.ascontiguousarray(one[::-1]))["words"][0]
+    assert not (duplicates.mirrored(straight) == upside_down).all()
+    assert (duplicates.mirrored(duplicates.mirrored(straight)) == straight).all()

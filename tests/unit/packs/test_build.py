@@ -321,6 +321,50 @@ def test_nothing_to_pack_says_what_was_left_out(tmp_path: Path) -> None:
         build(open_reader(parse_spec(f"ferplus:{root}")), tmp_path / "out")
 
 
+class Failing(Drawn):
+    """The sample `fail_at` raises what a user can cause, such as data that go away."""
+
+    def __init__(self, count: int, fail_at: int, error: Exception) -> None:
+        super().__init__(count)
+        self.fail_at, self.error = fail_at, error
+
+    def load(self, sample: Sample) -> np.ndarray:
+        if int(sample.path) == self.fail_at:
+            raise self.error
+        return super().load(sample)
+
+
+def test_a_failed_build_says_what_it_leaves_and_how_to_resume(tmp_path: Path) -> None:
+    """D7: the folder `out.partial` was left without a word."""
+    with pytest.raises(DataError) as failed:
+        build(Failing(2 * CHUNK, CHUNK + 3, DataError("The drive is gone: bring it back.")), tmp_path / "out")
+    assert str(failed.value) == (
+        f"The drive is gone: bring it back. {CHUNK} of {2 * CHUNK} pictures are packed and stay in "
+        f"'{tmp_path / 'out.partial'}': the same command resumes there; delete that folder if you do not want to "
+        "resume."
+    )
+    again = Drawn(2 * CHUNK)
+    assert len(build(again, tmp_path / "out")) == 2 * CHUNK
+    assert again.loaded[0] == CHUNK
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_build_that_fails_in_its_first_chunk_leaves_nothing(tmp_path: Path) -> None:
+    """D7."""
+    with pytest.raises(DataError, match=r"^The drive is gone\.$"):
+        build(Failing(2 * CHUNK, 3, DataError("The drive is gone.")), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_whose_rows_are_all_bad_gives_the_first_five_reasons(tmp_path: Path) -> None:
+    """D3: one count says nothing of the cause."""
+    (tmp_path / "m.csv").write_text("path,label\n" + "\n".join(f"{number}.png,mood{number}" for number in range(9)))
+    with pytest.raises(DataError) as failed:
+        build(open_reader(parse_spec(f"manifest:{tmp_path / 'm.csv'}")), tmp_path / "out")
+    reasons = "; ".join(f"line {line} of m.csv was left out: 'mood{line - 2}' is no expression" for line in range(2, 7))
+    assert str(failed.value) == f"A manifest gave nothing to pack (left out: 9 damaged rows): {reasons}."
+
+
 def test_a_long_list_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dcdan.datasets.listing._KEPT_SAMPLES", 5)
     build(Drawn(CHUNK + 9), tmp_path / "streamed")
