@@ -26,6 +26,7 @@ from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.faces.align import TEMPLATE
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
+from dcdan.packs.summary import summary
 from drawn_data import file_bytes, picture, write_classes, write_ferplus, write_picture
 
 
@@ -118,6 +119,21 @@ def test_crops_without_a_face_are_kept_and_photographs_without_one_are_not(tmp_p
     with pytest.raises(DataError, match=r"No face was found in the 1 pictures .*\(1 no_face\).*faces=crops"):
         build_pack(photographs, tmp_path / "photographs", size=32, workers=1, progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["crops", "in"]
+
+
+def test_aligned_faces_are_ok_and_crops_kept_as_they_are_not_aligned(tmp_path: Path) -> None:
+    """T: `not_aligned` must not count faces that were aligned, here by the landmarks of the manifest."""
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png", side=64)
+    points = (TEMPLATE * 64).round(2).ravel().tolist()
+    header = ",".join(f"l{axis}{number}" for number in range(5) for axis in "xy")
+    rows = [f"a.png,{','.join(map(str, points))}", f"b.png{',' * 10}", f"c.png{',' * 10}"]
+    (tmp_path / "m.csv").write_text("\n".join([f"path,{header}", *rows]))
+    reader = open_reader(parse_spec(f"manifest:{tmp_path / 'm.csv'}?faces=crops"))
+    pack = build_pack(reader, tmp_path / "out", size=32, workers=1, progress=False)
+    assert pack.statuses.tolist() == ["ok", "not_aligned", "not_aligned"]
+    assert pack.info.counts.statuses == {"not_aligned": 2, "ok": 1}
+    assert "status   not_aligned 2, ok 1" in summary(pack)
 
 
 def huge_png(path: Path) -> None:
