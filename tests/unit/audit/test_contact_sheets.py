@@ -12,7 +12,7 @@ from PIL import Image
 
 from dcdan.audit import contact_sheets as module
 from dcdan.audit.contact_sheets import faces_png, show
-from dcdan.audit.inspection import listing
+from dcdan.audit.inspection import index_samples
 from dcdan.core.errors import DataError, OutputError
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.plots.contact_sheet import Row
@@ -64,7 +64,7 @@ def test_a_sheet_has_a_row_of_its_faces_for_each_class(tmp_path: Path, rows: lis
 
 def test_the_seed_decides_which_faces_are_drawn() -> None:
     reader = open_reader(parse_spec("synthetic:studio?n=70&size=32"))
-    listed = listing(reader)
+    listed = index_samples(reader)
     sheets = [faces_png(reader, listed, 2, seed) for seed in (0, 0, 1)]
     assert sheets[0] == sheets[1] != sheets[2]
 
