@@ -1,4 +1,4 @@
-"""The reader of a folder with one sub-folder per expression, in any usual spelling, with folders for splits or without."""
+"""The reader of a folder with one sub-folder per expression, in any usual spelling, with or without split folders."""
 
 from __future__ import annotations
 

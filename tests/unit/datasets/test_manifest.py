@@ -100,7 +100,9 @@ def test_damaged_rows_are_named_by_line_and_the_rest_is_read(tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("path", ["../a.png", "in/../../a.png", "/etc/passwd", "..\\a.png", "link.png", "away/a.png"])
+@pytest.mark.parametrize(
+    "path", ["../a.png", "in/../../a.png", "in/../m.csv", "/etc/passwd", "..\\a.png", "link.png", "away/a.png"]
+)
 def test_no_path_leads_out_of_the_folder(tmp_path: Path, path: str) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     write_picture(outside / "a.png")

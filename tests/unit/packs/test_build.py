@@ -297,7 +297,7 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "thesis"
     precious.mkdir()
     (precious / "chapter1.txt").write_text("precious")
-    with pytest.raises(OutputError, match="is no pack, so --force leaves it alone"):
+    with pytest.raises(OutputError, match="is no pack, so --force does not replace it"):
         build(Drawn(3), precious, force=True)
     other = tmp_path / "other.partial"
     other.mkdir()
