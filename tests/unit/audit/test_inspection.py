@@ -21,6 +21,7 @@ from dcdan.audit.inspection import (
     STATUSES,
     distance,
     fingerprints,
+    index_samples,
     inspect,
     mirrored,
     samples_at,

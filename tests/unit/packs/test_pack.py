@@ -7,9 +7,12 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
@@ -259,3 +262,46 @@ def test_the_groups_of_a_hold_out(tmp_path: Path) -> None:
     found = make(f"manifest:{tmp_path / 'm.csv'}", tmp_path / "out").holdout_groups
     assert found.kind == "subject"
     assert found.names.tolist() == ["subject s1", "film Amelie", "picture c.png", "subject s1"]
+
+
+def rewritten(folder: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
+    """Change the rows of a pack's table, and its checksum in pack.json, as another program could."""
+    table = parquet.read_table(folder / "table.parquet")
+    rows = table.to_pylist()
+    change(rows)
+    parquet.write_table(arrow.Table.from_pylist(rows, schema=table.schema), folder / "table.parquet")
+    info = json.loads((folder / "pack.json").read_text())
+    info["sha256"]["table.parquet"] = hashlib.sha256((folder / "table.parquet").read_bytes()).hexdigest()
+    (folder / "pack.json").write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("label", 2, "a label is none of the classes"),
+        ("label", -2, "a label is none of the classes"),
+        ("landmarks", [0.0] * 9, "the column landmarks is of another shape"),
+        ("box", [0.0, 0.0, float("inf"), 1.0], "the column box is not all numbers"),
+        ("status", "fine", "a status is unknown"),
+        ("row", -1, "it has 6 faces and pack.json 7"),
+    ],
+)
+def test_a_table_that_contradicts_the_pack_is_damage(
+    pack_folder: Path, column: str, value: object, message: str
+) -> None:
+    rewritten(pack_folder, lambda rows: rows[0].update({column: value}))
+    pack = Pack.open(pack_folder)
+    with pytest.raises(PackError, match=message):
+        _ = pack.labels, pack.landmarks, pack.boxes, pack.statuses, pack.paths
+
+
+def test_a_face_without_votes_has_its_label_or_even_weights(pack_folder: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        faces = [row for row in rows if row["row"] >= 0]
+        faces[0]["votes"] = [0.25, 0.75]
+        faces[1]["label"] = -1
+
+    rewritten(pack_folder, change)
+    votes = Pack.open(pack_folder).votes
+    assert votes is not None
+    assert votes[:4].tolist() == [[0.25, 0.75], [0.5, 0.5], [1, 0], [0, 1]]
