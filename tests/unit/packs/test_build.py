@@ -26,6 +26,7 @@ from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.faces.align import TEMPLATE
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
+from dcdan.packs.prepare import inside_box, prominence
 from dcdan.packs.summary import summary
 from drawn_data import file_bytes, picture, write_classes, write_ferplus, write_picture
 
@@ -134,6 +135,63 @@ def test_aligned_faces_are_ok_and_crops_kept_as_they_are_not_aligned(tmp_path: P
     assert pack.statuses.tolist() == ["ok", "not_aligned", "not_aligned"]
     assert pack.info.counts.statuses == {"not_aligned": 2, "ok": 1}
     assert "status   not_aligned 2, ok 1" in summary(pack)
+
+
+class Grey(Drawn):
+    """Coloured pictures of a set that is stored grey."""
+
+    channels = 1
+
+    def load(self, sample: Sample) -> np.ndarray:
+        picture = np.zeros((16, 16, 3), np.uint8)
+        picture[..., int(sample.path)] = 200
+        return picture
+
+
+def test_colour_is_stored_grey_by_the_weights_of_red_green_and_blue(tmp_path: Path) -> None:
+    """T: red, green and blue of 200 are .299, .587 and .114 of it (ITU-R BT.601)."""
+    pack = build(Grey(3), tmp_path / "out")
+    assert pack.faces[:, 8, 8].tolist() == [60, 117, 23]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "chosen"),
+    [
+        # Of two equal faces the central one; a large one far out beats a tiny central one.
+        ([(0, 0, 20, 20), (40, 40, 60, 60)], 1),
+        ([(40, 40, 44, 44), (0, 0, 60, 60)], 1),
+        ([(75, 40, 95, 60), (5, 5, 25, 25)], 0),
+    ],
+)
+def test_the_most_prominent_face_is_large_and_central(boxes: list[tuple[int, int, int, int]], chosen: int) -> None:
+    scores = [prominence(np.array(box), 100, 100) for box in boxes]
+    assert int(np.argmax(scores)) == chosen
+
+
+def test_prominence_by_hand() -> None:
+    """The area 400, and 8 times the squared distance from the centre in half diagonals: 1 + 8 * .64 = 6.12."""
+    assert prominence(np.array([40, 40, 60, 60]), 100, 100) == 400
+    assert prominence(np.array([0, 0, 20, 20]), 100, 100) == pytest.approx(400 / 6.12)
+
+
+@pytest.mark.parametrize(
+    ("box", "shape", "corner"),
+    [
+        (None, (30, 40), (0, 0)),
+        ((10.4, 5.9, 20.1, 15.2), (11, 11), (10, 5)),
+        ((-5, -5, 12, 8), (8, 12), (0, 0)),
+        ((30, 20, 99, 99), (10, 10), (30, 20)),
+        # Less than two pixels inside the picture in one direction or the other: the whole picture.
+        ((10, 5, 11, 20), (30, 40), (0, 0)),
+        ((10, 5, 20, 6), (30, 40), (0, 0)),
+        ((10, 5, 12, 7), (2, 2), (10, 5)),
+    ],
+)
+def test_a_box_is_widened_to_whole_pixels_and_clipped(
+    box: tuple[float, float, float, float] | None, shape: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    crop, origin = inside_box(np.zeros((30, 40, 3), np.uint8), box)
+    assert (crop.shape[:2], origin) == (shape, corner)
 
 
 def huge_png(path: Path) -> None:
