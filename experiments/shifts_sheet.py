@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from dcdan.core.atomic_io import write_bytes
-from dcdan.corruptions.shifts import KINDS, SEVERITIES, SHIFTS, Shift, shifted
+from dcdan.corruptions.shifts import SEVERITIES, SHIFT_KINDS, SHIFTS, Shift, shifted
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.packs.prepare import Preparer
-from dcdan.plots.contact_sheet import Cell, Mark, Row, sheet_png
+from dcdan.plots.contact_sheet import Mark, SheetCell, SheetRow, sheet_png
 
 
 def drawn_face(spec: str, number: int, size: int) -> tuple[np.ndarray, str]:
@@ -28,12 +28,12 @@ def drawn_face(spec: str, number: int, size: int) -> tuple[np.ndarray, str]:
 def sheet(face: np.ndarray, path: str) -> bytes:
     """Return a PNG with a row for every shift: the face as it is, then severities 1 to 5."""
     rows = []
-    for kind in KINDS:
-        cells = [Cell(face, (Mark("as it is"),))]
+    for kind in SHIFT_KINDS:
+        cells = [SheetCell(face, (Mark("as it is"),))]
         for severity, strength in zip(SEVERITIES, SHIFTS[kind].strengths, strict=True):
             changed = shifted(face[None], Shift(kind=kind, severity=severity), [path], [0])[0]
-            cells.append(Cell(changed, (Mark(f"{severity}: {strength:g}"),)))
-        rows.append(Row(f"{kind} ({SHIFTS[kind].unit})", tuple(cells)))
+            cells.append(SheetCell(changed, (Mark(f"{severity}: {strength:g}"),)))
+        rows.append(SheetRow(f"{kind} ({SHIFTS[kind].unit})", tuple(cells)))
     return sheet_png(rows, columns=1 + len(SEVERITIES), side=112)
 
 

@@ -6,6 +6,9 @@ The order of the first seven is RAF-DB's and AGRA's; contempt, which few sets ha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 EXPRESSIONS: tuple[str, ...] = (
     "surprise",
@@ -20,6 +23,8 @@ EXPRESSIONS: tuple[str, ...] = (
 
 CLASS_NAME = r"^[a-z][a-z0-9_ -]*$"
 """What the name of a class may look like in a pack or a model: nothing that a table or a terminal would run."""
+
+ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
 
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "surprise": ("surprised", "suprise", "suprised", "sur", "su"),

@@ -17,7 +17,7 @@ from dcdan.audit.duplicates import (
     duplicates_within,
     groups,
 )
-from dcdan.audit.inspection import STATUSES, SampleIndex, index_samples, inspect, samples_at
+from dcdan.audit.inspection import STATUSES, InspectionListing, inspect, listing, samples_at
 from dcdan.audit.report import CheckReport, Duplicate, Failure
 from dcdan.core.errors import UsageError
 from dcdan.datasets.listing import nothing_selected
@@ -89,15 +89,15 @@ def _opened(data: str | Reader) -> tuple[Reader, str]:
     return (data, data.name) if isinstance(data, Reader) else (open_reader(parse_spec(data)), data)
 
 
-def _listed(reader: Reader) -> SampleIndex:
-    listed = index_samples(reader)
+def _listed(reader: Reader) -> InspectionListing:
+    listed = listing(reader)
     if not len(listed):
         raise nothing_selected(reader, "check")
     return listed
 
 
 def _with_pictures(
-    report: CheckReport, reader: Reader, listed: SampleIndex, prints: np.ndarray, distance: int
+    report: CheckReport, reader: Reader, listed: InspectionListing, prints: np.ndarray, distance: int
 ) -> CheckReport:
     duplicates = duplicates_within(prints, distance)
     roots = groups(duplicates, len(prints))
@@ -132,7 +132,7 @@ def _with_other(
     )
 
 
-def duplicated_images(roots: np.ndarray, listed: SampleIndex) -> dict[str, dict[str, int]]:
+def duplicated_images(roots: np.ndarray, listed: InspectionListing) -> dict[str, dict[str, int]]:
     """Count the images of each split that have a duplicate in each split.
 
     Args:

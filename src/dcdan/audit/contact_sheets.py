@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dcdan.audit.counts import SplitCounts, counted
-from dcdan.audit.inspection import SampleIndex, index_samples, samples_at
+from dcdan.audit.inspection import InspectionListing, listing, samples_at
 from dcdan.core.atomic_io import atomic_text, write_bytes
 from dcdan.core.errors import OutputError
 from dcdan.core.sanitize import no_formula
@@ -22,7 +22,7 @@ from dcdan.expressions import ordered
 from dcdan.images.decode import UndecodableImage
 from dcdan.packs.prepare import inside_box
 from dcdan.plots.class_distribution import counts_png, shares_png
-from dcdan.plots.contact_sheet import PAPER, Cell, Mark, Row, sheet_png
+from dcdan.plots.contact_sheet import PAPER, Mark, SheetCell, SheetRow, sheet_png
 
 _COLUMNS = 10
 _SIDE = 96
@@ -41,7 +41,7 @@ class _Shown:
 
     name: str
     reader: Reader
-    listed: SampleIndex
+    listed: InspectionListing
     counts: SplitCounts
 
     @property
@@ -97,7 +97,7 @@ def show(
     return paths
 
 
-def faces_png(reader: Reader, listed: SampleIndex, per_class: int, seed: int) -> bytes:
+def faces_png(reader: Reader, listed: InspectionListing, per_class: int, seed: int) -> bytes:
     """Return a contact sheet as the bytes of a PNG file: a row of faces for each class, with the split below each face.
 
     Args:
@@ -115,17 +115,18 @@ def faces_png(reader: Reader, listed: SampleIndex, per_class: int, seed: int) ->
             drawn.append((heading, draw(places, count, seed)))
     samples = samples_at(reader, np.concatenate([places for _, places in drawn]))
     rows = [
-        Row(heading, tuple(_cell(reader, samples[place]) for place in places.tolist())) for heading, places in drawn
+        SheetRow(heading, tuple(_cell(reader, samples[place]) for place in places.tolist()))
+        for heading, places in drawn
     ]
     return sheet_png(rows, columns=min(_COLUMNS, max(len(row.cells) for row in rows)), side=_SIDE)
 
 
-def _cell(reader: Reader, sample: Sample) -> Cell:
+def _cell(reader: Reader, sample: Sample) -> SheetCell:
     split = (Mark(sample.split),) if sample.split else ()
     try:
-        return Cell(_square(inside_box(reader.load(sample), sample.box)[0]), split)
+        return SheetCell(_square(inside_box(reader.load(sample), sample.box)[0]), split)
     except UndecodableImage as error:
-        return Cell(np.full((_SIDE, _SIDE, 3), 225, np.uint8), (Mark(str(error.status), right=False),))
+        return SheetCell(np.full((_SIDE, _SIDE, 3), 225, np.uint8), (Mark(str(error.status), right=False),))
 
 
 def _square(picture: np.ndarray) -> np.ndarray:
@@ -139,7 +140,7 @@ def _square(picture: np.ndarray) -> np.ndarray:
 
 
 def _listed(reader: Reader, name: str) -> _Shown:
-    listed = index_samples(reader)
+    listed = listing(reader)
     if not len(listed):
         raise nothing_selected(reader, "show")
     classes = (*reader.classes, "")

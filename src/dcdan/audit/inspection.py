@@ -110,7 +110,7 @@ _CHUNK = 128
 
 
 @dataclass(frozen=True)
-class SampleIndex:
+class InspectionListing:
     """The splits and labels of what a reader selects.
 
     Attributes:
@@ -128,13 +128,13 @@ class SampleIndex:
         return len(self.labels)
 
 
-def index_samples(reader: Reader) -> SampleIndex:
+def listing(reader: Reader) -> InspectionListing:
     """List the splits and labels of what a reader selects; the reader's `skipped` and `notes` are filled on the way."""
     codes, labels, known = array("h"), array("h"), dict[str, int]()
     for sample in reader.selected():
         codes.append(known.setdefault(sample.split, len(known)))
         labels.append(sample.label)
-    return SampleIndex(tuple(known), np.array(codes, np.int16), np.array(labels, np.int16))
+    return InspectionListing(tuple(known), np.array(codes, np.int16), np.array(labels, np.int16))
 
 
 class Inspector:

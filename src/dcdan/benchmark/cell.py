@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dcdan.benchmark.plan import Cell, Domain, Plan, Stage
+from dcdan.benchmark.plan import Cell, Plan, PlanDomain, PlanStage
 from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.core.errors import UsageError
 from dcdan.core.limits import read_json
@@ -27,7 +27,7 @@ from dcdan.training.source_stage import SOURCE_STAGE
 SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
 
 
-def stage_done(stage: Stage, out: Path) -> bool:
+def stage_done(stage: PlanStage, out: Path) -> bool:
     """Return whether the source stage has been trained."""
     return (out / stage.folder / "checkpoints" / SOURCE_STAGE).is_file()
 
@@ -37,7 +37,7 @@ def cell_done(cell: Cell, out: Path) -> bool:
     return (out / cell.folder / SCORES).is_file()
 
 
-def run_stage(stage: Stage, out: Path, command: str) -> None:
+def run_stage(stage: PlanStage, out: Path, command: str) -> None:
     """Train a source stage."""
     if not stage_done(stage, out):
         data = stage.source.data, stage.target.data
@@ -60,7 +60,7 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
     answers: dict[str, np.ndarray] = {}
-    tests: list[tuple[str, Domain]] = [("target", cell.target), *(("also", test) for test in plan.also)]
+    tests: list[tuple[str, PlanDomain]] = [("target", cell.target), *(("also", test) for test in plan.also)]
     for kind, test in tests:
         pack = pack_for(test.scored, face.size, face.align, progress=False)
         report = evaluate_pack(recogniser, pack, data=test.scored, split=test.split or None)
@@ -86,7 +86,7 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
     write_text(folder / SCORES, json.dumps(reports, indent=1) + "\n")
 
 
-def score_epochs(folder: Path, target: Domain) -> list[dict[str, Any]]:
+def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
     """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
 
     The accuracies say afterwards how good a choice would have been; no choice sees them.

@@ -27,13 +27,13 @@ MOST_CELLS = 10_000
 _LONGEST = 60
 
 
-class Checked(BaseModel):
+class PlanModel(BaseModel):
     """Base of the tables in a plan."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Domain(Checked):
+class PlanDomain(PlanModel):
     """A source, or a target with what it is scored on."""
 
     name: str = Field(max_length=_LONGEST)
@@ -50,7 +50,7 @@ class Domain(Checked):
         return self.test or self.data
 
 
-class Entry(Checked):
+class PlanEntry(PlanModel):
     """A row of the tables."""
 
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=_LONGEST)
@@ -61,22 +61,22 @@ class Entry(Checked):
     """Names of the targets that the row is run on; all of them when empty."""
 
 
-class Plan(Checked):
+class Plan(PlanModel):
     """A whole benchmark."""
 
     title: str
     caption: str = ""
     commands: tuple[str, ...] = ()
     """What to type before, to have the packs."""
-    sources: tuple[Domain, ...] = Field(min_length=1)
-    targets: tuple[Domain, ...] = Field(min_length=1)
-    also: tuple[Domain, ...] = ()
+    sources: tuple[PlanDomain, ...] = Field(min_length=1)
+    targets: tuple[PlanDomain, ...] = Field(min_length=1)
+    also: tuple[PlanDomain, ...] = ()
     """Further tests of every model, such as the source's own test split."""
     trunks: tuple[str, ...] = ("mobilenetv2_100",)
     seeds: tuple[int, ...] = (0, 1, 2)
     settings: dict[str, Any] = Field(default_factory=dict)
-    methods: tuple[Entry, ...] = Field(min_length=1)
-    ablations: tuple[Entry, ...] = ()
+    methods: tuple[PlanEntry, ...] = Field(min_length=1)
+    ablations: tuple[PlanEntry, ...] = ()
     """Rows of a table of their own, each against the reference."""
     reference: str = ""
     """Key of the row that the others are tested against; the last method when empty."""
@@ -107,12 +107,12 @@ class Plan(Checked):
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlanStage:
     """A source stage, shared by all cells whose settings lead to the same one."""
 
     folder: str
-    source: Domain
-    target: Domain
+    source: PlanDomain
+    target: PlanDomain
     """One of the targets with these classes; nothing of it but the names of its classes is used."""
     settings: RunSettings
 
@@ -122,13 +122,13 @@ class Cell:
     """One method on one pair of data sets with one trunk and one seed."""
 
     folder: str
-    source: Domain
-    target: Domain
+    source: PlanDomain
+    target: PlanDomain
     trunk: str
-    entry: Entry
+    entry: PlanEntry
     seed: int
     settings: RunSettings
-    stage: Stage
+    stage: PlanStage
 
     @property
     def digest(self) -> str:
@@ -181,7 +181,7 @@ def cells_of(plan: Plan, classes: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
                         yield Cell(name, source, target, trunk, entry, seed, settings, stage)
 
 
-def settings_of(plan: Plan, entry: Entry, trunk: str, seed: int) -> RunSettings:
+def settings_of(plan: Plan, entry: PlanEntry, trunk: str, seed: int) -> RunSettings:
     """Return the settings of a row's run."""
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
     settings = check(RunSettings, {**values, "seed": seed}, f"{entry.key}: ")
@@ -190,7 +190,7 @@ def settings_of(plan: Plan, entry: Entry, trunk: str, seed: int) -> RunSettings:
     return settings
 
 
-def stage_of(source: Domain, target: Domain, settings: RunSettings, classes: tuple[str, ...]) -> Stage:
+def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, classes: tuple[str, ...]) -> PlanStage:
     """Return the source stage that a run starts from, under a name that all its causes decide.
 
     Of the settings those count that differ from their defaults, so that the name stays when a field comes.
@@ -212,7 +212,7 @@ def stage_of(source: Domain, target: Domain, settings: RunSettings, classes: tup
         )
         causes["classification"] = own.classification.model_dump(mode="json", exclude_defaults=True)
     name = f"source-{slug(source.name)}-{settings.seed}-{digest_of(causes)}"
-    return Stage(name, source, target, settings)
+    return PlanStage(name, source, target, settings)
 
 
 def digest_of(causes: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ _TEACHER = 0.4
 """A forward pass over a third set of views, against forward and backward over the others."""
 
 
-class Work(NamedTuple):
+class RemainingWork(NamedTuple):
     """What a plan has done and what is left."""
 
     stages: int
@@ -44,7 +44,7 @@ class Work(NamedTuple):
     """Of one process at a time, for what is left; scoring and start-up are not in it."""
 
 
-def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> Work:
+def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> RemainingWork:
     """Estimate the work of what is not done; ``packs`` by spec, sources with labels and targets without."""
     stages = {cell.stage.folder: cell.stage for cell in cells}
     costs: dict[tuple[NetworkSettings, str, int, str], float] = {}
@@ -74,7 +74,7 @@ def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> Work
             share = 2 + (_TEACHER if method.uses_teacher else 0)
             seconds += cell.settings.adaptation.epochs * longest * share * cost(cell.settings)
     done = sum(cell_done(cell, out) for cell in cells)
-    return Work(len(stages), sum(stage_done(s, out) for s in stages.values()), len(cells), done, seconds)
+    return RemainingWork(len(stages), sum(stage_done(s, out) for s in stages.values()), len(cells), done, seconds)
 
 
 def seconds_a_face(settings: RunSettings) -> float:
@@ -129,7 +129,7 @@ def devices(jobs: int | None) -> list[str]:
     return ["cpu"] * (jobs or cores())
 
 
-def plan_table(plan: Plan, cells: Sequence[Cell], work: Work, processes: int, out: Path) -> Table:
+def plan_table(plan: Plan, cells: Sequence[Cell], work: RemainingWork, processes: int, out: Path) -> Table:
     """Return what is to be done and how long it may take."""
     rows = []
     for entry in (*plan.methods, *plan.ablations):

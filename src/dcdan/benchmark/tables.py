@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dcdan.benchmark.cell import cell_done, read_correct, read_epochs, read_scores
-from dcdan.benchmark.plan import Cell, Entry, Plan
+from dcdan.benchmark.plan import Cell, Plan, PlanEntry
 from dcdan.methods.base import find_method
 from dcdan.metrics.intervals import LAST, Interval, wilson
 from dcdan.metrics.significance import least_rank_p, mcnemar, paired_t, signed_rank
@@ -40,7 +40,7 @@ class Figures(NamedTuple):
     ece: float
 
 
-class Scored(NamedTuple):
+class ScoredCell(NamedTuple):
     """A cell that is done, with its report on one test."""
 
     cell: Cell
@@ -58,9 +58,9 @@ class Compared(NamedTuple):
     """The median of the seeds' probabilities."""
 
 
-def done_cells(cells: Iterable[Cell], out: Path) -> list[Scored]:
+def done_cells(cells: Iterable[Cell], out: Path) -> list[ScoredCell]:
     """Return every report of the cells that are done."""
-    return [Scored(cell, report) for cell in cells if cell_done(cell, out) for report in read_scores(cell, out)]
+    return [ScoredCell(cell, report) for cell in cells if cell_done(cell, out) for report in read_scores(cell, out)]
 
 
 def figures(reports: Sequence[dict[str, Any]]) -> Figures:
@@ -72,7 +72,9 @@ def figures(reports: Sequence[dict[str, Any]]) -> Figures:
     return Figures(len(reports), images, mean["accuracy"], spread, interval, mean["macro_f1"], mean["uar"], mean["ece"])
 
 
-def reports_of(scored: Sequence[Scored], key: str, test: str, source: str, trunk: str, target: str = "") -> list[Any]:
+def reports_of(
+    scored: Sequence[ScoredCell], key: str, test: str, source: str, trunk: str, target: str = ""
+) -> list[Any]:
     """Return the reports of a row on a test, by seed; of the target's own test where no target is named."""
     return [
         report
@@ -107,13 +109,13 @@ def compare(cells: Sequence[Cell], out: Path, reference: str, other: str, target
     return Compared(better, worse, len(p_values), statistics.median(p_values)) if p_values else None
 
 
-def target_means(scored: Sequence[Scored], plan: Plan, key: str, source: str, trunk: str) -> list[float]:
+def target_means(scored: Sequence[ScoredCell], plan: Plan, key: str, source: str, trunk: str) -> list[float]:
     """Return a row's mean accuracy on every target, in the plan's order; [] unless all of them are there."""
     found = [reports_of(scored, key, target.name, source, trunk) for target in plan.targets]
     return [figures(reports).accuracy for reports in found] if all(found) else []
 
 
-def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[Scored], out: Path) -> list[Table]:
+def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[ScoredCell], out: Path) -> list[Table]:
     """Return every table of a benchmark, for what is done of it."""
     tables: list[Table] = []
     for source in plan.sources:
@@ -136,7 +138,7 @@ def tests_of(plan: Plan) -> list[tuple[str, str]]:
     return own + [(test.name, target.name) for test in plan.also for target in plan.targets]
 
 
-def accuracy_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+def accuracy_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return accuracy in per cent by method and target, and the means of all targets and of the last four."""
     names = [target.name for target in plan.targets]
     header = ["method", "sees target", *names]
@@ -156,7 +158,9 @@ def accuracy_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str
     return Table(f"{source}, {trunk}", tuple(header), tuple(rows), note)
 
 
-def figures_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str, test: str, target: str = "") -> Table:
+def figures_table(
+    plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str, test: str, target: str = ""
+) -> Table:
     """Return all figures of one test."""
     rows = []
     images = 0
@@ -201,7 +205,7 @@ def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, tru
     return Table(f"{source}, {trunk}: McNemar's test of {reference}", header, tuple(rows), note)
 
 
-def paired_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+def paired_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return paired tests of the reference against every other method over the targets."""
     own = target_means(scored, plan, plan.against, source, trunk)
     rows = []
@@ -219,7 +223,7 @@ def paired_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) 
     return Table(f"{source}, {trunk}: over the targets", header, tuple(rows), note)
 
 
-def ablation_table(plan: Plan, scored: Sequence[Scored], source: str, trunk: str) -> Table:
+def ablation_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return the change of accuracy when a part is taken away, seed against seed."""
     rows = []
     for entry in plan.ablations:
@@ -273,7 +277,7 @@ def name_of(plan: Plan, key: str) -> str:
     return next(entry.name for entry in (*plan.methods, *plan.ablations) if entry.key == key)
 
 
-def sees_target(plan: Plan, entry: Entry) -> str:
+def sees_target(plan: Plan, entry: PlanEntry) -> str:
     """Say what a method's training uses of the target."""
     method = find_method(str(entry.settings.get("method", plan.settings.get("method", "dcdan"))))
     return "images" if method.sees_target else "statistics" if method.estimates_statistics else "no"

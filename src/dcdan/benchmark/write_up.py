@@ -9,7 +9,7 @@ import numpy as np
 
 from dcdan.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done, check_same
 from dcdan.benchmark.plan import Cell, Plan, slug
-from dcdan.benchmark.tables import Scored, all_tables, done_cells, name_of, reports_of
+from dcdan.benchmark.tables import ScoredCell, all_tables, done_cells, name_of, reports_of
 from dcdan.core.atomic_io import copy_file, write_bytes, write_text
 from dcdan.core.sanitize import inert, printable
 from dcdan.evaluation.embeddings import embed
@@ -111,7 +111,7 @@ def missing_lines(cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> l
     return lines
 
 
-def confusions(plan: Plan, scored: Sequence[Scored]) -> Pictures:
+def confusions(plan: Plan, scored: Sequence[ScoredCell]) -> Pictures:
     """Draw the reference's confusion matrix on each target, its seeds added up (the paper's Figures 4 and 5)."""
     pictures: Pictures = []
     for source in plan.sources:

@@ -27,8 +27,8 @@ from dcdan.corruptions.pose_warp import pose_maps
 from dcdan.faces.align import TEMPLATE
 
 Faces = npt.NDArray[np.uint8]
-Kind = Literal["blur", "lowlight", "occlusion", "jpeg", "noise", "pose", "contrast"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+ShiftKind = Literal["blur", "lowlight", "occlusion", "jpeg", "noise", "pose", "contrast"]
+SHIFT_KINDS: tuple[ShiftKind, ...] = get_args(ShiftKind)
 SEVERITIES = (1, 2, 3, 4, 5)
 RECIPE = 1
 """Version of the shifts, raised when one of them changes, so that packs of old and new shifts are told apart."""
@@ -46,7 +46,7 @@ class Shift(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Kind
+    kind: ShiftKind
     severity: int = Field(ge=1, le=5)
     seed: int = 0
     recipe: int = RECIPE
@@ -165,7 +165,7 @@ class Recipe:
     unit: str
 
 
-SHIFTS: Mapping[Kind, Recipe] = MappingProxyType(
+SHIFTS: Mapping[ShiftKind, Recipe] = MappingProxyType(
     {
         "blur": Recipe(blur, (0.01, 0.016, 0.024, 0.034, 0.044), "deviation, share of the face side"),
         "lowlight": Recipe(lowlight, (0.5, 0.28, 0.15, 0.08, 0.04), "share of the light"),

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dcdan.core.errors import DataError, UsageError
 from dcdan.core.limits import text_lines, within
-from dcdan.corruptions.shifts import KINDS, Kind, Shift
+from dcdan.corruptions.shifts import SHIFT_KINDS, Shift, ShiftKind
 
 _NOTES = 100
 _T = TypeVar("_T")
@@ -63,14 +63,14 @@ class ReaderOptions(BaseModel):
     split: str | None = Field(None, description="keep only this split")
     limit: int | None = Field(None, ge=1, description="keep this many samples, chosen at random by the seed")
     seed: int = Field(0, description="seed of the samples that a limit keeps and of a shift's random numbers")
-    shift: Kind | None = Field(None, description="apply this known shift to the aligned faces")
+    shift: ShiftKind | None = Field(None, description="apply this known shift to the aligned faces")
     severity: int = Field(3, ge=1, le=5, description="severity of the shift, 1 to 5")
 
     @model_validator(mode="after")
     def _severity_of_something(self) -> ReaderOptions:
         if self.shift is None and "severity" in self.model_fields_set:
             raise ValueError(
-                f"severity is the strength of a shift, so add shift={', '.join(KINDS[:-1])} or {KINDS[-1]}"
+                f"severity is the strength of a shift, so add shift={', '.join(SHIFT_KINDS[:-1])} or {SHIFT_KINDS[-1]}"
             )
         return self
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.core.errors import DataError, PackError, nearest
+from dcdan.core.outputs import DECIDERS
 from dcdan.evaluation.report import Report
 from dcdan.expressions import common_classes
 from dcdan.images.status import Status
 from dcdan.inference.model_card import ModelInfo
 from dcdan.inference.recogniser import Recogniser, load
-from dcdan.inference.session import DECIDERS, SessionOutputs
+from dcdan.inference.session import SessionOutputs
 from dcdan.metrics.classification import confusion_matrix
 from dcdan.packs.format import FACES
 

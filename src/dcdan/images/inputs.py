@@ -23,7 +23,7 @@ from dcdan.images.discover import find_pictures, find_remote, is_picture_name, i
 from dcdan.images.status import Status
 from dcdan.images.video_reader import is_camera, is_video
 
-Source = NDArray[np.uint8] | Path | str
+PictureSource = NDArray[np.uint8] | Path | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Picture:
     status: Status = Status.OK
 
 
-def read_picture(source: Source) -> Picture:
+def read_picture(source: PictureSource) -> Picture:
     """Decode a file or what is at a URL, or check an array: (H, W, 3) uint8 RGB or (H, W) uint8 grey.
 
     Raises:
@@ -57,7 +57,7 @@ def read_picture(source: Source) -> Picture:
         return Picture(str(source), None, error.status)
 
 
-class Kind(StrEnum):
+class InputKind(StrEnum):
     """What an input is taken for, by its name alone."""
 
     PICTURE = "picture"
@@ -78,7 +78,7 @@ class Input:
     """
 
     path: str
-    kind: Kind
+    kind: InputKind
     name: PurePath
     empty: bool = False
     state: str = ""
@@ -111,7 +111,7 @@ def find_inputs(paths: Sequence[str]) -> Iterator[Input]:
     """
     for path, name in zip(paths, _own_names(paths), strict=True):
         if is_camera(path):
-            yield Input(path, Kind.CAMERA, name)
+            yield Input(path, InputKind.CAMERA, name)
         elif is_url(path):
             yield from _at_url(path, name)
         elif not os.path.isdir(path):  # noqa: PTH112
@@ -126,7 +126,7 @@ def _in_folder(folder: Path, name: PurePath) -> Iterator[Input]:
         found = True
         yield Input(str(file), _kind(file.name), name / file.relative_to(folder))
     if not found:
-        yield Input(str(folder), Kind.PICTURE, name, empty=True)
+        yield Input(str(folder), InputKind.PICTURE, name, empty=True)
 
 
 def _at_url(url: str, name: PurePath) -> Iterator[Input]:
@@ -134,22 +134,22 @@ def _at_url(url: str, name: PurePath) -> Iterator[Input]:
         raise UsageError(f"'{url}' is a video: copy it to this machine, only pictures are read from a URL.")
     state = remote_state(url)
     if state is not None:
-        yield Input(url, Kind.PICTURE, name, state=state)
+        yield Input(url, InputKind.PICTURE, name, state=state)
         return
     found = False
     for way, state in find_remote(url):
         found = True
-        yield Input(f"{url.rstrip('/')}/{way}", Kind.PICTURE, name / way, state=state)
+        yield Input(f"{url.rstrip('/')}/{way}", InputKind.PICTURE, name / way, state=state)
     if not found:
-        yield Input(url, Kind.PICTURE, name, empty=True, state="empty")
+        yield Input(url, InputKind.PICTURE, name, empty=True, state="empty")
 
 
 def _is_wanted(name: str) -> bool:
     return is_picture_name(name) or is_video(name)
 
 
-def _kind(name: str) -> Kind:
-    return Kind.VIDEO if is_video(name) else Kind.PICTURE
+def _kind(name: str) -> InputKind:
+    return InputKind.VIDEO if is_video(name) else InputKind.PICTURE
 
 
 def _own_names(paths: Sequence[str]) -> list[PurePath]:

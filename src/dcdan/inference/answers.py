@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.core.errors import UsageError
+from dcdan.core.outputs import DECIDERS, REGIONS
 from dcdan.faces.extract import Face
 from dcdan.faces.quality import qualities
 from dcdan.inference.model_card import Calibration, ModelInfo
-from dcdan.inference.session import DECIDERS, REGIONS, SessionOutputs
+from dcdan.inference.session import SessionOutputs
 from dcdan.inference.table import FaceResult, Quality
 
 

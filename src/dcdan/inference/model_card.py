@@ -11,7 +11,7 @@ from dcdan.core.atomic_io import sha256
 from dcdan.core.errors import ModelError, first_line
 from dcdan.core.limits import read_json, within
 from dcdan.core.schema import check_schema
-from dcdan.expressions import CLASS_NAME
+from dcdan.expressions import ClassName
 
 MODEL_SCHEMA: Literal[1] = 1
 INFO_NAME = "model.json"
@@ -22,7 +22,6 @@ WEIGHTS_NAME = "model.safetensors"
 Precision = Literal["fp32", "int8"]
 GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
 
-ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 

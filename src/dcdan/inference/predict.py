@@ -24,7 +24,7 @@ from dcdan.core.errors import DataError
 from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import chunks
 from dcdan.images.discover import holds_data, refuse_vanished
-from dcdan.images.inputs import Input, Kind, find_inputs
+from dcdan.images.inputs import Input, InputKind, find_inputs
 from dcdan.images.status import Status
 from dcdan.images.video_reader import open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
@@ -87,7 +87,7 @@ def steps(
 
 def _pieces(inputs: Iterable[Input]) -> Iterator[list[Input]]:
     """Yield blocks of pictures, and each video or camera alone."""
-    for of_pictures, group in groupby(inputs, key=lambda each: each.kind is Kind.PICTURE):
+    for of_pictures, group in groupby(inputs, key=lambda each: each.kind is InputKind.PICTURE):
         yield from chunks(group, CHUNK_PICTURES if of_pictures else 1)
 
 
@@ -98,7 +98,7 @@ def _done(recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input]
 def _steps(
     recogniser: Recogniser, watching: WatchOptions, piece: Sequence[Input], frames: bool = False
 ) -> Iterator[Step]:
-    if piece[0].kind is Kind.PICTURE:
+    if piece[0].kind is InputKind.PICTURE:
         yield Step(piece, list(recogniser.stream(each.source for each in piece)))
     else:
         yield from _video(recogniser, piece[0], watching, frames)
@@ -120,7 +120,7 @@ def _video(recogniser: Recogniser, each: Input, watching: WatchOptions, frames: 
 
 
 def _why_closed(each: Input) -> Status:
-    if each.kind is Kind.CAMERA or not Path(each.path).exists():
+    if each.kind is InputKind.CAMERA or not Path(each.path).exists():
         return Status.MISSING
     return Status.EMPTY if Path(each.path).stat().st_size == 0 else Status.UNREADABLE
 

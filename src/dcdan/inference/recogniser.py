@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import ModelError, UsageError, unknown
 from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough
-from dcdan.images.inputs import Picture, Source, read_picture
+from dcdan.images.inputs import Picture, PictureSource, read_picture
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video, open_video
 from dcdan.inference.answers import named, quality_of, set_threshold
@@ -63,10 +63,10 @@ class Recogniser:
         self._extractor = extractor
 
     @overload
-    def recognise(self, image: Source) -> list[FaceResult]: ...
+    def recognise(self, image: PictureSource) -> list[FaceResult]: ...
     @overload
-    def recognise(self, image: list[Source]) -> list[list[FaceResult]]: ...
-    def recognise(self, image: Source | list[Source]) -> list[FaceResult] | list[list[FaceResult]]:
+    def recognise(self, image: list[PictureSource]) -> list[list[FaceResult]]: ...
+    def recognise(self, image: PictureSource | list[PictureSource]) -> list[FaceResult] | list[list[FaceResult]]:
         """Recognise the faces of one picture, or of a list of pictures in batches.
 
         Args:
@@ -83,7 +83,7 @@ class Recogniser:
             return list(self.stream(image))
         return next(self.stream([image]))
 
-    def stream(self, sources: Iterable[Source | Picture]) -> Iterator[list[FaceResult]]:
+    def stream(self, sources: Iterable[PictureSource | Picture]) -> Iterator[list[FaceResult]]:
         """Yield the results of each picture in order; sources are drawn, decoded and forgotten chunk by chunk.
 
         Which other faces a face is recognised with can change the last digits of its probabilities: the same sources

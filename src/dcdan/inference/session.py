@@ -18,9 +18,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dcdan.core.errors import ModelError, first_line
+from dcdan.core.outputs import DECIDERS, OUTPUTS, REGIONS
 from dcdan.inference.model_card import ModelInfo
 
-MOST_BYTES = 1 << 31
+MOST_GRAPH_BYTES = 1 << 31
 """A protocol buffer cannot be longer."""
 
 # Numbers of fields: onnx/onnx.proto3.
@@ -34,7 +35,7 @@ _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 def read_graph(path: Path) -> bytes:
     """Return the bytes of an ONNX file; raise ModelError when it is too large, or holds what it may not."""
     size = path.stat().st_size
-    if size > MOST_BYTES:
+    if size > MOST_GRAPH_BYTES:
         raise ModelError(f"'{path}' has {size} bytes, more than any ONNX file: copy the run folder again.")
     content = path.read_bytes()
     try:
@@ -125,9 +126,6 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("a number is too long")
 
 
-DECIDERS: tuple[str, ...] = ("fused", "global", "sum")
-REGIONS: tuple[str, ...] = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-OUTPUTS: tuple[str, ...] = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
 MAX_BATCH = 64
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dcdan.core.outputs import OUTPUTS
 from dcdan.models.network import Network, NetworkOutputs
 from dcdan.models.selection import both_ways, select
 
-OUTPUTS = ("probabilities", "expression", "confidence", "decided_by", "region_weights")
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 

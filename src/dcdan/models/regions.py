@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from dcdan.core.outputs import REGIONS
 from dcdan.faces.align import TEMPLATE
 from dcdan.models.domain_norm import fold
 from dcdan.models.heads import pooled
 
-REGION_TITLES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 SIDE = 0.28
 CELLS = 7
 SAMPLES = 2
@@ -95,7 +95,7 @@ class LocalBranch(nn.Module):
     ) -> None:
         super().__init__()
         self.reduce = nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), activation())
-        self.embedding = nn.Parameter(torch.zeros(len(REGION_TITLES), hidden))
+        self.embedding = nn.Parameter(torch.zeros(len(REGIONS), hidden))
         nn.init.normal_(self.embedding, std=0.02)
         self.stack = nn.Sequential(
             separable(hidden, 2 * hidden, 1, activation), separable(2 * hidden, width, 2, activation)

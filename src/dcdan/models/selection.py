@@ -24,8 +24,6 @@ from torch import Tensor
 from dcdan.models.heads import Logits
 from dcdan.models.network import NetworkOutputs
 
-DECIDERS = ("fused", "global", "sum")
-
 
 class Choice(NamedTuple):
     """What was chosen for each of B faces."""

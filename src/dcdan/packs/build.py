@@ -28,6 +28,7 @@ from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import CHUNK, Listing, Part, checked_part, chunk_key, listed, nothing_selected
 from dcdan.datasets.reader import Reader, Sample
 from dcdan.datasets.spec import is_pack, open_reader, parse_spec, view_options
+from dcdan.faces.extract import Alignment
 from dcdan.images.discover import is_url, refuse_vanished
 from dcdan.images.status import Status
 from dcdan.jobs.cluster import Cluster
@@ -48,7 +49,7 @@ from dcdan.packs.format import (
     utf8_text,
 )
 from dcdan.packs.pack import Pack
-from dcdan.packs.prepare import Alignment, Preparer, Row
+from dcdan.packs.prepare import Preparer, TableRow
 from dcdan.packs.summary import no_faces, odd
 from dcdan.packs.table import TableWriter
 
@@ -87,7 +88,7 @@ class ResumablePack(ResumableJob):
         self._journal.seek(0, os.SEEK_END)
         self._faces.seek(0, os.SEEK_END)
 
-    def append(self, key: str, faces: np.ndarray, rows: Sequence[Row]) -> None:
+    def append(self, key: str, faces: np.ndarray, rows: Sequence[TableRow]) -> None:
         """Write one chunk: its faces first, then the line in the journal that completes it.
 
         Args:
@@ -104,7 +105,7 @@ class ResumablePack(ResumableJob):
         self.keys.append(key)
         self._ends.append((end, self._journal.tell()))
 
-    def rows(self) -> Iterator[list[Row]]:
+    def rows(self) -> Iterator[list[TableRow]]:
         """Yield the rows of each chunk, with `row`, the index among all faces, or -1 for a row without a face."""
         self._journal.seek(0)
         index = 0

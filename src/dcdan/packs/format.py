@@ -18,7 +18,7 @@ from dcdan.core.errors import OutputError, PackError
 from dcdan.core.limits import read_json
 from dcdan.core.schema import check_schema
 from dcdan.corruptions.shifts import Shift
-from dcdan.expressions import CLASS_NAME
+from dcdan.expressions import ClassName
 from dcdan.jobs.resumable_job import ResumableJob
 
 PACK_SCHEMA = 1
@@ -28,7 +28,6 @@ INFO, FACES, TABLE = "pack.json", "faces.npy", "table.parquet"
 HEADER_BYTES = 128
 
 Count = Annotated[int, Field(ge=0, lt=1 << 40)]
-ClassName = Annotated[str, Field(pattern=CLASS_NAME)]
 
 
 class PackCounts(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,14 +11,13 @@ import numpy as np
 from dcdan.corruptions.shifts import shifted
 from dcdan.datasets.reader import Reader, Sample
 from dcdan.faces.align import TEMPLATE, align, aligned_landmarks
-from dcdan.faces.extract import Extractor, Face
+from dcdan.faces.extract import Alignment, Extractor, Face
 from dcdan.images.decode import UndecodableImage
 from dcdan.images.status import Status
 from dcdan.packs.format import utf8_text
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 """The values for JSON of one row of a pack's table, as `_row` makes them."""
-Alignment = Literal["mtcnn", "none"]
 
 # A batch ends at this many pictures or pixels, so that photographs do not fill the memory.
 _BATCH_PICTURES = 64
@@ -39,7 +38,7 @@ class Preparer:
         self.alignment = alignment
         self._extractors: dict[bool, Extractor] = {}
 
-    def prepare(self, samples: Sequence[Sample]) -> tuple[np.ndarray, list[Row]]:
+    def prepare(self, samples: Sequence[Sample]) -> tuple[np.ndarray, list[TableRow]]:
         """Load, detect and align.
 
         Args:
@@ -49,7 +48,7 @@ class Preparer:
             Faces `(n, S, S, 3)` or `(n, S, S)`, uint8, and the rows of all samples in their order. The faces belong to
             the rows that have a box, in the same order.
         """
-        rows: list[Row] = []
+        rows: list[TableRow] = []
         faces: list[np.ndarray] = []
         for batch in self._batches(samples):
             found = self._faces([(sample, picture) for sample, picture in batch if isinstance(picture, np.ndarray)])
@@ -66,7 +65,7 @@ class Preparer:
         pixels = np.stack(faces) if faces else np.zeros(shape, np.uint8)
         return self._shifted(pixels, [row for row in rows if row["box"] is not None]), rows
 
-    def _shifted(self, faces: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
+    def _shifted(self, faces: np.ndarray, rows: Sequence[TableRow]) -> np.ndarray:
         shift = self.reader.options.known_shift
         if shift is None:
             return faces
@@ -207,7 +206,7 @@ def _box(sample: Sample, picture: np.ndarray) -> np.ndarray:
     return np.array(sample.box or whole, np.float32)
 
 
-def _row(sample: Sample, status: Status, number: int = 0, face: Face | None = None) -> Row:
+def _row(sample: Sample, status: Status, number: int = 0, face: Face | None = None) -> TableRow:
     return {
         "path": utf8_text(sample.path),
         "face": number,

@@ -10,7 +10,7 @@ from typing import Any
 
 from dcdan.core.limits import parquet_module
 from dcdan.packs.format import PackCounts
-from dcdan.packs.prepare import Row
+from dcdan.packs.prepare import TableRow
 
 # Larger groups are slightly smaller on disk, and need several times their size in memory while they are written.
 _GROUP_ROWS = 1024
@@ -50,7 +50,7 @@ class TableWriter:
         finally:
             self._writer.close()
 
-    def add_rows(self, rows: Sequence[Row]) -> None:
+    def add_rows(self, rows: Sequence[TableRow]) -> None:
         """Add rows as in `dcdan.packs.prepare`, each with `row`, its index among the faces, or -1."""
         import pyarrow as arrow
 

@@ -30,7 +30,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SheetCell:
     """A face ``(S, S, 3)`` RGB or ``(S, S)`` grey, uint8, and the lines below it."""
 
     face: np.ndarray
@@ -38,14 +38,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """Cells under a heading; as many lines of faces as they need."""
 
     heading: str
-    cells: tuple[Cell, ...]
+    cells: tuple[SheetCell, ...]
 
 
-def sheet_png(rows: Sequence[Row], *, columns: int, side: int = 120) -> bytes:
+def sheet_png(rows: Sequence[SheetRow], *, columns: int, side: int = 120) -> bytes:
     """Draw rows of faces, ``columns`` side by side, each ``side`` pixels wide.
 
     Returns:
@@ -71,7 +71,7 @@ def sheet_png(rows: Sequence[Row], *, columns: int, side: int = 120) -> bytes:
     return buffer.getvalue()
 
 
-def _row(row: Row, columns: int, side: int, letters: int) -> Image:
+def _row(row: SheetRow, columns: int, side: int, letters: int) -> Image:
     from PIL import Image, ImageDraw
 
     lines = -(-len(row.cells) // columns)

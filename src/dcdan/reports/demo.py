@@ -32,7 +32,7 @@ from dcdan.metrics.significance import McNemar, mcnemar
 from dcdan.models.network import NetworkSettings
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
-from dcdan.plots.contact_sheet import Cell, Mark, Row, sheet_png
+from dcdan.plots.contact_sheet import Mark, SheetCell, SheetRow, sheet_png
 from dcdan.plots.curves import curves_png, series
 from dcdan.reports.page import percent, render
 from dcdan.reports.run_report import write_run_report
@@ -57,7 +57,7 @@ COLUMNS, SHOWN = 3, 6
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredModel:
     """A model and its scores on the target's test faces."""
 
     recogniser: Recogniser
@@ -65,7 +65,7 @@ class Scored:
 
 
 def results(
-    scored: Mapping[str, Scored], at_home: Report, validation: float | None, seconds: float | None
+    scored: Mapping[str, ScoredModel], at_home: Report, validation: float | None, seconds: float | None
 ) -> dict[str, Any]:
     """Return all figures of the demonstration as plain JSON types."""
     test = compared(scored)
@@ -80,14 +80,14 @@ def results(
     }
 
 
-def compared(scored: Mapping[str, Scored]) -> McNemar:
+def compared(scored: Mapping[str, ScoredModel]) -> McNemar:
     """Compare source-only (first) and DCD-DAN (second) on the test faces."""
     return mcnemar(scored["source_only"].report.correct, scored["dcdan"].report.correct)
 
 
 def write_page(
     out: Path,
-    scored: Mapping[str, Scored],
+    scored: Mapping[str, ScoredModel],
     at_home: Report,
     studio: Pack,
     street: Pack,
@@ -138,14 +138,14 @@ def write_page(
     write_text(out / PAGE, page)
 
 
-def recalls(scored: Mapping[str, Scored]) -> list[dict[str, Any]]:
+def recalls(scored: Mapping[str, ScoredModel]) -> list[dict[str, Any]]:
     """Return the share of each expression's faces that source-only and DCD-DAN name rightly."""
     first, second = scored["source_only"].report, scored["dcdan"].report
     table = zip(first.classes, class_scores(first.confusion).recall, class_scores(second.confusion).recall, strict=True)
     return [{"name": name, "before": float(before), "after": float(after)} for name, before, after in table]
 
 
-def street_rows(scored: Mapping[str, Scored], street: Pack) -> list[Row]:
+def street_rows(scored: Mapping[str, ScoredModel], street: Pack) -> list[SheetRow]:
     """Return test faces of each expression, drawn by lot, with what both models say of them."""
     test = street.select("test")
     lot = np.random.default_rng(0)
@@ -156,8 +156,8 @@ def street_rows(scored: Mapping[str, Scored], street: Pack) -> list[Row]:
         faces = np.asarray(street.faces[chosen])
         before = answers(scored["source_only"].recogniser, faces, name, "S")
         after = answers(scored["dcdan"].recogniser, faces, name, "D")
-        cells = tuple(Cell(*cell) for cell in zip(faces, zip(before, after, strict=True), strict=True))
-        rows.append(Row(name, cells))
+        cells = tuple(SheetCell(*cell) for cell in zip(faces, zip(before, after, strict=True), strict=True))
+        rows.append(SheetRow(name, cells))
     return rows
 
 
@@ -175,8 +175,8 @@ def samples_png(pack: Pack, *, labelled: bool) -> bytes:
     cells = []
     for label, name in enumerate(pack.classes):
         row = lot.choice(train[pack.labels[train] == label])
-        cells.append(Cell(np.asarray(pack.faces[row]), (Mark(name if labelled else "?"),)))
-    return sheet_png([Row("", tuple(cells))], columns=4)
+        cells.append(SheetCell(np.asarray(pack.faces[row]), (Mark(name if labelled else "?"),)))
+    return sheet_png([SheetRow("", tuple(cells))], columns=4)
 
 
 def table(out: Path) -> list[str]:
@@ -261,7 +261,7 @@ def run_demo(
     scored = {}
     for method in METHODS:
         recogniser = load(out / "runs" / method, align="none")
-        scored[method] = Scored(
+        scored[method] = ScoredModel(
             recogniser, evaluate_pack(recogniser, faces, data=settings.spec("street"), split="test")
         )
     at_home = evaluate_pack(

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from dcdan.core.atomic_io import atomic_text, write_text
 from dcdan.core.errors import ModelError
 from dcdan.core.limits import read_log
+from dcdan.core.outputs import DECIDERS, REGIONS
 from dcdan.inference.recogniser import Recogniser, load, predict_pack
-from dcdan.inference.session import DECIDERS, REGIONS
 from dcdan.inference.table import csv_sink
 from dcdan.metrics.calibration import tempered
-from dcdan.plots.contact_sheet import Cell, Mark, Row, sheet_png
+from dcdan.plots.contact_sheet import Mark, SheetCell, SheetRow, sheet_png
 from dcdan.plots.curves import curves_png, series
 from dcdan.plots.reliability import bins_of, reliability_png
 from dcdan.reports.page import percent, render
@@ -298,10 +298,10 @@ def _cards(answers: Answers, pack: Pack, classes: Sequence[str]) -> dict[str, An
         surest = ranked[:SHOWN]
         least = ranked[SHOWN:][-SHOWN:][::-1]
         cells = [
-            tuple(Cell(np.asarray(pack.faces[row]), (Mark(percent(answers.probabilities[row])),)) for row in part)
+            tuple(SheetCell(np.asarray(pack.faces[row]), (Mark(percent(answers.probabilities[row])),)) for row in part)
             for part in (surest, least)
         ]
         heading = f"{name} · {len(rows):,} faces" if len(rows) > 1 else f"{name} · 1 face"
-        picture = sheet_png([Row(heading, cells[0]), Row("least sure", cells[1])], columns=SHOWN)
+        picture = sheet_png([SheetRow(heading, cells[0]), SheetRow("least sure", cells[1])], columns=SHOWN)
         cards.append({"name": name, "png": picture, "width": SHOWN * 130 + 10})
     return {"cards": cards, "absent": absent}

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dcdan.audit.check import check, duplicated_images
 from dcdan.audit.duplicates import DuplicateKind
-from dcdan.audit.inspection import SampleIndex
+from dcdan.audit.inspection import InspectionListing
 from dcdan.audit.report import CheckReport, Duplicate, check_table
 from dcdan.core.errors import DataError, OutputError, UsageError
 from textured import Published, brighter, stored_again, texture, write
@@ -191,5 +191,5 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(tmp_path: Path, planted
 def test_duplicated_images_are_counted_by_group() -> None:
     codes = np.array([0, 0, 1, 1, 0, 1, 0], np.int16)
     roots = np.array([0, 0, 0, 3, 4, 4, 6])
-    counts = duplicated_images(roots, SampleIndex(("train", "test"), codes, np.zeros(7, np.int16)))
+    counts = duplicated_images(roots, InspectionListing(("train", "test"), codes, np.zeros(7, np.int16)))
     assert counts == {"train": {"train": 2, "test": 3}, "test": {"train": 2, "test": 0}}

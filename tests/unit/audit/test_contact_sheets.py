@@ -12,10 +12,10 @@ from PIL import Image
 
 from dcdan.audit import contact_sheets as module
 from dcdan.audit.contact_sheets import faces_png, show
-from dcdan.audit.inspection import index_samples
+from dcdan.audit.inspection import listing
 from dcdan.core.errors import DataError, OutputError
 from dcdan.datasets.spec import open_reader, parse_spec
-from dcdan.plots.contact_sheet import Row
+from dcdan.plots.contact_sheet import SheetRow
 from drawn_data import write_picture
 
 COLOURS = {"happy": (220, 30, 30), "sad": (30, 30, 220)}
@@ -32,12 +32,12 @@ def write_colours(root: Path, counts: dict[str, int], size: tuple[int, int] = (3
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[SheetRow]:
     """Return the rows of every sheet that is drawn."""
-    seen: list[Row] = []
+    seen: list[SheetRow] = []
     real = module.sheet_png
 
-    def sheet_png(given: list[Row], **options: int) -> bytes:
+    def sheet_png(given: list[SheetRow], **options: int) -> bytes:
         seen.extend(given)
         return real(given, **options)
 
@@ -45,7 +45,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     return seen
 
 
-def test_a_sheet_has_a_row_of_its_faces_for_each_class(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_sheet_has_a_row_of_its_faces_for_each_class(tmp_path: Path, rows: list[SheetRow]) -> None:
     root = write_colours(tmp_path / "set", {"happy": 12, "sad": 2})
     paths = show([f"class_folders:{root}"], tmp_path / "out", per_class=5)
     assert [path.name for path in paths] == ["set-faces.png", "set-classes.png", "counts.csv"]
@@ -64,7 +64,7 @@ def test_a_sheet_has_a_row_of_its_faces_for_each_class(tmp_path: Path, rows: lis
 
 def test_the_seed_decides_which_faces_are_drawn() -> None:
     reader = open_reader(parse_spec("synthetic:studio?n=70&size=32"))
-    listed = index_samples(reader)
+    listed = listing(reader)
     sheets = [faces_png(reader, listed, 2, seed) for seed in (0, 0, 1)]
     assert sheets[0] == sheets[1] != sheets[2]
 
@@ -80,7 +80,7 @@ def test_several_sets_stand_side_by_side_under_their_own_names(tmp_path: Path) -
     assert all((tmp_path / "out" / name).stat().st_size for name in names)
 
 
-def test_a_folder_without_labels_has_a_sheet_without_classes(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_folder_without_labels_has_a_sheet_without_classes(tmp_path: Path, rows: list[SheetRow]) -> None:
     for number in range(7):
         write_picture(tmp_path / "bare" / f"{number}.png", number)
     names = [path.name for path in show([f"folder:{tmp_path / 'bare'}"], tmp_path / "out", per_class=1)]
@@ -89,7 +89,7 @@ def test_a_folder_without_labels_has_a_sheet_without_classes(tmp_path: Path, row
     assert all(cell.marks == () for cell in rows[0].cells)
 
 
-def test_proportions_are_kept_and_boxes_cut(tmp_path: Path, rows: list[Row]) -> None:
+def test_proportions_are_kept_and_boxes_cut(tmp_path: Path, rows: list[SheetRow]) -> None:
     scene = np.zeros((40, 100, 3), np.uint8)
     scene[10:30, 50:90] = 200
     cv2.imwrite(str(tmp_path / "scene.png"), scene)
@@ -102,7 +102,7 @@ def test_proportions_are_kept_and_boxes_cut(tmp_path: Path, rows: list[Row]) -> 
     assert (face[30:] == 255).all()
 
 
-def test_a_broken_picture_is_a_cell_that_says_so(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_broken_picture_is_a_cell_that_says_so(tmp_path: Path, rows: list[SheetRow]) -> None:
     root = write_colours(tmp_path / "set", {"happy": 1, "sad": 1})
     (root / "train" / "sad" / "0.png").write_bytes(b"nothing")
     show([f"class_folders:{root}"], tmp_path / "out")

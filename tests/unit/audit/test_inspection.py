@@ -21,8 +21,8 @@ from dcdan.audit.inspection import (
     STATUSES,
     distance,
     fingerprints,
-    index_samples,
     inspect,
+    listing,
     mirrored,
     samples_at,
     squeezed,
@@ -119,7 +119,7 @@ def test_distances_are_the_same_with_an_older_numpy(monkeypatch: pytest.MonkeyPa
 
 def test_a_listing_keeps_split_and_label_of_every_sample(tmp_path: Path) -> None:
     reader = Published(tmp_path, ["test-fear-0", "train-none-1", "train-odd-2", "test-happiness-3"])
-    listed = index_samples(reader)
+    listed = listing(reader)
     assert [listed.splits[code] for code in listed.split_codes] == ["test", "train", "test"]
     assert listed.labels.tolist() == [FOUR.index("fear"), -1, FOUR.index("happiness")]
     assert reader.skipped == {"damaged rows": 1}

@@ -11,13 +11,13 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest, norm
 
-from dcdan.corruptions.shifts import KINDS, SEVERITIES, SHIFTS, Kind, Shift, jpeg, shifted
+from dcdan.corruptions.shifts import SEVERITIES, SHIFT_KINDS, SHIFTS, Shift, ShiftKind, jpeg, shifted
 from dcdan.datasets.synthetic.domains import draw_face
 from dcdan.expressions import EXPRESSIONS
 from dcdan.faces.align import TEMPLATE
 
 NAMES = [f"face/{index}.png" for index in range(200)]
-SMOOTH: tuple[Kind, ...] = ("blur", "occlusion", "jpeg", "pose", "contrast")
+SMOOTH: tuple[ShiftKind, ...] = ("blur", "occlusion", "jpeg", "pose", "contrast")
 
 
 def drawn(count: int, size: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def grey(colour: np.ndarray) -> np.ndarray:
     return np.stack([cv2.cvtColor(face, cv2.COLOR_RGB2GRAY) for face in colour])
 
 
-def under(faces: np.ndarray, kind: Kind, severity: int, seed: int = 0) -> np.ndarray:
+def under(faces: np.ndarray, kind: ShiftKind, severity: int, seed: int = 0) -> np.ndarray:
     shift = Shift(kind=kind, severity=severity, seed=seed)
     return shifted(faces, shift, NAMES[: len(faces)], [0] * len(faces))
 
@@ -52,16 +52,16 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_the_table_is_whole() -> None:
-    assert tuple(SHIFTS) == KINDS
+    assert tuple(SHIFTS) == SHIFT_KINDS
     for recipe in SHIFTS.values():
         assert len(recipe.strengths) == len(SEVERITIES)
         assert len(set(recipe.strengths)) == len(SEVERITIES)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHIFT_KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_face_is_shifted_alike_in_every_batch(
-    kind: Kind, channels: int, grey: np.ndarray, colour: np.ndarray
+    kind: ShiftKind, channels: int, grey: np.ndarray, colour: np.ndarray
 ) -> None:
     some = halved(grey if channels == 1 else colour)
     faces = np.concatenate([some, 255 - some, some // 2, some])
@@ -80,7 +80,7 @@ def test_a_face_is_shifted_alike_in_every_batch(
 
 
 @pytest.mark.parametrize("kind", ["noise", "lowlight", "occlusion", "pose"])
-def test_random_shifts_follow_seed_path_and_number(kind: Kind, grey: np.ndarray) -> None:
+def test_random_shifts_follow_seed_path_and_number(kind: ShiftKind, grey: np.ndarray) -> None:
     same = np.repeat(halved(grey[:1]), 16, axis=0)
     out = under(same, kind, 3)
     assert len({face.tobytes() for face in out}) > 1
@@ -89,10 +89,10 @@ def test_random_shifts_follow_seed_path_and_number(kind: Kind, grey: np.ndarray)
     assert len({face.tobytes() for face in numbered}) > 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHIFT_KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_higher_severity_is_further_from_the_face(
-    kind: Kind, channels: int, grey: np.ndarray, colour: np.ndarray
+    kind: ShiftKind, channels: int, grey: np.ndarray, colour: np.ndarray
 ) -> None:
     faces = grey if channels == 1 else colour
     away = [distance(under(faces, kind, severity), faces) for severity in SEVERITIES]
@@ -103,7 +103,7 @@ def test_a_higher_severity_is_further_from_the_face(
 
 @pytest.mark.parametrize("kind", SMOOTH)
 @pytest.mark.parametrize("severity", [2, 5])
-def test_a_severity_means_the_same_at_another_size(kind: Kind, severity: int, colour: np.ndarray) -> None:
+def test_a_severity_means_the_same_at_another_size(kind: ShiftKind, severity: int, colour: np.ndarray) -> None:
     small = halved(colour)
     own = under(small, kind, severity)
     # What JPEG keeps is decided by thresholds, and the grain that the small faces have lost takes part in that.
@@ -112,7 +112,7 @@ def test_a_severity_means_the_same_at_another_size(kind: Kind, severity: int, co
 
 
 @pytest.mark.parametrize("kind", ["noise", "lowlight"])
-def test_grain_means_the_same_at_another_size(kind: Kind) -> None:
+def test_grain_means_the_same_at_another_size(kind: ShiftKind) -> None:
     large, small = (np.full((20, side, side), 128, np.uint8) for side in (128, 64))
     averaged = under(large, kind, 1).reshape(20, 64, 2, 64, 2).mean((2, 4))
     own = under(small, kind, 1).astype(float)

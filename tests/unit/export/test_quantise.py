@@ -12,8 +12,9 @@ import onnxruntime
 import pytest
 import torch
 
+from dcdan.core.outputs import OUTPUTS
 from dcdan.export.quantise import ACTIVATIONS, PARTS, Activations, Parts, quantise, trunk_nodes
-from dcdan.models.deploy import OUTPUTS, Deployed, export_onnx
+from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.network import Network, NetworkSettings
 
 SIZE = 32

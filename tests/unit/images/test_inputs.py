@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from dcdan.images.inputs import Kind, find_inputs
+from dcdan.images.inputs import InputKind, find_inputs
 
 
 def test_folders_are_walked_for_pictures_and_videos(tmp_path: Path) -> None:
@@ -16,16 +16,16 @@ def test_folders_are_walked_for_pictures_and_videos(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     found = list(find_inputs([str(tmp_path)]))
     assert [(each.kind, str(each.name)) for each in found] == [
-        (Kind.VIDEO, "a.MP4"),
-        (Kind.PICTURE, "b.jpg"),
-        (Kind.PICTURE, str(PurePath("deep/c.png"))),
+        (InputKind.VIDEO, "a.MP4"),
+        (InputKind.PICTURE, "b.jpg"),
+        (InputKind.PICTURE, str(PurePath("deep/c.png"))),
     ]
     assert [each.path for each in found] == [str(tmp_path / str(each.name)) for each in found]
 
 
 def test_what_is_named_is_taken_by_its_name(tmp_path: Path) -> None:
     found = list(find_inputs(["camera:0", "nix.txt", "nix.mov", str(tmp_path)]))
-    assert [each.kind for each in found] == [Kind.CAMERA, Kind.PICTURE, Kind.VIDEO, Kind.PICTURE]
+    assert [each.kind for each in found] == [InputKind.CAMERA, InputKind.PICTURE, InputKind.VIDEO, InputKind.PICTURE]
     assert [each.empty for each in found] == [False, False, False, True]
     assert found[0].name == PurePath("camera-0")
 

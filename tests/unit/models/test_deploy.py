@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 import torch
 
-from dcdan.models.deploy import OUTPUTS, Deployed, export_onnx
+from dcdan.core.outputs import OUTPUTS
+from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.network import Network, NetworkSettings
 from dcdan.models.selection import select
 

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torchvision.ops import roi_align
 
+from dcdan.core.outputs import REGIONS
 from dcdan.faces.align import TEMPLATE
 from dcdan.models.afc import AFC
-from dcdan.models.regions import CELLS, REGION_TITLES, SIDE, LocalBranch, cut_fixed, cut_given, cut_matrix, seen_part
+from dcdan.models.regions import CELLS, SIDE, LocalBranch, cut_fixed, cut_given, cut_matrix, seen_part
 
 MIRRORED = [1, 0, 2, 4, 3]
 
@@ -84,9 +85,9 @@ def test_a_mirrored_map_swaps_left_and_right_regions() -> None:
 
 
 def test_region_names_follow_the_template() -> None:
-    left = [name.startswith("left") for name in REGION_TITLES]
+    left = [name.startswith("left") for name in REGIONS]
     assert left == [bool(x < 0.5) for x in TEMPLATE[:, 0]]
-    assert [name.split()[-1] for name in REGION_TITLES] == ["eye", "eye", "nose", "corner", "corner"]
+    assert [name.split("_")[-1] for name in REGIONS] == ["eye", "eye", "nose", "mouth", "mouth"]
 
 
 def test_branch_merges_its_regions_by_weights_that_sum_to_one() -> None:

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from dcdan.core.outputs import DECIDERS
 from dcdan.models.heads import Logits, SemanticModule
-from dcdan.models.selection import DECIDERS, select
+from dcdan.models.selection import select
 
 
 def softmax(row: list[float], temperature: float) -> list[float]:

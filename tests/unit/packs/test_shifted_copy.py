@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dcdan.core.errors import PackError, UsageError
-from dcdan.corruptions.shifts import KINDS, Kind, Shift, shifted
+from dcdan.corruptions.shifts import SHIFT_KINDS, Shift, ShiftKind, shifted
 from dcdan.datasets.spec import open_reader, parse_spec, view_options
 from dcdan.packs.build import build_pack, pack_for
 from dcdan.packs.cache import shifted_copy
@@ -44,8 +44,8 @@ def applied(pack: Pack, shift: Shift) -> np.ndarray:
     return shifted(np.asarray(pack.faces), shift, pack.paths.tolist(), pack.face_numbers.tolist())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_reader_and_pack_give_the_plain_faces_shifted(kind: Kind, data: Path, plain: Pack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", SHIFT_KINDS)
+def test_reader_and_pack_give_the_plain_faces_shifted(kind: ShiftKind, data: Path, plain: Pack, tmp_path: Path) -> None:
     options = f"shift={kind}&severity=4"
     expected = applied(plain, Shift(kind=kind, severity=4))
     assert not np.array_equal(expected, plain.faces)

@@ -45,7 +45,7 @@ from dcdan.datasets.registry import register
 from dcdan.expressions import EXPRESSIONS
 from dcdan.images.discover import is_picture_name
 
-Order = Literal["C", "F"]
+MemoryOrder = Literal["C", "F"]
 
 _LARGEST = 1 << 14
 _MAGIC = 10
@@ -89,7 +89,7 @@ def read_number(path: Path) -> float:
 
 
 @lru_cache(maxsize=256)
-def _header(header: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], Order]:
+def _header(header: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], MemoryOrder]:
     stream = io.BytesIO(header)
     try:
         if np.lib.format.read_magic(stream) != (1, 0):

@@ -51,7 +51,7 @@ from dcdan.expressions import EXPRESSIONS
 
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 KNOWN = 8
-Rule = Literal["majority", "argmax", "probability", "all"]
+VoteRule = Literal["majority", "argmax", "probability", "all"]
 _HEADER = ("Usage", "Image name", *VOTE_COLUMNS)
 _MOST_VOTES = 100
 
@@ -158,13 +158,13 @@ def any_expression(votes: np.ndarray) -> np.ndarray:
     return np.where(expressions.sum(1) > 0, expressions.argmax(1), -1)
 
 
-RULES: dict[Rule, Callable[[np.ndarray], np.ndarray]] = {
+VOTE_RULES: dict[VoteRule, Callable[[np.ndarray], np.ndarray]] = {
     "majority": majority,
     "argmax": plain_argmax,
     "probability": probability,
     "all": any_expression,
 }
-_NO_LABEL: dict[Rule, str] = {
+_NO_LABEL: dict[VoteRule, str] = {
     "majority": "no majority",
     "argmax": "no argmax",
     "probability": "no probability",
@@ -192,7 +192,7 @@ _COPY_SPLITS = ("train", "validation", "test")
 # `suprise` is how the copy spells it, and by what it is told from other folders.
 _COPY_CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "suprise")
 _COPY_MARKERS = [f"{split}/{name}" for split in _COPY_SPLITS for name in _COPY_CLASSES]
-_PUBLISHED: dict[tuple[Rule, bool], tuple[int, int, int]] = {
+_PUBLISHED: dict[tuple[VoteRule, bool], tuple[int, int, int]] = {
     ("majority", True): (25060, 3199, 3153),
     ("majority", False): (24941, 3186, 3137),
     ("argmax", True): (28389, 3553, 3546),
@@ -205,7 +205,9 @@ class FERPlusOptions(ReaderOptions):
     """Options of the reader: the rule for votes, and whether contempt is a class."""
 
     split: Literal["train", "validation", "test"] | None = None
-    votes: Rule = Field("majority", description="how ten votes become a label: majority, argmax, probability or all")
+    votes: VoteRule = Field(
+        "majority", description="how ten votes become a label: majority, argmax, probability or all"
+    )
     contempt: bool = Field(True, description="whether contempt is a class")
 
 
@@ -276,7 +278,7 @@ class FERPlus(Reader):
         counted = table.votes if rule in ("argmax", "all") else without_single_votes(table.votes)
         if rule == "all" and not self.options.contempt:
             counted = np.where(np.arange(len(VOTE_COLUMNS)) == VOTE_COLUMNS.index("contempt"), 0, counted)
-        label = RULES[rule](counted if rule == "all" else table.votes)
+        label = VOTE_RULES[rule](counted if rule == "all" else table.votes)
         soft = counted[:, _TO_CANONICAL[: len(self.classes)]].astype(np.float64)
         numbers = soft.sum(1)
         soft /= np.maximum(numbers[:, None], 1e-12)
