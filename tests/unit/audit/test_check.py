@@ -136,7 +136,7 @@ def test_a_set_without_faults_has_none(tmp_path: Path) -> None:
     report = check(Published(tmp_path, names, {"train": {"fear": 4}, "test": {"fear": 1}}), progress=False)
     assert report.faults() == []
     assert report.duplicates == ()
-    assert "No duplicated images" in printed(report)
+    assert "No duplicate images" in printed(report)
     assert report.statuses == {"ok": 5}
 
 
@@ -169,7 +169,7 @@ def test_against_names_what_leaks(planted: Published, tmp_path: Path) -> None:
         ("5", "c", DuplicateKind.NEAR, "against"),
     }
     assert (report.leaked, report.against_images, report.against) == (4, 4, "published")
-    assert "4 of the 9 images of published are duplicates" in printed(report)
+    assert "4 of the 9 images of published have a duplicate among" in printed(report)
     assert check(other, against=planted, progress=False).leaked == 3
 
 
