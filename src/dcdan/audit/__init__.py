@@ -1,1 +1,1 @@
-"""Whether a data set is whole and leaks nothing, and what it looks like. No torch."""
+"""Audits of data sets: counts against the published ones, broken and duplicate images, contact sheets. No torch."""

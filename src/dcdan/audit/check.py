@@ -1,4 +1,4 @@
-"""Is a data set whole, and does it leak: counts beside the published ones, broken pictures, doubled images."""
+"""The check of a data set: counts against the published ones, broken pictures, duplicate images, leaks between sets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from dcdan.audit.counts import class_of, compared, counted, official_counts, ordered_splits
-from dcdan.audit.duplicates import DISTANCE, DUPLICATE_KINDS, FARTHEST, Doubles, doubles_between, doubles_within, groups
+from dcdan.audit.duplicates import (
+    DISTANCE,
+    DUPLICATE_KINDS,
+    FARTHEST,
+    Duplicates,
+    duplicates_between,
+    duplicates_within,
+    groups,
+)
 from dcdan.audit.inspection import STATUSES, InspectionListing, inspect, listing, samples_at
-from dcdan.audit.report import CheckReport, Double, Failure
+from dcdan.audit.report import CheckReport, Duplicate, Failure
 from dcdan.core.errors import UsageError
 from dcdan.datasets.listing import nothing_selected
 from dcdan.datasets.reader import Reader, Sample
@@ -27,17 +35,22 @@ def check(
     workers: int | None = None,
     progress: bool = True,
 ) -> CheckReport:
-    """Check a data set.
+    """Check a data set: count its images, decode every picture, and search for duplicates.
 
     Args:
-        data: a spec (``reader:path?option=value``), a folder, or a reader.
-        against: another one, whose doubles among the images of the first are reported too.
-        distance: bits of 64 in which the fingerprints of near doubles may differ, 0 to 16 (see ``data/doubles.py``).
-        quick: only count; no picture is opened, so nothing is said of broken and doubled ones.
-        workers: processes, None for one per core. progress: show a bar on stderr when that is a terminal.
+        data: a spec (`reader:path?option=value`), a folder, or a reader.
+        against: a second data set. Images of the first that have a duplicate in it are reported as leaks.
+        distance: bits of 64 in which the fingerprints of near duplicates may differ, 0 to 16.
+        quick: count only. No picture is opened, so broken and duplicate images are not reported.
+        workers: processes, None for one per core.
+        progress: show a bar on stderr when that is a terminal.
+
+    Returns:
+        The findings. Findings are not errors: nothing is raised for a broken picture.
 
     Raises:
-        UsageError, DataError: for a spec that names nothing, nothing to check, or a distance out of range.
+        UsageError: the distance is out of range, an option is unknown, or `quick` and `against` are both given.
+        DataError: a spec names nothing, or a reader selects no sample.
     """
     if not 0 <= distance <= FARTHEST:
         raise UsageError(f"A distance of {distance} bits is not possible: choose from 0 to {FARTHEST}.")
@@ -86,11 +99,11 @@ def _listed(reader: Reader) -> InspectionListing:
 def _with_pictures(
     report: CheckReport, reader: Reader, listed: InspectionListing, prints: np.ndarray, distance: int
 ) -> CheckReport:
-    doubles = doubles_within(prints, distance)
-    roots = groups(doubles, len(prints))
+    duplicates = duplicates_within(prints, distance)
+    roots = groups(duplicates, len(prints))
     broken = np.flatnonzero(prints["status"] != STATUSES.index(Status.OK))
     plain = np.flatnonzero(prints["plain"] & (prints["status"] == STATUSES.index(Status.OK)))
-    samples = samples_at(reader, np.concatenate([broken, plain, doubles.first, doubles.second]))
+    samples = samples_at(reader, np.concatenate([broken, plain, duplicates.first, duplicates.second]))
     failures = [_failure(reader, samples[place], STATUSES[prints["status"][place]]) for place in broken.tolist()]
     statuses = Counter(STATUSES[code] for code in prints["status"].tolist())
     return report.with_pictures(
@@ -98,9 +111,9 @@ def _with_pictures(
         failures=tuple(failures),
         plain=tuple(samples[place].path for place in plain.tolist()),
         distance=distance,
-        doubles=tuple(_named(doubles, reader, samples, reader, samples, roots)),
-        cut_short=doubles.cut_short,
-        doubled=doubled_images(roots, listed),
+        duplicates=tuple(_named(duplicates, reader, samples, reader, samples, roots)),
+        cut_short=duplicates.cut_short,
+        duplicated=duplicated_images(roots, listed),
     )
 
 
@@ -108,21 +121,27 @@ def _with_other(
     report: CheckReport, reader: Reader, prints: np.ndarray, other: Reader, others: np.ndarray, spec: str
 ) -> CheckReport:
     assert report.distance is not None
-    doubles = doubles_between(prints, others, report.distance)
-    mine, theirs = samples_at(reader, doubles.first), samples_at(other, doubles.second)
+    duplicates = duplicates_between(prints, others, report.distance)
+    mine, theirs = samples_at(reader, duplicates.first), samples_at(other, duplicates.second)
     return report.with_other(
         against=spec,
         against_images=len(others),
-        leaks=tuple(_named(doubles, reader, mine, other, theirs, None)),
-        leaked=len(np.unique(doubles.first)),
-        cut_short=doubles.cut_short,
+        leaks=tuple(_named(duplicates, reader, mine, other, theirs, None)),
+        leaked=len(np.unique(duplicates.first)),
+        cut_short=duplicates.cut_short,
     )
 
 
-def doubled_images(roots: np.ndarray, listed: InspectionListing) -> dict[str, dict[str, int]]:
-    """Return split -> other split -> images of the first that have a double in the other (or once more in the first).
+def duplicated_images(roots: np.ndarray, listed: InspectionListing) -> dict[str, dict[str, int]]:
+    """Count the images of each split that have a duplicate in each split.
 
-    roots: (N,) the group of doubles that each image is in, as `doubles.groups` gives it.
+    Args:
+        roots: `(N,)` the group of duplicates that each image is in, as `duplicates.groups` returns it.
+        listed: the splits of the N images.
+
+    Returns:
+        split -> other split -> images of the first with a duplicate in the other. An image counts within its own split
+        when that holds another image of its group.
     """
     _, which = np.unique(roots, return_inverse=True)
     members = np.zeros((which.max(initial=-1) + 1, len(listed.splits)), np.int64)
@@ -140,19 +159,19 @@ def _failure(reader: Reader, sample: Sample, status: Status) -> Failure:
 
 
 def _named(
-    doubles: Doubles,
+    duplicates: Duplicates,
     reader: Reader,
     samples: dict[int, Sample],
     other: Reader,
     others: dict[int, Sample],
     roots: np.ndarray | None,
-) -> Iterator[Double]:
-    columns = (doubles.first, doubles.second, doubles.kinds, doubles.distances)
+) -> Iterator[Duplicate]:
+    columns = (duplicates.first, duplicates.second, duplicates.kinds, duplicates.distances)
     numbers: dict[int, int] = {}
     for first, second, kind, apart in zip(*(column.tolist() for column in columns), strict=True):
         one, two = samples[first], others[second]
         group = None if roots is None else numbers.setdefault(int(roots[first]), len(numbers) + 1)
-        yield Double(
+        yield Duplicate(
             kind=DUPLICATE_KINDS[kind],
             distance=apart,
             group=group,

@@ -1,4 +1,4 @@
-"""What data sets look like: a sheet of faces by class, the class distribution, and several sets side by side."""
+"""Pictures of data sets: a sheet of faces by class, the class distribution, and several sets side by side."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ _UNLABELLED_ROWS = 5
 
 @dataclass(frozen=True)
 class _Shown:
-    """A data set that was listed: its name in file names, and how many images it has."""
+    """A data set whose samples were listed.
+
+    Attributes:
+        name: its name in file names.
+        counts: images by split and class.
+    """
 
     name: str
     reader: Reader
@@ -93,7 +98,14 @@ def show(
 
 
 def faces_png(reader: Reader, listed: InspectionListing, per_class: int, seed: int) -> bytes:
-    """Return a contact sheet as a PNG file: a row for each class, drawn by the seed, the split below each face."""
+    """Return a contact sheet as the bytes of a PNG file: a row of faces for each class, with the split below each face.
+
+    Args:
+        reader: loads the pictures.
+        listed: the splits and labels of what the reader selects.
+        per_class: faces in a row, chosen at random by the seed.
+        seed: another seed chooses other faces.
+    """
     drawn: list[tuple[str, np.ndarray]] = []
     for label, name in [*enumerate(reader.classes), (-1, "without label" if reader.classes else "")]:
         places = np.flatnonzero(listed.labels == label)
@@ -118,7 +130,7 @@ def _cell(reader: Reader, sample: Sample) -> SheetCell:
 
 
 def _square(picture: np.ndarray) -> np.ndarray:
-    """Return the picture (H, W, 3) in the middle of a square of paper."""
+    """Return a picture `(H, W, 3) uint8` centred in a square of the paper's colour."""
     height, width = picture.shape[:2]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2

@@ -1,4 +1,4 @@
-"""How many images a data set has of each split and class, beside the published numbers."""
+"""Images of each split and class, and their difference from the published numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ TOTAL = "all"
 
 @dataclass(frozen=True, slots=True)
 class CountLine:
-    """Images read of a class in a split, or of a whole split (class "all"); `official` is None where none is known."""
+    """The number of images of one class in one split.
+
+    Attributes:
+        split: the split, "" for a set without splits.
+        name: the class, "all" for the whole split, "" for images without a label.
+        read: images that the reader selected.
+        official: the published number, None where none is known.
+    """
 
     split: str
     name: str
@@ -25,17 +32,29 @@ class CountLine:
 
     @property
     def difference(self) -> int:
-        """Images more (positive) or fewer than published; 0 where nothing is published."""
+        """Images read minus images published; 0 where nothing is published."""
         return 0 if self.official is None else self.read - self.official
 
 
 def class_of(reader: Reader, sample: Sample) -> str:
-    """Return the name of a sample's class, "" when it has no label."""
+    """Return the name of a sample's class, "" for a sample without a label."""
     return reader.classes[sample.label] if sample.label >= 0 else ""
 
 
 def counted(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> SplitCounts:
-    """Return the counts of (split, class) pairs: splits in their usual order, every class of `classes` in each."""
+    """Count (split, class) pairs.
+
+    Args:
+        pairs: the split and the class of each image, "" for none.
+        classes: the classes that every split lists, with 0 where it has no image of one.
+
+    Returns:
+        split -> class -> images, splits in the order train, validation, test, others.
+
+    Example:
+        >>> counted([("test", "fear"), ("train", "fear"), ("train", "")], ["fear", "anger"])
+        {'train': {'fear': 1, 'anger': 0, '': 1}, 'test': {'fear': 1, 'anger': 0}}
+    """
     found = Counter(pairs)
     splits = ordered_splits({split for split, _ in found})
     return {
@@ -44,12 +63,15 @@ def counted(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> SplitCo
 
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:
-    """Return train, validation, test, then all others by name."""
+    """Return the splits in the order train, validation, test, then all others by name."""
     return sorted(splits, key=lambda split: (_SPLIT_ORDER.get(split, len(_SPLIT_ORDER)), split))
 
 
 def official_counts(reader: Reader) -> Mapping[str, Mapping[str, int]]:
-    """Return the published numbers that the reader's options leave comparable: one split of them, or none at all."""
+    """Return the published numbers that can be compared with what a reader selects.
+
+    With the option `limit` nothing can be compared, and with `split` only that split.
+    """
     if reader.options.limit is not None:
         return {}
     published = reader.official()
@@ -58,9 +80,15 @@ def official_counts(reader: Reader) -> Mapping[str, Mapping[str, int]]:
 
 
 def compared(counts: SplitCounts, official: Mapping[str, Mapping[str, int]]) -> list[CountLine]:
-    """Return a line for every class and the whole of every split, read or published.
+    """Compare counts with the published numbers.
 
-    Numbers that are published for the whole set, under the split "", are held against the images of all splits.
+    Args:
+        counts: split -> class -> images read.
+        official: split -> class -> images published. The split "" stands for the whole set, the class "" for a whole
+            split of which no classes are published.
+
+    Returns:
+        A line for every class and for the whole of every split, read or published.
     """
     if "" in official and counts and "" not in counts:
         counts = {**counts, "": _whole(counts)}

@@ -1,16 +1,14 @@
-"""Duplicate images within a set or between two: exact, near, and mirrored.
+"""Duplicate images: equal pixels, nearly the same picture, or its mirror image; within a set or between two sets.
 
-All pairs of 64-bit words that differ in few bits, without comparing every word with every other.
+A picture has a fingerprint of two words (see `inspection`). Near duplicates differ in at most `limit` bits of the
+first word and in at most `FINE` bits of the second. Plain pictures (one colour, a ramp) are left out, because their
+words depend on noise. Of pictures with equal pixels, one represents all in the search for near duplicates, so that
+a thousand copies do not make half a million pairs.
 
-The bits are dealt out to one band more than bits may differ, so that a pair agrees in at least one band (pigeonhole).
-Sorted by a band, the words that agree in it lie side by side; they are compared with their next neighbour, then with
-the next but one, for as long as the band is the same: whole arrays at a time, in memory for a few times the words.
-
-Doubled images: the same pixels, nearly the same picture, or its mirror image; within a set or between two sets.
-
-Near doubles differ in `limit` bits of their first word at most, and in FINE bits of the second, which looks closer.
-Plain pictures (one colour, a ramp) are left out: nothing tells them apart. Of pictures with the same pixels one stands
-for all in the search for near ones, so that a picture that is there a thousand times makes no million pairs.
+The search does not compare every word with every other. The 64 bits are dealt into `limit + 1` bands, so that a pair
+agrees in at least one band (pigeonhole principle). Sorted by a band, words that agree in it are neighbours, and each
+is compared with its next neighbour, the next but one, and so on while the band is equal. Each step is one operation
+on arrays, and memory stays at a few times the words.
 """
 
 from __future__ import annotations
@@ -29,9 +27,23 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def near_pairs(words: np.ndarray, limit: int, sides: np.ndarray | None = None) -> Iterator[Pairs]:
-    """Yield blocks of pairs (first (n,) < second (n,), both indices; distance (n,)) of `words` (N,) uint64, each once.
+    """Find all pairs of words that differ in few bits.
 
-    limit: bits in which a pair may differ, 0 to 16. sides: (N,) of any two values; only pairs of one and the other.
+    Args:
+        words: `(N,) uint64`.
+        limit: bits in which a pair may differ, 0 to 16.
+        sides: `(N,)` of any two values. Only pairs with one of each are found. None finds all pairs.
+
+    Yields:
+        Blocks of pairs, each pair once: indices `first < second`, and the distance in bits, all `(n,)`.
+
+    Raises:
+        ValueError: the limit is out of range.
+
+    Example:
+        >>> [block] = near_pairs(np.array([0b0000, 0b0111, 0b0011], np.uint64), limit=1)
+        >>> [column.tolist() for column in block]
+        [[1], [2], [1]]
     """
     if not 0 <= limit <= FARTHEST:
         raise ValueError(f"a distance of {limit} bits is not in 0..{FARTHEST}")
@@ -49,7 +61,7 @@ def near_pairs(words: np.ndarray, limit: int, sides: np.ndarray | None = None) -
             apart = distance(ordered[starts], ordered[starts + step])
             close = np.flatnonzero(apart <= limit)
             first, second, apart = order[starts[close]], order[starts[close] + step], apart[close]
-            kept = _first_met(words[first] ^ words[second], bands[:number])
+            kept = _met_first_here(words[first] ^ words[second], bands[:number])
             if sides is not None:
                 kept &= sides[first] != sides[second]
             if kept.any():
@@ -63,7 +75,7 @@ def _bands(count: int) -> list[np.uint64]:
     return [np.bitwise_or.reduce(bits[start::count]) for start in range(count)]
 
 
-def _first_met(different: np.ndarray, earlier: list[np.uint64]) -> np.ndarray:
+def _met_first_here(different: np.ndarray, earlier: list[np.uint64]) -> np.ndarray:
     """Return which pairs (n,), given their differing bits, agree in none of the earlier bands."""
     kept = np.ones(len(different), bool)
     for band in earlier:
@@ -71,7 +83,7 @@ def _first_met(different: np.ndarray, earlier: list[np.uint64]) -> np.ndarray:
     return kept
 
 
-# Chosen on FER2013, where chance likenesses begin at 8 and 13 bits: docs/results/doubles/README.md.
+# Chosen on FER2013, where pairs by chance begin at 8 and 13 bits: docs/results/doubles/README.md.
 DISTANCE = 8
 FINE = 12
 # More pairs than this are of no use to anyone, and would fill the memory.
@@ -79,7 +91,7 @@ MOST_PAIRS = 500_000
 
 
 class DuplicateKind(StrEnum):
-    """In what way an image is the double of another."""
+    """How an image duplicates another: equal pixels, nearly the same picture, or its mirror image."""
 
     EXACT = "exact"
     NEAR = "near"
@@ -90,10 +102,15 @@ DUPLICATE_KINDS = tuple(DuplicateKind)
 
 
 @dataclass(frozen=True)
-class Doubles:
-    """Pairs of doubled images, as four arrays (n,): indices, place in KINDS, and distance in bits.
+class Duplicates:
+    """Pairs of duplicate images, as arrays `(n,)`.
 
-    Between two sets `first` counts in the one and `second` in the other. `cut_short`: there are more than are listed.
+    Attributes:
+        first: index of one image. Between two sets it counts in the first set.
+        second: index of the other image. Between two sets it counts in the second set.
+        kinds: index into `DUPLICATE_KINDS`.
+        distances: bits in which the first words differ.
+        cut_short: there are more pairs than `MOST_PAIRS`, and the others are missing.
     """
 
     first: np.ndarray
@@ -107,10 +124,16 @@ class Doubles:
         return len(self.first)
 
 
-def doubles_within(prints: np.ndarray, limit: int = DISTANCE) -> Doubles:
-    """Return the doubles among images (N,) of `inspection.PRINT`, whose words differ in `limit` bits at most.
+def duplicates_within(prints: np.ndarray, limit: int = DISTANCE) -> Duplicates:
+    """Find the duplicates within a set.
 
-    An exact double is paired with the first image of its pixels; near and mirrored ones are pairs of such first images.
+    Args:
+        prints: `(N,)` fingerprints of the type `inspection.PRINT`.
+        limit: bits in which the first words of near duplicates may differ.
+
+    Returns:
+        The pairs. An exact duplicate is paired with the first image of its pixels. Near and mirrored duplicates are
+        pairs of such first images.
     """
     firsts, exact = _by_content(prints["content"], _usable(prints))
     words = prints["words"][firsts]
@@ -122,11 +145,17 @@ def doubles_within(prints: np.ndarray, limit: int = DISTANCE) -> Doubles:
     return _collected([exact], _named(near, firsts, firsts), _named(reflected, firsts, firsts))
 
 
-def doubles_between(prints: np.ndarray, others: np.ndarray, limit: int = DISTANCE) -> Doubles:
-    """Return the images of one set that are doubles of images in another, each set an array of `inspection.PRINT`.
+def duplicates_between(prints: np.ndarray, others: np.ndarray, limit: int = DISTANCE) -> Duplicates:
+    """Find the images of one set that have a duplicate in another.
 
-    An image is paired with the first of the other set's images of the same pixels, if there is one, and with the first
-    of each other content that is near to it.
+    Args:
+        prints: `(N,)` fingerprints of the first set, of the type `inspection.PRINT`.
+        others: `(M,)` fingerprints of the second set.
+        limit: bits in which the first words of near duplicates may differ.
+
+    Returns:
+        The pairs. An image is paired with the first image of equal pixels in the other set, if there is one, and with
+        the first image of every other content that is near it.
     """
     mine, (theirs, _) = _usable(prints), _by_content(others["content"], _usable(others))
     words, targets = prints["words"][mine], others["words"][theirs]
@@ -139,14 +168,22 @@ def doubles_between(prints: np.ndarray, others: np.ndarray, limit: int = DISTANC
     return _collected(*(_named(blocks, mine, theirs) for blocks in ([exact], near, reflected)))
 
 
-def groups(doubles: Doubles, count: int) -> np.ndarray:
-    """Return for each of `count` images the first of all that it is a double of, directly or through others (N,)."""
+def groups(duplicates: Duplicates, count: int) -> np.ndarray:
+    """Group images that are duplicates of each other, directly or through others (connected components).
+
+    Args:
+        duplicates: pairs within a set.
+        count: images of the set, N.
+
+    Returns:
+        `(N,)` the smallest index in the group of each image; its own index where it has no duplicate.
+    """
     root = np.arange(count)
     while True:
         before = root.copy()
-        low = np.minimum(root[doubles.first], root[doubles.second])
-        np.minimum.at(root, doubles.first, low)
-        np.minimum.at(root, doubles.second, low)
+        low = np.minimum(root[duplicates.first], root[duplicates.second])
+        np.minimum.at(root, duplicates.first, low)
+        np.minimum.at(root, duplicates.second, low)
         root = root[root]
         if np.array_equal(root, before):
             return root
@@ -200,7 +237,7 @@ def _named(blocks: Iterable[Pairs], firsts: np.ndarray, seconds: np.ndarray) -> 
         yield firsts[first], seconds[second], apart
 
 
-def _collected(*found: Iterable[Pairs]) -> Doubles:
+def _collected(*found: Iterable[Pairs]) -> Duplicates:
     """Return the pairs of every kind in the order of the images, up to MOST_PAIRS of them all."""
     room = MOST_PAIRS
     columns: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in range(4)]
@@ -215,4 +252,4 @@ def _collected(*found: Iterable[Pairs]) -> Doubles:
     whole = [np.concatenate(column).astype(np.int64) for column in columns]
     order = np.lexsort((whole[1], whole[0], whole[2]))
     first, second, kinds, apart = (column[order] for column in whole)
-    return Doubles(first, second, kinds, apart, cut_short=room == 0)
+    return Duplicates(first, second, kinds, apart, cut_short=room == 0)

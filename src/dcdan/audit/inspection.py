@@ -1,13 +1,12 @@
-"""Every picture of a data set decoded once, with a fingerprint of 121 bits each.
+"""The inspection of a data set: every picture decoded once, by all cores, with a fingerprint of 121 bits.
 
-What a picture looks like in 121 bits: few of them change when it is stored again, resized or made brighter.
+Few bits of a fingerprint change when a picture is stored again, resized or made brighter. The bits are the signs of
+cosine coefficients (DCT-II) of the grey picture, resized to 32 x 32. Waves of one to eight half periods down and across
+make the first word, in which duplicates are searched. The other waves, of up to eleven half periods, make the second,
+which tells duplicates from pictures that agree coarsely by chance. Waves in one direction only are left out, because
+light from one side and borders change just those.
 
-The bits are the signs of cosine coefficients (DCT-II) of the grey picture, squeezed to 32 x 32. Those of one to eight
-half waves down and across make the first word, in which doubles are looked for; the others, of up to eleven, make the
-second, which tells doubles from pictures whose coarse forms are alike by chance. Waves in one direction only are left
-out, since light from one side and borders change just those.
-
-Every picture of a data set decoded once, by all cores; 26 bytes are kept of each, so a million need 26 MB.
+26 bytes are stored for each picture, so a million pictures need 26 MB.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _WAVES = 11
 _COARSE_WAVES = 8
 BITS = _COARSE_WAVES**2
 FINE_BITS = _WAVES**2 - BITS
-# In grey levels: what the coefficients amount to in the picture. The faintest of 35,710 FER2013 faces has 4.6.
+# Root mean square of the coefficients in grey levels. The faintest of 35,710 FER2013 faces has 4.6.
 FAINT = 1.0
 
 _WORD = np.uint64(1) << np.arange(BITS, dtype=np.uint64)
@@ -42,7 +41,14 @@ _BITS_OF_BYTE = np.array([bin(byte).count("1") for byte in range(256)], np.uint8
 
 
 def squeezed(picture: np.ndarray) -> np.ndarray:
-    """Return a picture (H, W, 3) RGB or (H, W) grey, uint8, as grey (32, 32) float32, whatever its proportions."""
+    """Resize a picture to 32 x 32 grey values, whatever its proportions.
+
+    Args:
+        picture: `(H, W, 3) uint8` RGB or `(H, W) uint8` grey.
+
+    Returns:
+        `(32, 32) float32`, 0 to 255.
+    """
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
     grey = grey.astype(np.float32)
     height, width = grey.shape
@@ -53,9 +59,14 @@ def squeezed(picture: np.ndarray) -> np.ndarray:
 
 
 def fingerprints(squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words (N, 2) uint64 of squeezed pictures (N, 32, 32), and which (N,) bool are too plain to compare.
+    """Compute the fingerprints of pictures.
 
-    The words of plain pictures (one colour, a ramp, nearly so) hang on noise.
+    Args:
+        squares: `(N, 32, 32)` grey values, as `squeezed` returns them.
+
+    Returns:
+        `(N, 2) uint64`, the coarse and the fine word of each picture, and `(N,) bool`, True for a plain picture (one
+        colour, a ramp), whose words depend on noise.
     """
     places = np.arange(SIDE)
     waves = np.arange(1, _WAVES + 1)[:, None]
@@ -70,17 +81,22 @@ def _words(signs: np.ndarray) -> np.ndarray:
     return np.stack([(part * _WORD[: part.shape[1]]).sum(1, dtype=np.uint64) for part in parts], 1)
 
 
-# A mirrored picture has the odd waves across with the other sign.
+# In a mirror image the waves with an odd number of half periods across change their sign.
 _MIRROR = _words((_ACROSS % 2 == 1)[None])[0]
 
 
 def mirrored(words: np.ndarray) -> np.ndarray:
-    """Return the words (N, 2) uint64 of the same pictures, left and right exchanged."""
+    """Return the words `(N, 2) uint64` of the mirror images of pictures with the words `(N, 2)`."""
     return np.asarray(words ^ _MIRROR)
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return in how many bits, element by element, two arrays of uint64 differ."""
+    """Return the number of bits in which two arrays of uint64 differ, element by element.
+
+    Example:
+        >>> distance(np.array([0b1011], np.uint64), np.array([0b0010], np.uint64)).tolist()
+        [2]
+    """
     different = first ^ second
     if hasattr(np, "bitwise_count"):
         return np.asarray(np.bitwise_count(different))
@@ -88,14 +104,20 @@ def distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 STATUSES = tuple(Status)
-# content: a hash of the pixels and their shape. plain: the words say nothing. status: a place in STATUSES.
+# content: a hash of the pixels and their shape. plain: the words depend on noise. status: an index into STATUSES.
 PRINT = np.dtype([("content", np.uint64), ("words", np.uint64, 2), ("plain", np.bool_), ("status", np.uint8)])
 _CHUNK = 128
 
 
 @dataclass(frozen=True)
 class InspectionListing:
-    """What a reader selects, without its pictures: (N,) codes into `splits`, and labels (-1 for none)."""
+    """The splits and labels of what a reader selects.
+
+    Attributes:
+        splits: names of the splits.
+        split_codes: `(N,) int16` index into `splits`.
+        labels: `(N,) int16` index into the reader's classes, -1 for none.
+    """
 
     splits: tuple[str, ...]
     split_codes: np.ndarray
@@ -107,7 +129,7 @@ class InspectionListing:
 
 
 def listing(reader: Reader) -> InspectionListing:
-    """Go through a reader's samples once; its `skipped` and `notes` are filled on the way."""
+    """List the splits and labels of what a reader selects; the reader's `skipped` and `notes` are filled on the way."""
     codes, labels, known = array("h"), array("h"), dict[str, int]()
     for sample in reader.selected():
         codes.append(known.setdefault(sample.split, len(known)))
@@ -116,13 +138,13 @@ def listing(reader: Reader) -> InspectionListing:
 
 
 class Inspector:
-    """Loads samples, cuts out their boxes, and takes the fingerprints of what is seen."""
+    """Loads samples, crops them to their boxes, and computes the fingerprints of the crops."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
 
     def prepare(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Return an array (n,) of PRINT for n samples."""
+        """Return the fingerprints `(n,)` of n samples, of the type PRINT; broken pictures have their status alone."""
         prints = np.zeros(len(samples), PRINT)
         squares = np.zeros((len(samples), SIDE, SIDE), np.float32)
         for index, sample in enumerate(samples):
@@ -138,7 +160,17 @@ class Inspector:
 
 
 def inspect(reader: Reader, total: int, *, workers: int | None = None, progress: bool = True) -> np.ndarray:
-    """Return an array (N,) of PRINT for all that a reader selects, in order; `total` is N."""
+    """Decode every picture that a reader selects and compute its fingerprint.
+
+    Args:
+        reader: the data set.
+        total: the number of samples that the reader selects, N.
+        workers: processes, None for one per core.
+        progress: show a bar on stderr when that is a terminal.
+
+    Returns:
+        `(N,)` fingerprints of the type PRINT, in the order of the samples.
+    """
     prints = np.zeros(total, PRINT)
     done = 0
     with progress_bar("decoding", total, shown=progress) as advance:
@@ -150,7 +182,7 @@ def inspect(reader: Reader, total: int, *, workers: int | None = None, progress:
 
 
 def samples_at(reader: Reader, indices: np.ndarray) -> dict[int, Sample]:
-    """Return the samples at some places of what a reader selects, by place."""
+    """Return index -> sample for some indices into what a reader selects."""
     if not len(indices):
         return {}
     wanted = set(indices.tolist())

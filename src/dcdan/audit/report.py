@@ -1,9 +1,4 @@
-"""The findings of a check: as JSON, as CSV, and in tables and sentences for a terminal.
-
-What a check of a data set found, as JSON and as CSV.
-
-The findings of a check in tables and sentences, for a terminal of any width.
-"""
+"""The report of a check: its findings as data, as JSON, as CSV, and as tables and sentences for a terminal."""
 
 from __future__ import annotations
 
@@ -39,8 +34,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Double:
-    """Two doubled images. `group` numbers the images that are doubles of each other, directly or through others."""
+class Duplicate:
+    """A pair of duplicate images.
+
+    Attributes:
+        kind: exact, near or mirrored.
+        distance: bits in which the coarse fingerprints differ.
+        group: number of the group of images that are duplicates of each other, directly or through others; None for a
+            pair of an image and its duplicate in another set.
+    """
 
     kind: DuplicateKind
     distance: int
@@ -54,12 +56,12 @@ class Double:
 
     @property
     def conflicting(self) -> bool:
-        """Whether both are labelled, and not alike."""
+        """Whether both images have a label, and their labels differ."""
         return bool(self.label and self.other_label) and self.label != self.other_label
 
     @property
     def place(self) -> str:
-        """Where the two are: ``within train``, ``train - test``, or ``against`` another data set."""
+        """The splits of the two: `within train`, `train - test`, or `against` for another data set."""
         if self.group is None:
             return AGAINST
         if self.split == self.other_split:
@@ -69,16 +71,24 @@ class Double:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The findings about one data set; pictures were opened when `distance` is not None.
+    """The findings about one data set. Pictures were decoded when `distance` is not None.
 
     Attributes:
-        lines: images of each split and class, beside the published numbers when `published`.
-        skipped: samples that the reader left out, by reason; `notes` names damaged rows, the first hundred.
-        statuses: pictures by what became of them; `failures` names those that could not be decoded.
-        plain: pictures without any contrast, which are no doubles of each other.
-        doubles: pairs of doubled images; `cut_short` when there were more than anyone can use.
-        doubled: split -> other split -> images of the first that have a double in the other (or again in the first).
-        leaks: pairs of an image and its double in the set `against`; `leaked` counts the images.
+        lines: images of each split and class, with the published numbers.
+        published: whether there are published numbers for the options given.
+        skipped: reason -> samples that the reader left out.
+        notes: the first hundred damaged rows, each with its line and the reason.
+        warnings: what a user must know of the data.
+        statuses: status -> pictures.
+        failures: the pictures that could not be decoded.
+        plain: paths of the pictures without contrast, which are not searched for duplicates.
+        distance: bits in which the coarse fingerprints of near duplicates may differ.
+        duplicates: pairs of duplicate images within the set.
+        duplicated: split -> other split -> images of the first that have a duplicate in the other.
+        cut_short: there are more pairs than are listed.
+        against: the spec of a second data set, and `against_images` its number of images.
+        leaks: pairs of an image and its duplicate in the second set.
+        leaked: images of the first set that have a duplicate in the second.
     """
 
     spec: str
@@ -96,20 +106,20 @@ class CheckReport:
     failures: tuple[Failure, ...] = ()
     plain: tuple[str, ...] = ()
     distance: int | None = None
-    doubles: tuple[Double, ...] = ()
-    doubled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    duplicates: tuple[Duplicate, ...] = ()
+    duplicated: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cut_short: bool = False
     against: str | None = None
     against_images: int = 0
-    leaks: tuple[Double, ...] = ()
+    leaks: tuple[Duplicate, ...] = ()
     leaked: int = 0
 
     def with_pictures(self, **found: Any) -> CheckReport:
-        """Return the report with what the pictures showed."""
+        """Return the report with the findings about its pictures."""
         return replace(self, **found)
 
     def with_other(self, *, cut_short: bool, **found: Any) -> CheckReport:
-        """Return the report with what the comparison with another set showed."""
+        """Return the report with the findings of the comparison with another set."""
         return replace(self, cut_short=self.cut_short or cut_short, **found)
 
     @property
@@ -119,11 +129,11 @@ class CheckReport:
 
     @property
     def differing(self) -> list[CountLine]:
-        """The lines whose number is not the published one."""
+        """The lines whose number differs from the published one."""
         return [line for line in self.lines if line.difference]
 
     def faults(self) -> list[str]:
-        """Return in a few words each what is missing, damaged or not as published; doubled images are no fault."""
+        """Return a few words for each fault: missing, damaged, not as published. Duplicate images are not faults."""
         places = [_place(line) for line in self.differing]
         found = (
             (len(self.failures), f"{len(self.failures)} pictures missing or unreadable"),
@@ -133,32 +143,32 @@ class CheckReport:
         return [text for number, text in found if number]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything for JSON."""
+        """Return all findings as values for JSON."""
         plain = asdict(self)
         plain["counts"] = [{**asdict(line), "difference": line.difference} for line in self.lines]
         del plain["lines"]
-        for name in ("doubles", "leaks"):
-            pairs: tuple[Double, ...] = getattr(self, name)
+        for name in ("duplicates", "leaks"):
+            pairs: tuple[Duplicate, ...] = getattr(self, name)
             plain[name] = [_row(pair) | {"conflicting": pair.conflicting} for pair in pairs]
         return {**plain, "damaged_rows": self.damaged_rows, "faults": self.faults()}
 
-    def write_doubles(self, path: Path) -> None:
-        """Write the pairs of doubled images, and those with the other set, as CSV.
+    def write_duplicates(self, path: Path) -> None:
+        """Write the pairs of duplicate images, and those with the other set, as CSV.
 
         Raises:
             OutputError: when the file cannot be written.
         """
         with atomic_text(path, newline="") as file:
-            table = csv.DictWriter(file, ["place", *(column.name for column in fields(Double))], lineterminator="\n")
+            table = csv.DictWriter(file, ["place", *(column.name for column in fields(Duplicate))], lineterminator="\n")
             table.writeheader()
             table.writerows(self._rows())
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for pair in (*self.doubles, *self.leaks):
+        for pair in (*self.duplicates, *self.leaks):
             yield {key: "" if value is None else no_formula(value) for key, value in _row(pair).items()}
 
 
-def _row(pair: Double) -> dict[str, Any]:
+def _row(pair: Duplicate) -> dict[str, Any]:
     return {"place": pair.place, **asdict(pair), "kind": str(pair.kind)}
 
 
@@ -179,7 +189,7 @@ def check_table(report: CheckReport) -> RenderableType:
     head = Text.assemble((report.title, "bold"), f"{layout}: {report.images:,} images in {report.spec}")
     parts: list[RenderableType] = [head, _counts(report), *_pictures(report)]
     if report.distance is not None:
-        parts += _doubles(report)
+        parts += _duplicates(report)
     if report.against is not None:
         parts += _leaks(report)
     return Group(*parts)
@@ -219,23 +229,23 @@ def _pictures(report: CheckReport) -> Iterator[RenderableType]:
         yield _line("warning", warning, "yellow")
 
 
-def _doubles(report: CheckReport) -> Iterator[RenderableType]:
+def _duplicates(report: CheckReport) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    if not report.doubles:
-        yield Text(f"\nNo doubled images (exact, or within {report.distance} of 64 coarse bits).")
+    if not report.duplicates:
+        yield Text(f"\nNo duplicate images (exact, or within {report.distance} of 64 coarse bits).")
         return
-    yield Text("\nDoubled images, in pairs", style="bold")
-    yield _pairs(report.doubles)
+    yield Text("\nDuplicate images, in pairs", style="bold")
+    yield _pairs(report.duplicates)
     yield Text(
         f"exact: the same pixels; near and mirrored: fingerprints within {report.distance} of 64 coarse bits", "dim"
     )
-    splits = ordered_splits(report.doubled)
+    splits = ordered_splits(report.duplicated)
     if len(splits) > 1:
-        yield Text("\nImages with a double in ...", style="bold")
+        yield Text("\nImages with a duplicate in ...", style="bold")
         table = _table(("images of",), splits)
         for split in splits:
-            table.add_row(split or "no split", *(f"{report.doubled[split][other]:,}" for other in splits))
+            table.add_row(split or "no split", *(f"{report.duplicated[split][other]:,}" for other in splits))
         yield table
     if report.cut_short:
         yield Text("There are more pairs than are listed: choose a smaller --distance.", style="yellow")
@@ -244,7 +254,7 @@ def _doubles(report: CheckReport) -> Iterator[RenderableType]:
 def _leaks(report: CheckReport) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    of = f"of the {report.images:,} images of {report.spec} are doubles of one of the {report.against_images:,}"
+    of = f"of the {report.images:,} images of {report.spec} have a duplicate among the {report.against_images:,}"
     yield Text(f"\n{report.leaked:,} {of} images of {report.against}.", style="bold")
     if report.leaks:
         yield _pairs(report.leaks)
@@ -254,7 +264,7 @@ def _leaks(report: CheckReport) -> Iterator[RenderableType]:
         yield _line("", f"and {len(report.leaks) - _SHOWN:,} more, all of them in --out and --json")
 
 
-def _pairs(pairs: Sequence[Double]) -> RenderableType:
+def _pairs(pairs: Sequence[Duplicate]) -> RenderableType:
     """Return pairs by place and kind, and how many of them bear two labels."""
     counts = Counter((pair.place, pair.kind) for pair in pairs)
     conflicts = Counter(pair.place for pair in pairs if pair.conflicting)

@@ -76,7 +76,7 @@ def check(
     limit = DISTANCE if distance is None else distance
     report = run(spec, against=against, distance=limit, quick=quick, workers=workers, progress=not quiet)
     if out is not None:
-        report.write_doubles(out)
+        report.write_duplicates(out)
     if as_json:
         from json import dumps
 

@@ -1,6 +1,6 @@
-"""Random numbers that belong to a face: they follow from a seed and the face's name alone, whatever the batch.
+"""Random numbers that belong to a face: they depend on a seed and the face's name alone, not on the batch.
 
-Integers are mixed by SplitMix64 (Steele, Lea & Flood, OOPSLA 2014) and normal numbers read from a table of quantiles,
+Integers are mixed by SplitMix64 (Steele, Lea & Flood, OOPSLA 2014). Normal numbers are read from a table of quantiles,
 so that every machine and every version of numpy draws the same.
 """
 
@@ -21,14 +21,24 @@ _LEVELS = 1 << 16
 
 
 def face_keys(paths: Sequence[str], numbers: Sequence[int], seed: int, use: str) -> Keys:
-    """Return a key (N,) for each face, named by its picture's path and its number in it, for one use of a seed."""
+    """Return a key for each face, from which its random numbers follow.
+
+    Args:
+        paths: the picture of each of N faces.
+        numbers: which face of its picture each is.
+        seed: another seed gives other numbers.
+        use: what the numbers are for. Another use gives other numbers.
+
+    Returns:
+        `(N,) uint64`.
+    """
     names = (f"{seed}:{use}:{number}:{path}" for path, number in zip(paths, numbers, strict=True))
     digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def bits(keys: Keys, count: int) -> Keys:
-    """Return (N, count) random 64-bit words."""
+    """Return `(N, count) uint64` random words for keys `(N,)`."""
     word = keys[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP
     word = (word ^ (word >> np.uint64(30))) * _MIX_1
     word = (word ^ (word >> np.uint64(27))) * _MIX_2
@@ -36,12 +46,18 @@ def bits(keys: Keys, count: int) -> Keys:
 
 
 def uniforms(keys: Keys, count: int) -> npt.NDArray[np.float64]:
-    """Return (N, count) numbers in [0, 1)."""
+    """Return `(N, count) float64` numbers in [0, 1), uniformly distributed.
+
+    Example:
+        >>> keys = face_keys(["a.jpg"], [0], seed=0, use="noise")
+        >>> uniforms(keys, 2).round(3).tolist()
+        [[0.676, 0.881]]
+    """
     return (bits(keys, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normals(keys: Keys, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return (N, *shape) numbers of the standard normal distribution, none beyond 4.4 deviations."""
+    """Return `(N, *shape) float32` standard normal numbers; the table of quantiles ends at 4.4 deviations."""
     count = int(np.prod(shape))
     levels = bits(keys, -(-count // 4)).astype("<u8").view("<u2")[:, :count]
     return np.asarray(_quantiles()[levels].reshape(len(keys), *shape), np.float32)
@@ -49,7 +65,7 @@ def normals(keys: Keys, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 
 @cache
 def _quantiles() -> npt.NDArray[np.float32]:
-    """The middles of 65,536 equally likely intervals."""
+    """Return the standard normal quantiles at the middles of 65,536 equally likely intervals."""
     normal = NormalDist()
     upper = np.array([normal.inv_cdf((level + 0.5) / _LEVELS) for level in range(_LEVELS // 2, _LEVELS)], np.float32)
     return np.concatenate([-upper[::-1], upper])

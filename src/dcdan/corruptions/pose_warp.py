@@ -1,8 +1,8 @@
-"""Faces turned to the side and up or down, as an aligner would frame them: a head of simple shape stands in for depth.
+"""Faces turned to the side and up or down, framed again as an aligner would.
 
-The face is laid on half an ellipsoid with a nose, turned in space without perspective, looked at from the front, and
-put back on the template by its five points. What the turn hides is hidden; what it would bring to light is stretched
-skin. Lengths are in units of the face side (about 20 cm); x points to the right, y down, z to the camera.
+The face is laid on half an ellipsoid with a nose, turned in space, projected without perspective, and brought back to
+the template by its five points. What the turn hides is hidden. What it would uncover is stretched skin. Lengths are in
+units of the face side (about 20 cm); x points to the right, y down, z to the camera.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GRID = np.linspace(-0.5, 1.5, 513)
 
 
 def depth(x: Floats, y: Floats) -> Floats:
-    """Return how far the head stands out at points of the face, 0 beside it."""
+    """Return the depth z of the head at points (x, y) of the face, 0 beside the head."""
     right, down = x - _CENTRE[0], y - _CENTRE[1]
     dome = np.sqrt(np.maximum(0, 1 - (right / _HALF_WIDTH) ** 2 - (down / _HALF_HEIGHT) ** 2))
     nose = np.exp(-0.5 * ((right / _NOSE_WIDTH) ** 2 + ((y - _NOSE_AT) / _NOSE_HEIGHT) ** 2))
@@ -34,9 +34,15 @@ def depth(x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=64)
 def pose_maps(size: int, yaw: float, pitch: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return where each pixel (size, size) of the turned face comes from, x and y in pixels, as cv2.remap takes them.
+    """Return the source of each pixel of a turned face, as `cv2.remap` takes it.
 
-    yaw: degrees, positive turns the nose to the right of the picture. pitch: degrees, positive turns it down.
+    Args:
+        size: side of the face in pixels.
+        yaw: degrees; positive turns the nose to the right of the picture.
+        pitch: degrees; positive turns the nose down.
+
+    Returns:
+        `(size, size) float32` x and `(size, size) float32` y of the source, in pixels.
     """
     sideways, nodding = math.radians(yaw), math.radians(pitch)
     x, y = np.meshgrid(_GRID, _GRID)
@@ -53,7 +59,7 @@ def pose_maps(size: int, yaw: float, pitch: float) -> tuple[npt.NDArray[np.float
 
 
 def _turned(points: npt.ArrayLike, sideways: float, nodding: float) -> Floats:
-    """Return where points (n, 2) of the face come to lie (n, 2) when the head turns; angles in radians."""
+    """Return the places `(n, 2)` of points `(n, 2)` of the face after the head has turned; angles in radians."""
     x, y = np.asarray(points, np.float64).T
     z = depth(x, y)
     behind = z * math.cos(sideways) - x * math.sin(sideways)
@@ -62,9 +68,9 @@ def _turned(points: npt.ArrayLike, sideways: float, nodding: float) -> Floats:
 
 
 def _sources(moved: Floats, rightwards: bool) -> Floats:
-    """Invert, row by row, where the points of the grid have moved to; of points that meet, the nearest is seen.
+    """Invert, row by row, the map from points of the grid to their new places; of points that meet, the nearest wins.
 
-    Near points move furthest in the turn's direction, so a point that a nearer one has overtaken is hidden.
+    Near points move furthest in the direction of the turn, so a point that a nearer one has overtaken is hidden.
     """
     if rightwards:
         visible = np.maximum.accumulate(moved, axis=1)
@@ -74,7 +80,7 @@ def _sources(moved: Floats, rightwards: bool) -> Floats:
 
 
 def _looked_up(table: Floats, x: Floats, y: Floats) -> Floats:
-    """Return the values of a table over the grid at points (x, y), interpolated."""
+    """Return the values of a table over the grid at points (x, y), interpolated bilinearly."""
     step, first = _GRID[1] - _GRID[0], _GRID[0]
     column, row = (((axis - first) / step).astype(np.float32) for axis in (x, y))
     found = cv2.remap(table.astype(np.float32), column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

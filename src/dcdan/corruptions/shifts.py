@@ -1,9 +1,12 @@
-"""Known shifts: aligned faces made worse in one way, in five steps, so that adaptation is measured under a known cause.
+"""Known shifts: aligned faces made worse in one way, in five severities, to measure adaptation under a known cause.
 
-In the spirit of ImageNet-C (Hendrycks & Dietterich, ICLR 2019, which has blur, noise, contrast and JPEG), with lengths
-and noise in units of the face: a severity means the same at 48 and at 112 pixels. All are functions of faces
-(N, S, S[, 3]) uint8, the strength of a severity and the faces' keys, and return new faces of the same shape. The result
-follows from a face, its name and the seed, never from its batch; a higher severity draws the same random numbers.
+They follow ImageNet-C (Hendrycks & Dietterich, ICLR 2019), which has blur, noise, contrast and JPEG, with lengths and
+noise in units of the face: a severity means the same at 48 and at 112 pixels. Every shift is a function of faces
+`(N, S, S[, 3]) uint8`, the strength of a severity, and the keys of the faces `(N,)`, and returns new faces of the same
+shape. The result depends on a face, its name and the seed, not on its batch. A higher severity draws the same random
+numbers.
+
+A new shift is a function, an entry in `Kind` and one in `SHIFTS`.
 """
 
 from __future__ import annotations
@@ -28,9 +31,9 @@ ShiftKind = Literal["blur", "lowlight", "occlusion", "jpeg", "noise", "pose", "c
 SHIFT_KINDS: tuple[ShiftKind, ...] = get_args(ShiftKind)
 SEVERITIES = (1, 2, 3, 4, 5)
 RECIPE = 1
-"""Goes up when a shift comes to mean something else, so that no pack of the old kind is taken for one of the new."""
+"""Version of the shifts, raised when one of them changes, so that packs of old and new shifts are told apart."""
 
-# Noise of pixels that are averaged falls with their side: it is stated for faces of this side.
+# Averaging pixels reduces their noise, so its deviation is stated for faces of this side.
 _NOISE_SIDE = 64
 _GAMMA = 2.2
 _PHOTONS = 1500.0
@@ -39,7 +42,7 @@ _BLOCK = 32
 
 
 class Shift(BaseModel):
-    """Which shift, how strong, and the seed of its random numbers: what pack.json keeps of it."""
+    """A shift, its severity and the seed of its random numbers, as pack.json records them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,9 +53,22 @@ class Shift(BaseModel):
 
 
 def shifted(faces: np.ndarray, shift: Shift, paths: Sequence[str], numbers: Sequence[int]) -> Faces:
-    """Return faces (N, S, S) grey or (N, S, S, 3) RGB, uint8, under a shift.
+    """Apply a shift to faces.
 
-    paths, numbers: the picture of each face and which face of it, by which its random numbers are drawn.
+    Args:
+        faces: `(N, S, S) uint8` grey or `(N, S, S, 3) uint8` RGB.
+        shift: which shift, how strong, and the seed.
+        paths: the picture of each face; with `numbers` it selects the face's random numbers.
+        numbers: which face of its picture each is.
+
+    Returns:
+        New faces of the same shape.
+
+    Example:
+        >>> faces = np.full((1, 8, 8), 100, np.uint8)
+        >>> faces[0, 4:] = 200
+        >>> np.unique(shifted(faces, Shift(kind="contrast", severity=1), ["a.jpg"], [0])).tolist()
+        [125, 175]
     """
     keys = face_keys(paths, numbers, shift.seed, shift.kind)
     how = SHIFTS[shift.kind]
@@ -65,18 +81,18 @@ def shifted(faces: np.ndarray, shift: Shift, paths: Sequence[str], numbers: Sequ
 
 
 def blur(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
-    """Blur by a Gaussian whose standard deviation is a share of the face side; the border goes on."""
+    """Blur by a Gaussian whose standard deviation is a share of the face side; the border pixels are repeated."""
     deviation = strength * faces.shape[1]
     offsets = np.arange(-math.ceil(4 * deviation), math.ceil(4 * deviation) + 1)
     weights = np.exp(-0.5 * (offsets / deviation) ** 2)
     weights /= weights.sum()
-    # Not GaussianBlur, which rounds the weights to a 256th.
+    # cv2.GaussianBlur rounds the weights to a 256th.
     blurred = [cv2.sepFilter2D(face, cv2.CV_64F, weights, weights, borderType=cv2.BORDER_REPLICATE) for face in faces]
     return _bytes(np.stack(blurred))
 
 
 def contrast(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
-    """Keep a share of each face's deviations from its mean (of each channel)."""
+    """Reduce each face's deviations from its mean, of each channel, to a share."""
     planes = _planes(faces)
     side = faces.shape[1]
     mean = planes.sum((1, 2), keepdims=True, dtype=np.int64) / (side * side)
@@ -84,13 +100,13 @@ def contrast(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG00
 
 
 def noise(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Add Gaussian noise; its standard deviation is a share of the full range at 64 pixels, and grows with the side."""
+    """Add Gaussian noise whose standard deviation at 64 pixels is a share of the range; it grows with the side."""
     deviation = np.float32(255 * strength * faces.shape[1] / _NOISE_SIDE)
     return _bytes(faces + deviation * normals(keys, faces.shape[1:]))
 
 
 def lowlight(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Let a share of the light in (gamma 2.2) and add its shot noise; 1500 photons fill a pixel of a 64 pixel face."""
+    """Reduce the light to a share (gamma 2.2) and add shot noise; 1,500 photons saturate a pixel of a 64 px face."""
     light = (np.arange(256) / 255) ** _GAMMA * strength
     full = _PHOTONS * (_NOISE_SIDE / faces.shape[1]) ** 2
     expected = light[faces]
@@ -99,7 +115,7 @@ def lowlight(faces: Faces, strength: float, keys: Keys) -> Faces:
 
 
 def jpeg(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
-    """Lay over each face what JPEG of a quality, 1 to 100, changes in it at 112 pixels (a block is a 14th of that)."""
+    """Add the change that JPEG of a quality, 1 to 100, makes at 112 pixels, where a block is a 14th of the side."""
     return np.stack([_compressed(face, int(strength)) for face in faces])
 
 
@@ -109,7 +125,7 @@ def occlusion(faces: Faces, strength: float, keys: Keys) -> Faces:
     centre = TEMPLATE[(part * len(TEMPLATE)).astype(int)] + 0.2 * (np.stack([dx, dy], 1) - 0.5)
     wide = 2 ** (1.2 * shape - 0.6)
     half = np.sqrt(strength) / 2 * np.stack([np.sqrt(wide), 1 / np.sqrt(wide)], 1)
-    # Moved into the picture, the covered area is what was asked for, and a greater one holds the smaller.
+    # Moved into the picture, the rectangle covers the stated area, and a larger one contains the smaller.
     centre = np.clip(centre, half, 1 - half)
     across, down = (_covered(centre[:, axis], half[:, axis], faces.shape[1]) for axis in (0, 1))
     mask = (down[:, :, None] * across[:, None, :])[..., None]
@@ -118,7 +134,7 @@ def occlusion(faces: Faces, strength: float, keys: Keys) -> Faces:
 
 
 def pose(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Turn the head by so many degrees to a random side, and by a third of that up or down."""
+    """Turn the head by `strength` degrees to a random side, and by a third of that up or down."""
     signs = 1.0 - 2.0 * (bits(keys, 2) >> np.uint64(63))
     size = faces.shape[1]
     return np.stack(
@@ -136,7 +152,13 @@ def pose(faces: Faces, strength: float, keys: Keys) -> Faces:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A shift's function, its strength at severity 1 to 5, and what the strength is."""
+    """How a shift is made.
+
+    Attributes:
+        apply: the function of faces, strength and keys.
+        strengths: the strength at severity 1 to 5.
+        unit: what the strength measures.
+    """
 
     apply: Callable[[Faces, float, Keys], Faces]
     strengths: tuple[float, float, float, float, float]
@@ -157,7 +179,7 @@ SHIFTS: Mapping[ShiftKind, Recipe] = MappingProxyType(
 
 
 def _planes(faces: Faces) -> Faces:
-    """Return faces with a channel axis: (N, S, S, 1 or 3)."""
+    """Return faces with a channel axis, `(N, S, S, 1 or 3)`."""
     return faces.reshape(*faces.shape[:3], -1)
 
 
@@ -183,7 +205,7 @@ def _resized(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def _covered(centre: np.ndarray, half: np.ndarray, size: int) -> npt.NDArray[np.float64]:
-    """Return how much (N, size), 0 to 1, of each pixel of a line lies between centre - half and centre + half."""
+    """Return the share `(N, size)` of each pixel of a line that lies between centre - half and centre + half."""
     edge = np.arange(size) / size
     low, high = (centre - half)[:, None], (centre + half)[:, None]
     inside = np.minimum(edge + 1 / size, high) - np.maximum(edge, low)

@@ -1,4 +1,4 @@
-"""The readers in words: what each reads, how much of it there is, what its licence allows and how to get it."""
+"""The catalogue of readers: what each one reads, how much of it there is, its licence, and how to get it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ _TABLE_WIDTH = 130
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """One reader. `classes` is empty where they depend on the data; `options` says what each option does."""
+    """One reader in the catalogue.
+
+    Attributes:
+        reader: its name in specs.
+        title: the name of the data set.
+        classes: names of the classes; empty where they depend on the data.
+        extent: how much there is, in a few words.
+        licence: what may be done with the data.
+        obtain: how to get it.
+        options: option -> its description.
+    """
 
     reader: str
     title: str
@@ -32,18 +42,18 @@ class CatalogueEntry:
         return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the facts that are known, each with its name."""
-        facts = (("classes", _classes(self.classes)), ("size", self.extent), ("licence", self.licence))
-        return [(name, text) for name, text in (*facts, ("get it", self.obtain)) if text]
+        """Return (name, text) of the fields that are not empty."""
+        fields = (("classes", _classes(self.classes)), ("size", self.extent), ("licence", self.licence))
+        return [(name, text) for name, text in (*fields, ("get it", self.obtain)) if text]
 
 
 def catalogue() -> list[CatalogueEntry]:
-    """Return an entry for every reader, by name."""
+    """Return an entry for every reader, sorted by name."""
     return [_entry(kind) for kind in readers().values()]
 
 
 def catalogue_table(entries: list[CatalogueEntry], width: int) -> RenderableType:
-    """Return the entries for a rich console: a table where it is wide enough, else a paragraph for each."""
+    """Return the entries for a rich console: a table where `width` in columns suffices, else a paragraph for each."""
     return _table(entries) if width >= _TABLE_WIDTH else _paragraphs(entries)
 
 
@@ -79,11 +89,11 @@ def _paragraphs(entries: list[CatalogueEntry]) -> RenderableType:
 
     parts: list[RenderableType] = []
     for entry in entries:
-        facts = Table.grid(padding=(0, 2))
-        facts.add_column(style="dim", no_wrap=True)
-        facts.add_column(overflow="fold")
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
         for name, text in entry.rows():
-            facts.add_row(name, Text(text))
+            grid.add_row(name, Text(text))
         parts.append(Text.assemble((entry.reader, "bold"), f"  {entry.title}" if entry.title != entry.reader else ""))
-        parts.append(Padding(facts, (0, 0, 1, 2)))
+        parts.append(Padding(grid, (0, 0, 1, 2)))
     return Group(*parts)

@@ -1,4 +1,4 @@
-"""A folder with one sub-folder per expression, in any of the usual spellings, perhaps below folders for the splits."""
+"""The reader of a folder with one sub-folder per expression, in any usual spelling, with or without split folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from dcdan.core.errors import DataError
 from dcdan.datasets.folder import no_pictures
@@ -28,21 +30,27 @@ SPLIT_NAMES = {
 
 
 class ClassFoldersOptions(ReaderOptions):
-    """`faces`: "photographs" are searched for the face of a person, "crops" hold one face each already."""
+    """Options of the reader."""
 
-    faces: Literal["photographs", "crops"] = "photographs"
+    faces: Literal["photographs", "crops"] = Field(
+        "photographs", description="photographs are searched for a face; crops show one face each already"
+    )
 
 
 @register
 class ClassFolders(Reader):
-    """`{expression}/*.jpg` or `{train,validation,test}/{expression}/*.jpg`; the rest is left out and counted."""
+    """Reads `{expression}/*.jpg` or `{train,validation,test}/{expression}/*.jpg`; the rest is counted as left out.
+
+    Example:
+        `dcdan pack class_folders:/data/mine --out packs/mine`
+    """
 
     name = "class_folders"
     title = "A folder of expressions"
     licence = "your own"
     follows_links = True
     Options = ClassFoldersOptions
-    split_rule = "the folders train, validation and test, where they are there"
+    split_rule = "the folders train, validation and test, where there are any"
     options: ClassFoldersOptions
 
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:
@@ -104,7 +112,7 @@ def _children(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
 
 
 def _split_folders(folder: Path) -> list[tuple[str, Path]]:
-    """Return (split, folder) of each folder for a split, or the folder itself as the split ''."""
+    """Return (split, folder) of each folder for a split, or ("", folder) where there is none."""
     splits = [
         (SPLIT_NAMES[child.name.lower()], child) for child in _children(folder) if child.name.lower() in SPLIT_NAMES
     ]
@@ -112,7 +120,7 @@ def _split_folders(folder: Path) -> list[tuple[str, Path]]:
 
 
 def holds_classes(folder: Path) -> bool:
-    """True when the folders with pictures, perhaps below folders for splits, are all named like expressions."""
+    """Return whether all folders with pictures are named like expressions, and there are two or more of them."""
     places = [place for _, place in _split_folders(folder)]
     children = [child for place in places for child in _children(place)]
     named = {canonical(child.name) for child in children if next(find_pictures(child), None) is not None}

@@ -1,4 +1,4 @@
-"""A folder of pictures at any depth, without labels: what a user has to adapt to. Every face found is kept."""
+"""The reader of a folder of pictures at any depth, without labels: a user's own faces. All faces in them are used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from dcdan.core.errors import DataError
 from dcdan.datasets.reader import Reader, ReaderOptions, Sample
@@ -14,14 +15,20 @@ from dcdan.datasets.registry import register
 
 
 class FolderOptions(ReaderOptions):
-    """`faces`: "photographs" are searched for faces, "crops" hold one face each already."""
+    """Options of the reader."""
 
-    faces: Literal["photographs", "crops"] = "photographs"
+    faces: Literal["photographs", "crops"] = Field(
+        "photographs", description="photographs are searched for faces; crops show one face each already"
+    )
 
 
 @register
 class Folder(Reader):
-    """Pictures without labels; paths relative to the folder, sorted."""
+    """Reads pictures without labels, in the order of their paths.
+
+    Example:
+        `dcdan pack ./photos --out packs/photos`
+    """
 
     name = "folder"
     title = "A folder of pictures"
@@ -55,7 +62,7 @@ class Folder(Reader):
 
 
 class _RemoteFolder(Folder):
-    """The same pictures in the same order; `root` is for the eye alone."""
+    """A folder at a URL: the same pictures in the same order. `root` serves for messages only."""
 
     def __init__(self, url: str, options: ReaderOptions) -> None:
         Reader.__init__(self, Path(url), options)
@@ -80,7 +87,7 @@ class _RemoteFolder(Folder):
 
 
 def no_pictures(folder: Path) -> DataError:
-    """Return the error for a folder without pictures: empty, or full of something else."""
+    """Return the error for a folder without pictures: it is empty, holds other files, or cannot be listed."""
     try:
         found = sorted(path.name for path in folder.iterdir())[:4]
     except OSError as error:

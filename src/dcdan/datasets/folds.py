@@ -23,21 +23,35 @@ from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 
 
 def hashed_percent(name: str) -> int:
-    """Return a number in 0..99 that depends on nothing but the name: SHA-256 modulo 100."""
+    """Return the SHA-256 of a name modulo 100: a number from 0 to 99 that depends on the name alone.
+
+    Example:
+        >>> hashed_percent("a")
+        99
+    """
     return int(hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), 16) % 100
 
 
 def subject_folds(subjects: Iterable[str], folds: int) -> dict[str, int]:
-    """Deal subjects into ``folds`` groups 0..folds-1 of nearly equal number, in the order of their SHA-256.
+    """Deal subjects into folds of nearly equal number, in the order of their SHA-256.
 
-    As many folds as subjects leave one subject out at a time.
+    Args:
+        subjects: names, in any order, with repetitions or without.
+        folds: the number of folds. As many folds as subjects leave one subject out at a time.
+
+    Returns:
+        subject -> fold, from 0.
+
+    Example:
+        >>> subject_folds(["KA", "KL", "KM", "KR"], 2)
+        {'KA': 0, 'KL': 1, 'KM': 0, 'KR': 1}
     """
     ordered = sorted(set(subjects), key=lambda name: (hashlib.sha256(name.encode()).hexdigest(), name))
     return {name: index % folds for index, name in enumerate(ordered)}
 
 
 def fold_rule(folds: int, fold: int) -> str:
-    """Return the rule's name, as a pack keeps it."""
+    """Return the description of a split by folds, as pack.json records it."""
     return f"subject-disjoint fold {fold} of {folds} is test (subjects dealt in the order of their SHA-256)"
 
 
@@ -163,7 +177,7 @@ def _gain(own: Mapping[int, int], held: Mapping[int, int], total: Mapping[int, i
 
 
 class FoldOptions(ReaderOptions):
-    """`folds` and `fold` choose a split by subject; without them there is none."""
+    """Options of a set without a split of its own: `folds` and `fold` make one by subject."""
 
     split: Literal["train", "test"] | None = Field(None, description="keep only this split; needs folds")
     folds: int | None = Field(None, ge=2, le=10, description="deal the subjects into so many folds")
@@ -181,7 +195,10 @@ class FoldOptions(ReaderOptions):
 
 
 class FoldedReader(Reader):
-    """A set without a split; subclasses implement `unsplit` and `published`, and every sample has its subject."""
+    """The base of readers of sets without a split. Subclasses implement `unsplit` and `published`.
+
+    Every sample must have its subject, because folds are made by subject.
+    """
 
     Options = FoldOptions
     options: FoldOptions
@@ -197,7 +214,7 @@ class FoldedReader(Reader):
 
     @abstractmethod
     def published(self) -> Mapping[str, int]:
-        """Return class -> images of the whole set for the options given; {} when nothing is published for them."""
+        """Return class -> images of the whole set for the options given; {} where nothing is published for them."""
 
     def samples(self) -> Iterator[Sample]:
         folds = self.options.folds
@@ -210,6 +227,6 @@ class FoldedReader(Reader):
             yield replace(sample, split="test" if dealt[sample.subject] == self.options.fold else "train")
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the published numbers of the whole set under the split '', with folds or without."""
+        """Return the published numbers of the whole set under the split "", with folds or without."""
         published = self.published()
         return {"": published} if published else {}

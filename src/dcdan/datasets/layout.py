@@ -1,8 +1,6 @@
-"""Looking at the folders of a released data set: what is where, and in which spelling.
+"""Finding the parts of a released data set in a folder, in any case of letters, and the error for a wrong folder.
 
-Looking at folders: what is where, in any spelling of upper and lower case, and the sentence for a wrong folder.
-
-Published sets that say the expression by the folder: its pictures, and a look at the first of them.
+"below" means a path relative to a folder, written with forward slashes, such as "basic/EmoLabel".
 """
 
 from __future__ import annotations
@@ -22,14 +20,20 @@ from dcdan.images.discover import find_pictures, is_picture_name
 LeftOut = Callable[[str], None]
 UNLISTED = "folder that cannot be listed"
 _SHOWN = 6
-# A folder of a million pictures is asked for a hundred names before it is known to be no published set.
+# Detection tries about a hundred names, and a folder may hold a million pictures.
 _LOOKED_AT = 2000
 
 
 def below(folder: Path, way: str) -> Path | None:
-    """Return what lies at ``way`` ("a/b/c") below a folder, in any case of letters, or None; exact names come first.
+    """Return the path of a file or folder below a folder, in any case of letters.
 
-    Where a folder holds thousands of names, another case of letters is looked for in the first few thousand alone.
+    Args:
+        folder: where to start.
+        way: the path below it, such as "a/b/c". An exact name is preferred to one in another case of letters, and the
+            other case is searched among the first 2,000 names of a folder only.
+
+    Returns:
+        The path as it is spelt on disk, or None.
     """
     place = folder
     for part in way.split("/"):
@@ -44,9 +48,12 @@ def below(folder: Path, way: str) -> Path | None:
 
 
 def root_with(given: Path, markers: Iterable[str], inner: Iterable[str] = ()) -> Path | None:
-    """Return the first of ``given`` and its named inner folders that holds all markers, or None.
+    """Return the first of a folder and its named inner folders that holds all markers, or None.
 
-    ``markers`` and ``inner`` are ways below a folder, in any case of letters.
+    Args:
+        given: the folder that a user named.
+        markers: paths that must exist below the folder, in any case of letters.
+        inner: paths of inner folders to try after `given`.
     """
     inside = (below(given, way) for way in inner)
     wanted = tuple(markers)
@@ -74,7 +81,7 @@ def names_in(folder: Path, left_out: LeftOut | None = None) -> list[str]:
 
 
 def some_names(folder: Path, most: int = 64) -> list[str]:
-    """Return so many names at most of what a folder holds, hidden ones left out: quick, however much it holds."""
+    """Return at most `most` names in a folder, sorted, without hidden ones; fast in a folder of any size."""
     try:
         with os.scandir(folder) as entries:
             return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), most))
@@ -88,12 +95,14 @@ def folders_in(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
 
 
 def inside(way: str) -> str:
-    """Return the way to a picture that a label file gives, with forward slashes; nothing is looked up on disk.
+    """Return the path of a picture that a label file gives, with forward slashes. The disk is not read.
 
-    Raises ValueError for a way that is empty, cannot be one, or leads out of the folder that it starts from.
+    Raises:
+        ValueError: the path is empty, impossible, or leads out of the folder that it starts from.
 
-    >>> inside("689\\\\737db2.jpg"), inside("./a.jpg")
-    ('689/737db2.jpg', 'a.jpg')
+    Example:
+        >>> inside("689\\\\737db2.jpg"), inside("./a.jpg")
+        ('689/737db2.jpg', 'a.jpg')
     """
     # The Windows flavour knows drives, both slashes and everything that POSIX takes for absolute.
     path = PureWindowsPath(way)
@@ -105,7 +114,13 @@ def inside(way: str) -> str:
 
 
 def wrong_layout(title: str, wanted: str, folder: Path) -> DataError:
-    """Return the error of a reader for a folder that is no such data set: what it looked for and what it found."""
+    """Return the error for a folder that is not a reader's data set.
+
+    Args:
+        title: the data set.
+        wanted: what the reader looked for.
+        folder: where it looked; the first names in it are quoted.
+    """
     names = names_in(folder)
     found = ", ".join(islice(names, _SHOWN)) + (" and more" if len(names) > _SHOWN else "")
     what = found or ("an empty folder" if folder.is_dir() else "a file")
@@ -116,9 +131,16 @@ _FOLDERS = 200
 
 
 def labelled_pictures(place: Path, reader: Reader) -> Iterator[tuple[Path, str]]:
-    """Yield every picture below the expression folders of `place`, and its expression, one of `reader.classes`.
+    """Yield the pictures of a folder that has one folder for each expression.
 
-    Pictures elsewhere, and those of expressions that are no classes, are counted by `reader.skip`.
+    Pictures in other folders, and those of expressions that are not among the classes, are counted by `reader.skip`.
+
+    Args:
+        place: the folder with the expression folders, in any usual spelling.
+        reader: its classes decide, and its `skipped` counts.
+
+    Yields:
+        The path and the expression of each picture.
     """
     names = names_in(place, reader.skip)
     reader.skip("picture in no class folder", sum(1 for name in names if is_picture_name(name)))
@@ -138,18 +160,18 @@ def pictures_below(folder: Path, reader: Reader) -> int:
 
 
 def expressions_in(place: Path) -> dict[str, Path]:
-    """Return expression -> folder of the folders in `place` that are called by one, looking at few names."""
+    """Return expression -> folder for the folders in `place` that are named like one, among its first 200 names."""
     named = {canonical(name): place / name for name in some_names(place, _FOLDERS)}
     return {name: child for name, child in named.items() if name is not None and child.is_dir()}
 
 
 def picture_names(folder: Path) -> list[str]:
-    """Return the names of some pictures directly in a folder, looking at few."""
+    """Return the names of the pictures among the first 64 names in a folder."""
     return [name for name in some_names(folder) if is_picture_name(name)]
 
 
 def header(picture: Path) -> tuple[int, int, str] | None:
-    """Return width, height and mode ("L" is grey) by the header of a picture, or None where it cannot be read."""
+    """Return width, height and mode ("L" is grey) from the header of a picture, or None where it cannot be read."""
     from PIL import Image
 
     try:

@@ -1,4 +1,4 @@
-"""What a build packs: the samples of a reader, counted and cut into chunks of one length; all of them, or a shard's."""
+"""The samples that a build packs: all that a reader selects, or one shard, in chunks of one length."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ Part = tuple[int, int]
 
 @dataclass(frozen=True)
 class Listing:
-    """The samples to pack, and what was seen while all samples of the reader were counted.
+    """The samples to pack.
 
-    chunks: CHUNK samples each, the last one fewer. count: samples in them. total: samples of the whole data set.
-    digest: a hash of all of them. skipped, remarks: what the reader left out, and what it says of that.
+    Attributes:
+        chunks: lists of CHUNK samples, the last one shorter.
+        count: samples in the chunks.
+        total: samples of the whole data set.
+        digest: a hash of all samples of the data set.
+        skipped: reason -> samples that the reader left out.
+        remarks: the reader's warnings and notes.
     """
 
     chunks: Iterator[list[Sample]]
@@ -39,9 +44,12 @@ class Listing:
 
 
 def listed(reader: Reader, part: Part | None = None) -> Listing:
-    """List what a reader selects, or one part of it; a long list is read twice rather than kept.
+    """List what a reader selects, or one shard of it. A long list is read twice instead of being stored.
 
-    Parts are runs of whole chunks, so the parts in order hold what the whole holds, chunk for chunk.
+    Args:
+        reader: the data set.
+        part: which shard of how many. Shards are runs of whole chunks, so that together, in order, they have the
+            chunks of the whole.
     """
     digest = hashlib.blake2b(digest_size=16)
     kept: list[list[Sample]] = []
@@ -75,24 +83,25 @@ def nothing_selected(reader: Reader, purpose: str) -> DataError:
 
 
 def chunk_key(samples: Sequence[Sample]) -> str:
-    """Return a hash of what a chunk's samples say, by which a continued build knows that they are still the same."""
+    """Return a hash of a chunk's samples, by which a resumed build detects that they are unchanged."""
     return hashlib.blake2b(repr(samples).encode(), digest_size=16).hexdigest()
 
 
 def parse_part(text: str) -> Part:
-    """Read a shard as it is written on the command line; raise UsageError when it is none.
+    """Parse a shard as written on the command line; raise UsageError where it is none.
 
-    >>> parse_part("2/8")
-    (2, 8)
+    Example:
+        >>> parse_part("2/8")
+        (2, 8)
     """
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
     if not match:
-        raise UsageError(f"'{text}' is no shard: write i/n, for instance 2/8 for the second of eight.")
+        raise UsageError(f"'{text}' is no shard: write i/n, such as 2/8 for the second of eight.")
     return checked_part((int(match[1]), int(match[2])))
 
 
 def checked_part(part: Part) -> Part:
-    """Return the part; raise UsageError when there is no such part."""
+    """Return a shard; raise UsageError where the number is not between 1 and the count."""
     number, count = part
     if not 1 <= number <= count:
         raise UsageError(f"There is no shard {number} of {count}: they are counted from 1/{count} to {count}/{count}.")
@@ -106,6 +115,11 @@ def _range(chunks: int, part: Part) -> tuple[int, int]:
 
 
 def chunks(samples: Iterator[T], length: int) -> Iterator[list[T]]:
-    """Yield the samples, or whatever they are, in lists of one length, the last one shorter."""
+    """Yield items in lists of one length, the last one shorter.
+
+    Example:
+        >>> list(chunks(iter("abcde"), 2))
+        [['a', 'b'], ['c', 'd'], ['e']]
+    """
     while chunk := list(itertools.islice(samples, length)):
         yield chunk

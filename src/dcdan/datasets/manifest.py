@@ -1,9 +1,17 @@
-"""A manifest: a CSV or Parquet table with a row per picture, for data that are laid out in no known way.
+"""The reader of a manifest: a CSV or Parquet table with a row per picture, for data in any other layout.
 
-Columns: `path` (relative to the manifest's folder, inside it), and as wanted `label` (an expression in any usual
-spelling; empty for none), `split` (train, validation or test), `subject`, `group.NAME` for each group to report on, a
-box `x0, y0, x1, y1` and landmarks `lx0, ly0, ... lx4, ly4` in pixels (left eye, right eye, nose, left and right mouth
-corner; left = left in the picture). Other columns are not read.
+Columns, of which only `path` is required:
+    path: the picture, relative to the folder of the manifest and inside it.
+    label: an expression in any usual spelling, empty for none.
+    split: train, validation or test.
+    subject: who is shown. Hold-outs keep a subject on one side.
+    group.NAME: a group for reports, such as `group.age`. `group.film` and `group.sequence` are kept on one side of a
+        hold-out too.
+    x0, y0, x1, y1: a box in pixels.
+    lx0, ly0, ... lx4, ly4: landmarks in pixels: left eye, right eye, nose, left and right mouth corner, where left
+        means left in the picture.
+
+Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -13,6 +21,8 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+
+from pydantic import Field
 
 from dcdan.core.errors import DataError
 from dcdan.core.limits import open_table, parquet_module, small_batches, within
@@ -27,14 +37,20 @@ _GROUP = "group."
 
 
 class ManifestOptions(ReaderOptions):
-    """`faces`: "photographs" are searched for faces, "crops" hold one face each already."""
+    """Options of the reader."""
 
-    faces: Literal["photographs", "crops"] = "photographs"
+    faces: Literal["photographs", "crops"] = Field(
+        "photographs", description="photographs are searched for faces; crops show one face each already"
+    )
 
 
 @register
 class Manifest(Reader):
-    """The rows of a table in their order; a row that cannot be read is named by its line and left out."""
+    """Reads the rows of a table in their order. A damaged row is left out, with its line and the reason in `notes`.
+
+    Example:
+        `dcdan pack manifest:/data/faces.csv --out packs/mine`
+    """
 
     name = "manifest"
     title = "A manifest"
@@ -90,7 +106,7 @@ class Manifest(Reader):
         )
 
     def _path(self, text: str) -> str:
-        """Return a path as it is written, once it is certain that it, and what it may link to, lies in the folder."""
+        """Return a path as written, after a check that it, links followed, lies in the folder of the manifest."""
         path = PurePosixPath(text.replace("\\", "/"))
         if not text or "\0" in text or path == PurePosixPath("."):
             raise ValueError("it has no path")
@@ -105,7 +121,7 @@ class Manifest(Reader):
         return path.as_posix()
 
     def _rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield line number (the header is line 1; in Parquet, row 1 is line 2) and cells by column."""
+        """Yield the line number (the header is line 1; in Parquet, row 1 is line 2) and column -> cell."""
         return self._csv_rows() if self.table.suffix.lower() == ".csv" else self._parquet_rows()
 
     def _csv_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -147,7 +163,7 @@ def _is_group(key: str, value: Any) -> bool:
 
 
 def _numbers(row: Mapping[str, Any], columns: tuple[str, ...]) -> list[float]:
-    """Return the finite numbers in the columns; [] when all are empty; ValueError when some are, or one is none."""
+    """Return the numbers in the columns, [] where all are empty; raise ValueError for some empty or not finite."""
     cells = [row.get(column) for column in columns]
     if all(cell is None or cell == "" for cell in cells):
         return []

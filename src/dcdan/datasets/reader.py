@@ -1,6 +1,7 @@
-"""What a data set is to dcdan: a reader that lists labelled or unlabelled samples and loads their pictures.
+"""The protocol of readers: a data set is a reader that lists labelled or unlabelled samples and loads their pictures.
 
-A new data set is one new file in this package with one `@register` class in it; nothing else has to know of it.
+A new data set is one new file in `dcdan.datasets.readers` with one `@register` class in it; docs/datasets.md has an
+example. Nothing else in the package names it.
 """
 
 from __future__ import annotations
@@ -27,15 +28,20 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture of a data set and what the data set says of it.
+    """One picture of a data set, with its annotations.
 
-    path: where it is, relative to the reader's root, with forward slashes (or any name the reader can load by).
-    label: index into the reader's `classes`, -1 when there is none.
-    votes: non-negative weights over `classes` that sum to 1, or None.
-    split: "train", "validation", "test" or "" when the data set has no split.
-    box: x0, y0, x1, y1 in pixels of the picture.
-    landmarks: five points x, y in pixels: left eye, right eye, nose, left and right mouth corner (left in the picture).
-    values: other numbers that the data set gives, such as valence and arousal; hidden in a target, as labels are.
+    Attributes:
+        path: path relative to the reader's root, with forward slashes, or any name by which the reader can load it.
+        label: index into the reader's `classes`, -1 where there is none.
+        votes: non-negative weights over `classes` that sum to 1, or None.
+        split: "train", "validation", "test", or "" where the data set has no split.
+        subject: who is shown, "" where that is unknown. Hold-outs and folds keep a subject on one side.
+        groups: name -> value for reports by group, such as `{"age": "20-39"}`. The groups in
+            `dcdan.datasets.folds.GROUPS_OF_RELATED_FACES`, such as the film, are kept on one side of a hold-out too.
+        box: x0, y0, x1, y1 in pixels of the picture.
+        landmarks: five points x, y in pixels: left eye, right eye, nose, left and right mouth corner, where left means
+            left in the picture.
+        values: other numbers of the data set, such as valence and arousal. They are hidden in a target, as labels are.
     """
 
     path: str
@@ -50,89 +56,126 @@ class Sample:
 
 
 class ReaderOptions(BaseModel):
-    """Options that every reader takes, written `?split=train&limit=1000` in a spec."""
+    """Options of every reader, written `?split=train&limit=1000` in a spec. A reader adds fields in a subclass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: str | None = Field(None, description="keep only this split")
-    limit: int | None = Field(None, ge=1, description="keep this many samples, drawn by the seed")
-    seed: int = Field(0, description="which samples a limit keeps, and the random numbers of a shift")
-    shift: ShiftKind | None = Field(None, description="make the aligned faces worse in this way")
-    severity: int = Field(3, ge=1, le=5, description="how much worse, 1 to 5")
+    limit: int | None = Field(None, ge=1, description="keep this many samples, chosen at random by the seed")
+    seed: int = Field(0, description="seed of the samples that a limit keeps and of a shift's random numbers")
+    shift: ShiftKind | None = Field(None, description="apply this known shift to the aligned faces")
+    severity: int = Field(3, ge=1, le=5, description="severity of the shift, 1 to 5")
 
     @model_validator(mode="after")
     def _severity_of_something(self) -> ReaderOptions:
         if self.shift is None and "severity" in self.model_fields_set:
             raise ValueError(
-                f"severity says how strong a shift is, so add shift={', '.join(SHIFT_KINDS[:-1])} or {SHIFT_KINDS[-1]}"
+                f"severity is the strength of a shift, so add shift={', '.join(SHIFT_KINDS[:-1])} or {SHIFT_KINDS[-1]}"
             )
         return self
 
     @property
     def known_shift(self) -> Shift | None:
-        """The shift that the options ask for."""
+        """The shift of the options, None for none."""
         return None if self.shift is None else Shift(kind=self.shift, severity=self.severity, seed=self.seed)
 
 
 class Reader(ABC):
-    """A data set on disk (or drawn), read as it was released.
+    """A data set on disk, or drawn, read in the layout in which it was released.
 
-    Subclasses set the class attributes and implement `samples`; they raise DataError, in one sentence that says what
-    was looked for and what was found, when the folder is laid out otherwise. `skipped` is filled while `samples` runs.
-    A reader of a published set implements `recognise` and `official` too.
+    A subclass sets the class attributes and implements `samples`. Its constructor finds the layout and raises DataError
+    for another one, in a sentence that names what it looked for and what it found. A reader of a published set
+    implements `recognise` and `official` too.
+
+    Attributes:
+        name: the name in specs.
+        title: the name in texts.
+        licence: what may be done with the data.
+        extent: how much there is, in a few words.
+        obtain: how to get the data, in one sentence.
+        Options: the model of the reader's options.
+        needs_path: whether a spec must name a path.
+        follows_links: whether a picture may be a link to a file outside the folder.
+        cropped: whether the pictures are face crops already.
+        channels: 1 where every picture is grey, so that faces are stored as `(N, S, S)`; else 3.
+        max_faces: faces stored of each picture, None for all of them.
+        split_rule: how `Sample.split` was found, recorded in pack.json.
+        classes: the names that labels index.
+        layout: the name of the layout that was found.
+        skipped: reason -> samples left out; filled while `samples` runs.
+        notes: the first hundred damaged rows, each with its line and the reason.
+        warnings: what a user must know of the data, whichever samples are selected.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     licence: ClassVar[str]
-    extent: ClassVar[str] = ""  # how much there is, in a few words
-    obtain: ClassVar[str] = ""  # how to get it, in one sentence
+    extent: ClassVar[str] = ""
+    obtain: ClassVar[str] = ""
     Options: ClassVar[type[ReaderOptions]] = ReaderOptions
     needs_path: ClassVar[bool] = True
-    follows_links: ClassVar[bool] = False  # whether a picture may be a link to one outside the folder
+    follows_links: ClassVar[bool] = False
 
-    cropped: bool = False  # the pictures are face crops already
-    channels: int = 3  # 1 when every picture is grey: faces are stored (N, S, S)
-    max_faces: int | None = 1  # faces kept of each picture, None for all of them
-    split_rule: str = "as released"  # how `split` was found, kept in pack.json
+    cropped: bool = False
+    channels: int = 3
+    max_faces: int | None = 1
+    split_rule: str = "as released"
     classes: tuple[str, ...] = ()
-    layout: str = ""  # which of the forms in which a set is about was found
+    layout: str = ""
 
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:
+        """Open the data set at a path; subclasses find its layout and set `root` to the folder of the samples."""
         self.root = root
         self.options = options
         self.skipped: dict[str, int] = {}
         self.notes: list[str] = []
-        self.warnings: list[str] = []  # what a user must know of the data, whichever samples are chosen
+        self.warnings: list[str] = []
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:  # noqa: ARG003
-        """Return the layout's name when a folder is certainly this data set, found by looking at few names; else None.
+        """Detect the data set in a folder by a few names in it.
 
-        No two readers recognise the same folder.
+        No two readers may recognise the same folder, and no folder of a user's own pictures may be recognised.
+
+        Args:
+            folder: a folder that may hold anything.
+
+        Returns:
+            The name of the layout where the folder is certainly this data set, else None.
         """
         return None
 
     @classmethod
     def at_url(cls, url: str, options: ReaderOptions) -> Reader:  # noqa: ARG003
-        """Return the reader of the data at a URL; raise UsageError when it reads local files only."""
+        """Return the reader of the data at a URL; raise UsageError where the reader reads local files only."""
         raise UsageError(
             f"The reader '{cls.name}' reads local files and not '{url}': copy the data, or read it as a folder:URL."
         )
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the published numbers of images for the options given: split -> class -> images.
+        """Return the published numbers of images for the options given.
 
-        Where the total alone is published it stands under the class ""; {} when nothing is published for these options.
+        Returns:
+            split -> class -> images. A total whose classes are not published has the class "". A set without splits has
+            the split "". {} where nothing is published for these options.
         """
         return {}
 
     @abstractmethod
     def samples(self) -> Iterator[Sample]:
-        """Yield every sample, in the same order each time; `split` and `limit` are applied by `selected`."""
+        """Yield every sample, in the same order each time.
+
+        The options `split` and `limit` are applied by `selected`. What is left out is counted by `skip`, and a damaged
+        row is reported by `damaged`.
+        """
 
     def load(self, sample: Sample) -> np.ndarray:
-        """Return the picture (H, W, 3) uint8 RGB; raise UndecodableImage when it cannot be read."""
+        """Return the picture of a sample, `(H, W, 3) uint8` RGB.
+
+        Raises:
+            UndecodableImage: it cannot be decoded, or is a link that leads out of the folder.
+            OSError: it cannot be read.
+        """
         from dcdan.images.decode import UndecodableImage, decode
         from dcdan.images.status import Status
 
@@ -143,25 +186,31 @@ class Reader(ABC):
 
     @property
     def folder(self) -> Path:
-        """The folder that the paths of the samples are relative to."""
+        """The folder that the paths of the samples start from; raises DataError for a reader without a path."""
         if self.root is None:
             raise DataError(f"The reader '{self.name}' needs a path: write {self.name}:PATH.")
         return self.root
 
     def skip(self, reason: str, count: int = 1) -> None:
-        """Count samples that are left out, by reason."""
+        """Count samples that are left out for a reason, such as "row without image"."""
         if count:
             self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def damaged(self, file: Path, line: int | None, reason: object) -> None:
-        """Count a row of a label file (or, without a line, a file for one picture) and name the first hundred."""
+        """Count a damaged row and describe the first hundred.
+
+        Args:
+            file: the label file.
+            line: the line of the row, from 1; None where the file belongs to one picture.
+            reason: what is wrong, as a clause.
+        """
         self.skip("damaged rows")
         if len(self.notes) < _NOTES:
             place = file.name if line is None else f"line {line} of {file.name}"
             self.notes.append(f"{place} was left out: {reason}")
 
     def selected(self) -> Iterator[Sample]:
-        """Yield the samples that the options `split` and `limit` keep; raise DataError when there is no such split."""
+        """Yield the samples that the options `split` and `limit` select; raise DataError for an absent split."""
         self.skipped.clear()
         self.notes.clear()
         split, limit = self.options.split, self.options.limit
@@ -180,7 +229,7 @@ class Reader(ABC):
 
 
 def readable(rows: Iterable[_T], table: Path) -> Iterator[_T]:
-    """Yield the lines of a table or the rows of a CSV reader; raise DataError where the text is no table any more."""
+    """Yield the lines of a table or the rows of a CSV reader; raise DataError where the text is not readable."""
     try:
         yield from rows
     except (csv.Error, ValueError) as error:
@@ -188,14 +237,20 @@ def readable(rows: Iterable[_T], table: Path) -> Iterator[_T]:
 
 
 def lines_of(table: Path) -> Iterator[str]:
-    """Yield the lines of a label file; raise DataError where it is no text any more."""
+    """Yield the lines of a label file; raise DataError where it is no readable text."""
     return readable(text_lines(table), table)
 
 
 def take(samples: Iterator[Sample], limit: int, seed: int) -> Iterator[Sample]:
-    """Yield `limit` samples, in their order, drawn without replacement by a hash of seed and position.
+    """Select samples at random, without replacement, by a hash of seed and position.
 
-    Needs memory for `limit` samples only.
+    Args:
+        samples: all samples; only `limit` of them are in memory at a time.
+        limit: how many to select.
+        seed: another seed selects others.
+
+    Yields:
+        The selected samples in their order, all of them where there are fewer than `limit`.
     """
     keyed = ((_key(index, seed), index, sample) for index, sample in enumerate(samples))
     kept = heapq.nsmallest(limit, keyed, key=lambda entry: entry[:2])
@@ -204,7 +259,11 @@ def take(samples: Iterator[Sample], limit: int, seed: int) -> Iterator[Sample]:
 
 
 def draw(indices: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """Return `limit` of the indices, ascending, drawn without replacement by the same hash as in `take`."""
+    """Select `limit` of the indices at random, by the hash of `take`.
+
+    Returns:
+        `(min(limit, len(indices)),) int64`, ascending.
+    """
     kept = heapq.nsmallest(limit, indices.tolist(), key=lambda index: (_key(index, seed), index))
     return np.array(sorted(kept), np.int64)
 

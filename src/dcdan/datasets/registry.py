@@ -1,6 +1,6 @@
-"""The registry of readers: which data sets can be read, by name.
+"""The registry of readers: name -> reader. It imports every module of `dcdan.datasets.readers`.
 
-A new data set is one new file in :mod:`dcdan.datasets.readers` with one ``@register`` class in it.
+A new data set is one new file there with one `@register` class in it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,25 @@ from typing import TypeVar
 from dcdan.datasets.reader import Reader
 
 _GENERAL = ("class_folders", "folder", "manifest", "synthetic.reader")
-"""Modules of :mod:`dcdan.datasets` that register a reader of no one data set."""
+"""Modules of `dcdan.datasets` that register the readers of a user's own data and of drawn faces."""
 
 _REGISTRY: dict[str, type[Reader]] = {}
 _R = TypeVar("_R", bound=type[Reader])
 
 
 def register(reader: _R) -> _R:
-    """Class decorator: make a reader known by its `name`."""
+    """Register a reader under its `name`; a class decorator."""
     _REGISTRY[reader.name] = reader
     return reader
 
 
 def readers() -> dict[str, type[Reader]]:
-    """Return every known reader by name, sorted: the general ones, and one a module of ``dcdan.datasets.readers``."""
+    """Return name -> reader of every registered reader, sorted by name.
+
+    Example:
+        >>> readers()["jaffe"].title
+        'JAFFE'
+    """
     package = importlib.import_module("dcdan.datasets.readers")
     published = (f"readers.{module.name}" for module in pkgutil.iter_modules(package.__path__))
     for name in (*_GENERAL, *published):

@@ -17,16 +17,26 @@ _T = TypeVar("_T")
 
 
 class SequenceOptions(FoldOptions):
-    """`frames`: how many last frames show the expression; `neutral`: whether the first frame is taken as neutral."""
+    """Options of data sets of sequences: how many last frames are read, and whether the first one is, as neutral."""
 
-    frames: int = Field(3, ge=1, le=10, description="the last so many frames show the expression")
-    neutral: bool = Field(True, description="take the first frame as neutral")
+    frames: int = Field(3, ge=1, le=10, description="read so many last frames, which show the expression")
+    neutral: bool = Field(True, description="read the first frame as neutral")
 
 
 def chosen_frames(frames: Sequence[_T], last: int, neutral: bool) -> Iterator[tuple[_T, bool]]:
-    """Yield the first frame, if `neutral`, and the `last` frames, each with whether it is the neutral one.
+    """Choose the frames of a sequence.
 
-    A sequence that is too short for both keeps its last frames only.
+    Args:
+        frames: the frames in the order of time.
+        last: how many last frames show the expression.
+        neutral: whether to choose the first frame as neutral. A sequence of `last` frames or fewer has none.
+
+    Yields:
+        Each chosen frame, with whether it is the neutral one.
+
+    Example:
+        >>> list(chosen_frames("abcde", last=2, neutral=True))
+        [('a', True), ('d', False), ('e', False)]
     """
     if neutral and len(frames) > last:
         yield frames[0], True
@@ -34,5 +44,5 @@ def chosen_frames(frames: Sequence[_T], last: int, neutral: bool) -> Iterator[tu
 
 
 def without_neutral(names: Iterable[str] = EXPRESSIONS) -> tuple[str, ...]:
-    """Return the names but neutral, in their order."""
+    """Return the names in their order, without neutral."""
     return tuple(name for name in names if name != "neutral")

@@ -1,9 +1,9 @@
-"""Specs: how a data set is named on the command line and in a configuration.
+"""Specs: the text that names a data set on the command line, in settings and in Python.
 
-ferplus:/data/FERPlus?split=train&votes=majority     a reader, where the data is, and options
-s3://bucket/faces?faces=crops                        pictures at a URL that fsspec knows, the same as folder:s3://...
-synthetic:street?n=2000                              a domain in place of a path
-./my_photos                                          a bare folder, pack or manifest: the reader is found by looking
+ferplus:/data/FERPlus?split=train&votes=majority   a reader, a path and options
+s3://bucket/faces?faces=crops                      pictures at a URL that fsspec knows, the same as folder:s3://...
+synthetic:street?n=2000                            a domain in place of a path
+./my_photos                                        a folder, pack or manifest, whose reader is detected
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ _Options = TypeVar("_Options", bound=ReaderOptions)
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed spec: the reader's name or None, the path (or domain) as written, and the options as text."""
+    """A parsed spec.
+
+    Attributes:
+        reader: the name of the reader, None where it is to be detected.
+        path: the path, URL or domain, as written.
+        options: name -> text.
+    """
 
     reader: str | None
     path: str
@@ -38,16 +44,24 @@ class Spec:
 
     @property
     def text(self) -> str:
-        """The spec written out; `parse_spec(spec.text) == spec`."""
+        """The spec as text; `parse_spec(spec.text) == spec`."""
         head = self.path if self.reader is None else f"{self.reader}:{self.path}"
         query = "&".join(f"{_escape(key)}={_escape(value)}" for key, value in self.options.items())
         return f"{head}?{query}" if query or "?" in self.path else head
 
 
 def parse_spec(text: str) -> Spec:
-    """Parse `[reader:]path[?option=value&option=value]`; the last question mark starts the options.
+    """Parse `[reader:]path[?option=value&option=value]`.
 
-    Option values may hold percent-encoded characters; paths are taken as they are. Raises UsageError.
+    Args:
+        text: the spec. The last question mark starts the options. Option values may be percent-encoded, paths not.
+
+    Raises:
+        UsageError: an option has no name or value, is given twice, or the spec names no data.
+
+    Example:
+        >>> parse_spec("ferplus:/data/FERPlus?split=train")
+        Spec(reader='ferplus', path='/data/FERPlus', options={'split': 'train'})
     """
     head, mark, query = text.rpartition("?")
     if not mark:
@@ -56,9 +70,9 @@ def parse_spec(text: str) -> Spec:
     for item in query.split("&") if query else []:
         key, equals, value = item.partition("=")
         if not key or not equals:
-            raise UsageError(f"'{item}' in '{text}' is no option: write ?name=value, and & between two of them.")
+            raise UsageError(f"'{item}' in '{text}' is no option: write ?name=value, with & between two options.")
         if unquote(key) in options:
-            raise UsageError(f"The option '{unquote(key)}' stands twice in '{text}': keep one of them.")
+            raise UsageError(f"The option '{unquote(key)}' is given twice in '{text}': keep one of them.")
         options[unquote(key)] = unquote(value)
     match = None if is_url(head) else _PREFIX.fullmatch(head)
     reader, path = (match[1], match[2]) if match else (None, head)
@@ -68,15 +82,16 @@ def parse_spec(text: str) -> Spec:
 
 
 def is_pack(path: Path) -> bool:
-    """True when the folder is a pack (it holds a pack.json)."""
+    """Return whether a folder is a pack, which holds a pack.json."""
     return (path / "pack.json").is_file()
 
 
 def open_reader(spec: Spec) -> Reader:
-    """Return the reader that a spec names, its options checked.
+    """Return the reader of a spec, with its options checked.
 
-    Raises UsageError (unknown reader or option, with the nearest spelling; bad value) or DataError (nothing there, or
-    the folder is laid out otherwise).
+    Raises:
+        UsageError: the reader or an option is unknown (the nearest name is suggested), or a value is not valid.
+        DataError: there is nothing at the path, it cannot be read, or its layout is another.
     """
     known = readers()
     remote = is_url(spec.path)
@@ -103,7 +118,7 @@ def open_reader(spec: Spec) -> Reader:
 
 
 def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:
-    """Find by looking which reader a bare path wants."""
+    """Detect the reader of a path without a reader's name."""
     place = Path(path).expanduser()
     if is_pack(place):
         raise UsageError(f"'{path}' is a pack already: use it as it is, or name the data it was made from.")
@@ -125,7 +140,12 @@ def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:
 
 
 def recognised(folder: Path, known: Mapping[str, type[Reader]] | None = None) -> dict[str, str]:
-    """Return reader -> layout of the data sets that a folder certainly is: one, as a rule, or none."""
+    """Return reader -> layout of the published data sets that a folder certainly is: one or none.
+
+    Args:
+        folder: a folder that may hold anything.
+        known: name -> reader; None for all.
+    """
     layouts = {name: kind.recognise(folder) for name, kind in (known or readers()).items()}
     return {name: layout for name, layout in layouts.items() if layout is not None}
 
@@ -140,11 +160,11 @@ def _options(kind: type[Reader], given: Mapping[str, str]) -> ReaderOptions:
 
 
 class ViewOptions(ReaderOptions):
-    """What may follow a pack in a spec: `pack?split=test&limit=100&seed=1`, or `pack?shift=blur&severity=2`."""
+    """Options of a pack in a spec: `pack?split=test&limit=100&seed=1`, or `pack?shift=blur&severity=2`."""
 
 
 def view_options(given: Mapping[str, str]) -> ViewOptions:
-    """Return the options of a pack's spec; raise UsageError."""
+    """Return the options of a pack's spec; raise UsageError for an unknown option or a value that is not valid."""
     for key in given:
         if key not in ViewOptions.model_fields:
             raise unknown("option of a pack", key, ViewOptions.model_fields)

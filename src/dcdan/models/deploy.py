@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dcdan.core.outputs import OUTPUTS
+from dcdan.core.outputs import ACTIONS_OUTPUT, OUTPUTS
 from dcdan.models.network import Network, NetworkOutputs
 from dcdan.models.selection import both_ways, select
 

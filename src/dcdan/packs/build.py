@@ -1,14 +1,11 @@
 """Building packs: streaming, in parallel, resumable; and finding or building the pack that a spec names.
 
-The unfinished pack: faces and rows written chunk by chunk, so that a killed build continues after its last chunk.
+The samples are cut into chunks of one length, prepared by processes, and written in order. So the bytes of a pack do
+not depend on the number of processes, nor on whether the build was interrupted.
 
-`out.partial/` holds `state.json` (what is being built), `journal.jsonl` (a line per chunk, written once its faces are
-on the disk) and `pack/`, which is renamed to `out` when everything in it is complete.
-
-Build packs: streaming, in parallel, restartable; and find or build the pack that a spec names.
-
-The samples are cut into chunks of fixed length, prepared by processes, and written in order; so the bytes of a pack
-do not depend on the number of processes, nor on whether the build was interrupted.
+While a pack is built, `out.partial/` holds `state.json` (what is being built), `journal.jsonl` (a line per chunk,
+written once the faces of the chunk are on the disk) and `pack/`, which is renamed to `out` when it is complete. A build
+that was stopped resumes after its last whole chunk.
 """
 
 from __future__ import annotations
@@ -59,13 +56,18 @@ from dcdan.packs.table import TableWriter
 
 
 class ResumablePack(ResumableJob):
-    """A pack in the making, held by one process at a time."""
+    """A pack that is being built, locked by one process at a time."""
 
     def __init__(self, out: Path, state: Mapping[str, Any], face_shape: tuple[int, ...]) -> None:
-        """Open or begin the folder `out.partial` for what `state` describes (JSON values).
+        """Open or create the folder `out.partial`.
 
-        An unfinished build of something else is begun anew. Raises OutputError when the folder is not of our making, or
-        when another process is at work in it.
+        Args:
+            out: the folder of the finished pack.
+            state: what is being built, as values for JSON. An unfinished build of something else is discarded.
+            face_shape: shape of one face, `(S, S)` or `(S, S, 3)`.
+
+        Raises:
+            OutputError: the folder holds other files, or another process builds in it.
         """
         super().__init__(out, state)
         self.face_shape = face_shape
@@ -76,11 +78,11 @@ class ResumablePack(ResumableJob):
 
     @property
     def faces(self) -> int:
-        """Faces in the whole chunks so far."""
+        """The number of faces in the whole chunks so far."""
         return self._ends[-1][0] if self._ends else 0
 
-    def keep(self, chunks: int) -> None:
-        """Forget everything after the first `chunks` chunks, on the disk too."""
+    def truncate(self, chunks: int) -> None:
+        """Discard everything after the first `chunks` chunks, on the disk too."""
         del self.keys[chunks:], self._ends[chunks:]
         self._journal.truncate(self._ends[-1][1] if self._ends else 0)
         self._faces.truncate(HEADER_BYTES + self.faces * int(np.prod(self.face_shape)))
@@ -88,7 +90,13 @@ class ResumablePack(ResumableJob):
         self._faces.seek(0, os.SEEK_END)
 
     def append(self, key: str, faces: np.ndarray, rows: Sequence[TableRow]) -> None:
-        """Add one chunk: its faces first, then the line that makes them count."""
+        """Write one chunk: its faces first, then the line in the journal that completes it.
+
+        Args:
+            key: a hash of the chunk's samples.
+            faces: `(n, *face_shape) uint8`.
+            rows: a row for each sample or face.
+        """
         self._faces.write(np.ascontiguousarray(faces).data)
         flush(self._faces)
         end = self.faces + len(faces)
@@ -99,7 +107,7 @@ class ResumablePack(ResumableJob):
         self._ends.append((end, self._journal.tell()))
 
     def rows(self) -> Iterator[list[TableRow]]:
-        """Yield the rows of each chunk, with `row`, a face's index among all faces, or -1 where there is none."""
+        """Yield the rows of each chunk, with `row`, the index among all faces, or -1 for a row without a face."""
         self._journal.seek(0)
         index = 0
         for line in self._journal:
@@ -111,7 +119,7 @@ class ResumablePack(ResumableJob):
             yield rows
 
     def write_table(self, classes: Sequence[str]) -> PackCounts:
-        """Write table.parquet, without label columns when there are no classes, and return the counts of its rows."""
+        """Write table.parquet and return the counts of its rows; without classes it has no label columns."""
         with TableWriter(self.pack / TABLE, classes) as table:
             for rows in self.rows():
                 table.add_rows(rows)
@@ -125,14 +133,14 @@ class ResumablePack(ResumableJob):
         return {name: sha256(self.pack / name) for name in (FACES, TABLE)}
 
     def close(self) -> None:
-        """Let go of the files; what is written stays for a later build to continue."""
+        """Close the files and release the lock. What is written stays for a build that resumes."""
         try:
             self._faces.close()
         finally:
             super().close()
 
     def _read_journal(self) -> None:
-        """Take over the whole chunks of an earlier build: those whose line and faces are both complete."""
+        """Read the whole chunks of an earlier build: those whose line and faces are both complete."""
         self._journal.seek(0)
         size = int(np.prod(self.face_shape))
         present = (self.pack / FACES).stat().st_size
@@ -146,7 +154,7 @@ class ResumablePack(ResumableJob):
                 break
             self.keys.append(key)
             self._ends.append((end, self._journal.tell()))
-        self.keep(len(self.keys))
+        self.truncate(len(self.keys))
 
 
 def _open_faces(path: Path) -> IO[bytes]:
@@ -173,16 +181,35 @@ def build_pack(
     shard: Part | None = None,
     cluster: Cluster | None = None,
 ) -> Pack:
-    """Pack what a reader selects into the new folder `out`, and return the pack opened.
+    """Pack what a reader selects.
 
-    size: side of the faces in pixels. align: "auto" is "mtcnn". workers: processes, None for one per core. progress:
-    show a bar on stderr when that is a terminal. force: replace a pack that is there already. shard: pack the part
-    `(i, n)` alone, the i-th of n counted from 1, for `merge_packs` to join; it may turn out without a face. cluster:
-    machines to prepare the faces on, in place of processes of this one.
+    A build that was stopped or killed is resumed by the same call.
 
-    A build that was killed is continued by the same call. Raises OutputError (`out` exists, no space left), UsageError
-    (size, alignment or shard), DataError (nothing to pack, no face in any picture, then nothing is left behind, or data
-    that went away meanwhile) and Interrupted (SIGINT or SIGTERM asked to stop; the last whole chunk is saved).
+    Args:
+        reader: the data set.
+        out: the new folder.
+        size: side of the faces in pixels, 16 to 1,024.
+        align: "mtcnn" detects and aligns faces, "none" resizes crops, "auto" is "mtcnn".
+        workers: processes, None for one per core.
+        progress: show a bar on stderr when that is a terminal.
+        spec_text: the spec to record in pack.json; the reader's name by default.
+        force: replace a pack that is there already.
+        shard: pack only the part `(i, n)`, the i-th of n counted from 1, for `merge_packs`. It may have no face.
+        cluster: machines that prepare the faces, in place of processes of this machine.
+
+    Returns:
+        The finished pack, opened.
+
+    Raises:
+        OutputError: `out` exists, cannot be written, or the disk is full.
+        UsageError: the size, the alignment or the shard is not possible.
+        DataError: nothing to pack, no face in any picture, or the data went away. A sentence at the end names the
+            folder that is left for resuming, if there is one.
+        MissingExtraError: pyarrow is not installed.
+        Interrupted: SIGINT or SIGTERM. The last whole chunk is saved.
+
+    Example:
+        `build_pack(open_reader(parse_spec("ferplus:/data/FERPlus")), "packs/ferplus", size=64)`
     """
     out = Path(out)
     if not SIZES[0] <= size <= SIZES[1]:
@@ -245,12 +272,24 @@ def pack_for(
     workers: int | None = None,
     progress: bool = True,
 ) -> Pack:
-    """Return the pack that a spec names, or the pack of the data that it names, built in the cache if it is not there.
+    """Return the pack that a spec names, or the pack of the data that it names, built in the cache where it is missing.
 
-    The cache (`cache`, else $DCDAN_CACHE, else ~/.cache/dcdan/packs) keeps a pack under a hash of the spec, size,
-    alignment and the names, sizes and times of the data's files, so changed data are packed again. A pack may carry
-    the options split, limit, seed, shift and severity (a shifted copy is kept in the cache); its size must be the one
-    asked for. With `labelled=False` labels stay unread.
+    The name of a pack in the cache is a hash of the spec, size, alignment, and the names, sizes and times of the files
+    of the data, so changed data are packed again.
+
+    Args:
+        spec_text: a pack or a data set. A pack may have the options split, limit, seed, shift and severity.
+        size: side of the faces in pixels. A pack must have it.
+        align: "auto", "mtcnn" or "none", as in `build_pack`.
+        cache: the folder of the cache; None for `$DCDAN_CACHE`, or `~/.cache/dcdan/packs`.
+        labelled: False opens the pack as a target, whose labels are never read.
+        workers: processes, None for one per core.
+        progress: show a bar on stderr when that is a terminal.
+
+    Raises:
+        PackError: the pack is damaged, or its size is another.
+        UsageError: the spec is a URL, which must be packed by a command, or has an unknown option.
+        DataError, OutputError, Interrupted: as in `build_pack`.
     """
     spec = parse_spec(spec_text)
     folder = Path(spec.path).expanduser()
@@ -266,7 +305,9 @@ def pack_for(
             return Pack.open(shifted_copy(folder, shift, cache, progress=progress), labelled=labelled, **view)
         return pack
     if is_url(spec.path):
-        raise UsageError(f"'{spec_text}' is packed by hand: dcdan pack '{spec_text}' --out DIR, and give DIR here.")
+        raise UsageError(
+            f"'{spec_text}' cannot be packed on the way: run dcdan pack '{spec_text}' --out DIR, and give DIR here."
+        )
     reader = open_reader(spec)
     place = cache_folder(cache)
     key = cache_key(reader, size, "none" if align == "none" else "mtcnn")
@@ -285,7 +326,7 @@ def _fill(
     progress: bool,
     cluster: Cluster | None,
 ) -> None:
-    """Prepare the chunks that an earlier build has not, and append them in order."""
+    """Prepare the chunks that an earlier build lacks, and append them in order."""
     kept, done = 0, 0
     rest: Iterator[list[Sample]] = iter(())
     for chunk in listing.chunks:
@@ -293,7 +334,7 @@ def _fill(
             rest = itertools.chain([chunk], listing.chunks)
             break
         kept, done = kept + 1, done + len(chunk)
-    partial.keep(kept)
+    partial.truncate(kept)
     root = preparer.reader.root if preparer.reader.needs_path else None
     roots = [root] if root is not None and root.exists() else []  # at a URL there is no such path
     if cluster is not None:
@@ -311,14 +352,14 @@ def _fill(
                 if stop.is_set():
                     raise stopped(partial.folder)
         except DataError:
-            # A signal to the whole group ends the processes that prepare, too.
+            # A signal to the process group ends the workers too.
             if stop.is_set():
                 raise stopped(partial.folder) from None
             raise
     if done < listing.count:
         raise DataError(
             f"The data changed while they were packed: {listing.count} samples were listed, {done} were there later; "
-            "repeat the command, which then goes on."
+            "repeat the command, which then resumes."
         )
 
 
@@ -353,7 +394,7 @@ def _finish(
         shift=reader.options.known_shift,
         counts=counts,
         skipped=listing.skipped,
-        # That a part lacks a class says nothing: merging looks at the whole.
+        # A shard may lack a class. Merging checks the whole.
         warnings=(*(odd(counts, crops_option) if part is None else ()), *listing.remarks),
         shard=None if part is None else _shard(listing, part, crops_option),
         sha256=partial.seal(),

@@ -1,8 +1,7 @@
-"""The cache of packs: under a hash of all that their bytes depend on, and copies under a known shift.
+"""The cache of packs, and copies of packs under a known shift.
 
-Where packs that nobody named are kept: under a hash of all that their bytes depend on.
-
-A pack under a known shift: a copy in the cache that differs in the pixels alone, written face by face.
+The name of a pack in the cache is a hash of all that its bytes depend on. A copy under a shift has the same table and
+other pixels, written block by block.
 """
 
 from __future__ import annotations
@@ -30,14 +29,20 @@ from dcdan.packs.pack import Pack
 
 
 def cache_folder(given: Path | str | None = None) -> Path:
-    """Return the cache: the one given, else $DCDAN_CACHE, else ~/.cache/dcdan/packs."""
+    """Return the folder of the cache: the one given, `$DCDAN_CACHE`, or `~/.cache/dcdan/packs`."""
     return Path(given or os.environ.get("DCDAN_CACHE") or "~/.cache/dcdan/packs").expanduser()
 
 
 def cache_key(reader: Reader, size: int, alignment: str) -> str:
-    """Return 20 hexadecimal digits of data set, options, size, alignment and the state of the data's files.
+    """Return the key of a pack in the cache: a hash of the data set, its options, and the state of its files.
 
-    The files are known by name, size and time of change: nothing of them is read.
+    Args:
+        reader: the data set. Of its files, name, size and time of change are hashed, and nothing is read.
+        size: side of the faces in pixels.
+        alignment: "mtcnn" or "none".
+
+    Returns:
+        20 hexadecimal digits.
     """
     about = {
         "schema": PACK_SCHEMA,
@@ -59,7 +64,7 @@ def cache_key(reader: Reader, size: int, alignment: str) -> str:
 
 @contextmanager
 def cache_lock(folder: Path, key: str) -> Iterator[None]:
-    """Let one process at a time build the pack of a key; the others wait, and then find it."""
+    """Let one process at a time build the pack of a key; the others wait, and then use it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / f"{key}.lock").open("a+b")
@@ -101,7 +106,7 @@ def _state(path: Path) -> str:
 
 
 def _files(entries: Iterable[os.DirEntry[str]], folders: list[str]) -> Iterator[str]:
-    """Yield the names of what is no folder, and collect the folders."""
+    """Yield the names of all entries that are not folders, and append those of the folders to a list."""
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             folders.append(entry.name)
@@ -113,10 +118,19 @@ _BLOCK = 256
 
 
 def shifted_copy(folder: Path, shift: Shift, cache: Path | str | None = None, *, progress: bool = True) -> Path:
-    """Return the folder of a pack's copy under a shift, made in the cache if it is not there.
+    """Return the folder of a pack's copy under a shift, made in the cache where it is missing.
 
-    The copy is kept under a hash of the pack's checksums and the shift. All faces are shifted, whatever part is asked
-    for later; the table is the same. Raises PackError for a pack that is damaged or shifted already, and OutputError.
+    All faces are shifted, whatever part of them is used later.
+
+    Args:
+        folder: the pack.
+        shift: which shift, how strong, and its seed.
+        cache: the folder of the cache; None for the default.
+        progress: show a bar on stderr when that is a terminal.
+
+    Raises:
+        PackError: the pack is damaged, or under a shift already.
+        OutputError: the cache cannot be written.
     """
     pack = Pack.open(folder, labelled=False)
     if pack.info.shift is not None:
@@ -136,7 +150,7 @@ def shifted_copy(folder: Path, shift: Shift, cache: Path | str | None = None, *,
 
 
 def _write(pack: Pack, shift: Shift, out: Path, progress: bool) -> None:
-    """Write the copy beside its place, and let it appear under its name when it is whole."""
+    """Write the copy into a temporary folder, and rename that when it is complete."""
     partial = job_folder(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -155,7 +169,7 @@ def _write(pack: Pack, shift: Shift, out: Path, progress: bool) -> None:
 
 
 def _write_faces(pack: Pack, shift: Shift, file: Path, progress: bool) -> str:
-    """Write the shifted faces and return their checksum; raise PackError when the pack's own do not have theirs."""
+    """Write the shifted faces and return their SHA-256; raise PackError where the pack's own faces are damaged."""
     header = npy_header(pack.info.shape())
     read, wrote = hashlib.sha256(header), hashlib.sha256(header)
     paths, numbers = pack.paths.tolist(), pack.face_numbers.tolist()
@@ -176,7 +190,7 @@ def _write_faces(pack: Pack, shift: Shift, file: Path, progress: bool) -> str:
 
 
 def _info(folder: Path, shift: Shift, faces_sha256: str) -> str:
-    """Return the pack.json of a pack's copy: what the pack says of itself, with the shift in its spec too."""
+    """Return the pack.json of a pack's copy: the pack's own, with the shift and the new checksum."""
     info = read_info(folder)
     options = f"shift={shift.kind}&severity={shift.severity}"
     joint = "" if info.spec.endswith("?") else "&" if "?" in info.spec else "?"

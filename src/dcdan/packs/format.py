@@ -1,4 +1,4 @@
-"""What `pack.json` says of a pack, and the fixed layout of the pack's files."""
+"""The format of a pack: the model of `pack.json`, its schema version, and the layout of the other files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from dcdan.jobs.resumable_job import ResumableJob
 PACK_SCHEMA = 1
 INFO, FACES, TABLE = "pack.json", "faces.npy", "table.parquet"
 
-# One fixed length, so that the header can be written again once the number of faces is known.
+# A fixed length, so that the header can be rewritten once the number of faces is known.
 HEADER_BYTES = 128
 
 Count = Annotated[int, Field(ge=0, lt=1 << 40)]
 
 
 class PackCounts(BaseModel):
-    """How many rows and faces a pack has: rows without a face carry the status that says why."""
+    """The numbers of rows and faces of a pack. A row without a face has a status that gives the reason."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +43,7 @@ class PackCounts(BaseModel):
 
 
 class Shard(BaseModel):
-    """Which part of a data set a pack is, and what merging has to know of the whole."""
+    """The part of a data set that a pack holds, and what merging must know of the whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,9 +55,10 @@ class Shard(BaseModel):
 
 
 class PackInfo(BaseModel):
-    """The model of `pack.json`. What a pack is not (a shard, under a shift) is not written.
+    """The model of `pack.json`.
 
-    So a pack that is neither opens in a dcdan that knows nothing of them.
+    Fields that are None (`shard`, `shift`, `layout`) are not written, so that a pack without them opens in versions
+    that do not know these fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -65,7 +66,7 @@ class PackInfo(BaseModel):
     schema_version: int = Field(alias="schema")
     data_set: str = Field(description="the reader's name")
     title: str
-    layout: str | None = Field(None, description="which of the forms in which a data set is about was read")
+    layout: str | None = Field(None, description="the name of the layout that was read")
     spec: str
     licence: str
     classes: tuple[ClassName, ...]
@@ -73,7 +74,7 @@ class PackInfo(BaseModel):
     channels: Literal[1, 3] = Field(description="1 grey (N, S, S), 3 RGB (N, S, S, 3)")
     alignment: str
     split_rule: str
-    shift: Shift | None = Field(None, description="the known shift that the faces are under")
+    shift: Shift | None = Field(None, description="the known shift of the faces")
     counts: PackCounts
     skipped: dict[str, int] = Field(description="samples left out by the reader, by reason")
     warnings: tuple[str, ...]
@@ -94,9 +95,10 @@ class PackInfo(BaseModel):
 
 
 def read_info(folder: Path) -> PackInfo:
-    """Return the description of the pack in a folder.
+    """Return the content of a pack's pack.json.
 
-    Raises PackError when there is none, when it is of another schema, and when it is damaged.
+    Raises:
+        PackError: there is none, its schema is another, or it is damaged.
     """
     path = folder / INFO
     try:
@@ -131,28 +133,33 @@ def damaged(folder: Path, name: str, reason: str, remedy: str = "pack the data a
 
 
 def npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the 128 bytes that begin a `.npy` file (format 1.0) of uint8 in C order."""
+    """Return the header, 128 bytes, of a `.npy` file (format 1.0) of uint8 in C order.
+
+    Example:
+        >>> len(npy_header((7, 64, 64)))
+        128
+    """
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
     start = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
     return start + text.encode("ascii").ljust(HEADER_BYTES - 11) + b"\n"
 
 
 def utf8_text(text: str) -> str:
-    """Return a text that can be written as UTF-8: bytes of a file's name that are none become escapes."""
+    """Return a text that can be written as UTF-8; bytes of a file name that are not UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raise OutputError when `out` is there, unless it is an empty folder, or a pack that may be replaced."""
+    """Raise OutputError where `out` exists, unless it is an empty folder, or a pack and `force` is given."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not force:
         raise OutputError(f"'{out}' exists already: choose another --out, or replace it with --force.")
     if not (out / INFO).is_file():
-        raise OutputError(f"'{out}' exists and is no pack, so --force leaves it alone: choose another --out.")
+        raise OutputError(f"'{out}' exists and is no pack, so --force does not replace it: choose another --out.")
 
 
 def publish_pack(job: ResumableJob, info: str, force: bool) -> None:
-    """Write pack.json, and let the finished pack appear under its name at once, in place of an older one."""
+    """Write pack.json and rename the finished pack to its place in one step, replacing an older one."""
     refuse_existing(job.out, force)
     job.publish(INFO, info)

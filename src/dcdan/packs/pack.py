@@ -1,4 +1,4 @@
-"""The pack: aligned faces of a data set in one memory-mapped array, with a table beside it: all that training reads."""
+"""The pack: aligned faces of a data set in one memory-mapped array, with a table. Training reads nothing else."""
 
 from __future__ import annotations
 
@@ -31,13 +31,24 @@ LABEL_COLUMNS = frozenset({"label", "votes", "values"})
 
 
 class HiddenLabelsError(PackError, AttributeError):
-    """The labels of a pack that was opened as a target, which has none: they are never read from the file."""
+    """Labels were asked for from a pack that was opened as a target. They are never read from the file."""
 
 
 class Pack:
     """A pack opened for reading. All arrays have one entry per face, in the order of `faces`.
 
-    A view made by a spec such as `pack?split=test` keeps all faces; `select()` then gives the indices of the view.
+    A view, made by a spec such as `pack?split=test`, has all faces; `select()` returns the indices of the view.
+
+    Attributes:
+        folder: the folder of the pack.
+        info: the content of pack.json; a target has no counts of classes.
+        labelled: whether there are labels and they may be read.
+        split: the split of the view, None for all.
+        limit: the number of faces in the view, None for all.
+        seed: the seed by which the limit chooses.
+
+    Example:
+        `Pack.open("packs/ferplus").faces[0]`
     """
 
     def __init__(
@@ -69,10 +80,17 @@ class Pack:
         limit: int | None = None,
         seed: int = 0,
     ) -> Pack:
-        """Open a pack, after a check of the table's checksum and the faces' size.
+        """Open a pack and check the checksum of its table and the size of its faces.
 
-        With `labelled=False` the pack has no labels and no votes: asking for them raises, and they are never read.
-        Raises PackError for no pack, another schema, a damaged file, or a split that the pack has not.
+        Args:
+            folder: the pack.
+            labelled: False opens it as a target: labels, votes and values are never read, and asking for them raises.
+            split: the split of the view, None for all.
+            limit: the number of faces in the view, None for all.
+            seed: the seed by which the limit chooses.
+
+        Raises:
+            PackError: the folder is no pack, its schema is another, a file is damaged, or it has no such split.
         """
         folder = Path(folder)
         info = read_info(folder)
@@ -93,12 +111,12 @@ class Pack:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that labels count, in canonical order."""
+        """Names of the classes that labels index, in canonical order."""
         return self.info.classes
 
     @cached_property
     def faces(self) -> np.ndarray:
-        """(N, S, S, 3) RGB or (N, S, S) grey, uint8, memory-mapped and read-only."""
+        """`(N, S, S, 3)` RGB or `(N, S, S)` grey, uint8, memory-mapped and read-only."""
         return np.asanyarray(np.load(self.folder / FACES, mmap_mode="r", allow_pickle=False))
 
     @cached_property
@@ -194,7 +212,7 @@ class Pack:
         ]
 
     def select(self, split: str | None = None) -> np.ndarray:
-        """Return the indices (int64, ascending) of a split's faces; without a name those of the view, or all."""
+        """Return the indices of a split's faces, int64, ascending; without a name those of the view, or all."""
         split = self.split if split is None else split
         chosen = np.arange(len(self)) if split is None else np.flatnonzero(self.splits == split)
         return chosen if self.limit is None else draw(chosen, self.limit, self.seed)

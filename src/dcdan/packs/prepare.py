@@ -1,7 +1,4 @@
-"""Samples to rows and faces: what a packing process does with one chunk of a data set.
-
-A row is a dict of JSON values (see `TableRow`); the faces are the pixels of the rows that have one, in the same order.
-"""
+"""The preparation of faces: what a process does with one chunk of samples, from pictures to rows and aligned faces."""
 
 from __future__ import annotations
 
@@ -20,18 +17,19 @@ from dcdan.images.status import Status
 from dcdan.packs.format import utf8_text
 
 TableRow = dict[str, Any]
+"""The values for JSON of one row of a pack's table, as `_row` makes them."""
 
-# A batch of photographs must not fill the memory: it ends at this many pictures or pixels.
+# A batch ends at this many pictures or pixels, so that photographs do not fill the memory.
 _BATCH_PICTURES = 64
 _BATCH_PIXELS = 24_000_000
 
 
 class Preparer:
-    """Turns samples of one reader into aligned faces of `size` pixels.
+    """Turns samples of one reader into aligned faces.
 
-    Landmarks that a sample brings are used as they are; a box without landmarks is cut out and treated as a crop; all
-    other pictures go through detection. With `alignment="none"` nothing is detected: crops are only resized. A shift
-    that the reader's options ask for is laid on the aligned faces: which faces there are, and where, stays the same.
+    A sample with landmarks is aligned by them. A sample with a box alone is cropped to it and treated as a crop. In all
+    other pictures faces are detected. With the alignment "none" nothing is detected, and crops are resized. A shift of
+    the reader's options is applied to the aligned faces, so the same faces are found with it and without.
     """
 
     def __init__(self, reader: Reader, size: int, alignment: Alignment) -> None:
@@ -41,7 +39,15 @@ class Preparer:
         self._extractors: dict[bool, Extractor] = {}
 
     def prepare(self, samples: Sequence[Sample]) -> tuple[np.ndarray, list[TableRow]]:
-        """Return faces (n, S, S, 3) or (n, S, S) uint8 and the rows of all samples, in their order."""
+        """Load, detect and align.
+
+        Args:
+            samples: a chunk of the reader's samples.
+
+        Returns:
+            Faces `(n, S, S, 3)` or `(n, S, S)`, uint8, and the rows of all samples in their order. The faces belong to
+            the rows that have a box, in the same order.
+        """
         rows: list[TableRow] = []
         faces: list[np.ndarray] = []
         for batch in self._batches(samples):
@@ -80,7 +86,7 @@ class Preparer:
             yield batch
 
     def _faces(self, batch: Sequence[tuple[Sample, np.ndarray]]) -> Iterator[list[Face]]:
-        """Yield the faces kept of each picture of a batch; detection sees the whole batch at once."""
+        """Yield the chosen faces of each picture of a batch; detection runs on the whole batch at once."""
         if self.alignment == "none":
             return iter([[self._resized(sample, picture)] for sample, picture in batch])
         kept: dict[int, list[Face]] = {}
@@ -108,7 +114,7 @@ class Preparer:
         return self._extractors[cropped]
 
     def _best(self, faces: list[Face], picture: np.ndarray) -> list[Face]:
-        """Keep the reader's number of faces; of photographs of one labelled person, the large and central one."""
+        """Choose the reader's number of faces; of several, the most prominent."""
         most = self.reader.max_faces
         if most is None or len(faces) <= most:
             return faces
@@ -132,12 +138,12 @@ class Preparer:
         return Face(pixels, _box(sample, picture), points, 1.0, Status.OK)
 
     def _stored(self, pixels: np.ndarray) -> np.ndarray:
-        # The weights of OpenCV's grey sum to one exactly, so a grey face stays what it was.
+        # The weights of OpenCV's conversion sum to one exactly, so a grey face is unchanged.
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)) if self.reader.channels == 1 else pixels
 
 
 def loaded(reader: Reader, sample: Sample) -> np.ndarray | Status:
-    """Return a sample's picture (H, W, 3) uint8 RGB, or why there is none."""
+    """Return the picture of a sample, `(H, W, 3) uint8` RGB, or the status that says why there is none."""
     try:
         return reader.load(sample)
     except UndecodableImage as error:
@@ -149,7 +155,17 @@ def loaded(reader: Reader, sample: Sample) -> np.ndarray | Status:
 
 
 def prominence(box: np.ndarray, width: int, height: int) -> float:
-    """Return how much a face (box x0, y0, x1, y1 px) dominates its picture: its area, less when far from the centre."""
+    """Return the prominence of a face: its area, reduced far from the centre of the picture.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels.
+        width: of the picture in pixels.
+        height: of the picture in pixels.
+
+    Example:
+        >>> prominence(np.array([40, 40, 60, 60]), 100, 100), round(prominence(np.array([0, 0, 20, 20]), 100, 100), 1)
+        (400.0, 65.4)
+    """
     x0, y0, x1, y1 = (float(value) for value in box)
     away = ((x0 + x1 - width) ** 2 + (y0 + y1 - height) ** 2) / (width**2 + height**2)
     return (x1 - x0) * (y1 - y0) / (1 + 8 * away)
@@ -158,7 +174,16 @@ def prominence(box: np.ndarray, width: int, height: int) -> float:
 def inside_box(
     picture: np.ndarray, box: tuple[float, float, float, float] | None
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the picture inside the box and where it begins (x, y); the whole picture without a usable box."""
+    """Crop a picture to a box.
+
+    Args:
+        picture: `(H, W, 3) uint8`.
+        box: x0, y0, x1, y1 in pixels, or None.
+
+    Returns:
+        The crop and the place (x, y) of its corner in the picture. Without a box, or with one of less than two pixels
+        inside the picture, the whole picture.
+    """
     if box is None:
         return picture, (0, 0)
     height, width = picture.shape[:2]

@@ -1,4 +1,4 @@
-"""Join the shards of a data set, packed apart, into the pack that one build would have made, byte for byte."""
+"""Merging shards: the parts of a data set, packed separately, become the pack of one build, byte for byte."""
 
 from __future__ import annotations
 
@@ -28,19 +28,26 @@ from dcdan.packs.summary import no_faces, odd
 from dcdan.packs.table import TableWriter
 
 _BLOCK_BYTES = 1_000_000
-_ALIKE = ("spec", "data_set", "size", "alignment", "channels", "classes", "split_rule", "shift", "licence")
+_EQUAL = ("spec", "data_set", "size", "alignment", "channels", "classes", "split_rule", "shift", "licence")
 
 
 def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = False, progress: bool = True) -> Pack:
-    """Join finished shards, named in any order, into the new pack `out`, and return it opened.
+    """Merge finished shards into one pack, whose faces and table have the bytes of the pack built at once.
 
-    Faces and table are the same bytes as those of the pack built at once. The shards are read once, block by block,
-    their checksums are compared on the way, and they are left as they are. force: replace a pack that is there already.
-    progress: show a bar on stderr when that is a terminal.
+    The shards are read once, block by block, their checksums are compared on the way, and they are not changed. After
+    an error nothing is left behind.
 
-    Raises UsageError (no shard, or `out` in the way of one), PackError (a whole pack, a shard that is missing, named
-    twice, damaged, or packed otherwise than the others), DataError (no face in any of them) and OutputError (`out`
-    exists, no space left). Whenever it raises, nothing is left behind.
+    Args:
+        shards: the folders of all shards, in any order.
+        out: the new folder.
+        force: replace a pack that is there already.
+        progress: show a bar on stderr when that is a terminal.
+
+    Raises:
+        UsageError: no shard is given, or a shard lies in `out`.
+        PackError: one is a whole pack, a shard is missing, given twice, damaged, or packed with other options.
+        DataError: no shard has a face.
+        OutputError: `out` exists, or the disk is full.
     """
     out = Path(out)
     folders = [Path(shard) for shard in shards]
@@ -82,10 +89,10 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
 
 
 def _in_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Return the packs by number, once it is certain that they are all the parts of one data set, packed alike."""
+    """Return the packs by number, after a check that they are all the parts of one data set with equal options."""
     first = packs[0]
     for pack in packs:
-        _check_alike(first, pack)
+        _check_equal_options(first, pack)
     found: dict[int, Pack] = {}
     for pack in packs:
         shard = _shard(pack)
@@ -102,14 +109,14 @@ def _in_order(packs: Sequence[Pack]) -> list[Pack]:
     return [found[number] for number in sorted(found)]
 
 
-def _check_alike(first: Pack, pack: Pack) -> None:
+def _check_equal_options(first: Pack, pack: Pack) -> None:
     ours, theirs = _shard(first), _shard(pack)
     if ours.count != theirs.count:
         raise PackError(
             f"'{first.folder}' is one of {ours.count} shards and '{pack.folder}' one of {theirs.count}: "
             "merge shards of one number."
         )
-    for name in _ALIKE:
+    for name in _EQUAL:
         here, there = getattr(first.info, name), getattr(pack.info, name)
         if here != there:
             raise PackError(
@@ -134,7 +141,7 @@ def _shown(value: Any) -> str:
 
 
 def _join_faces(parts: Sequence[Pack], path: Path, faces: int, progress: bool) -> str:
-    """Write the faces of all parts, and return the checksum; raise PackError for a part whose faces have another."""
+    """Write the faces of all parts and return their SHA-256; raise PackError for a part whose faces are damaged."""
     shape = (faces, *parts[0].info.shape()[1:])
     header = npy_header(shape)
     each = math.prod(shape[1:])
@@ -174,7 +181,7 @@ def _row_groups(path: Path) -> Iterator[Any]:
 
 
 def _moved(rows: Any, by: int) -> Any:
-    """Return the rows with each face's index moved; those without a face stay at -1."""
+    """Return the rows with each face's index increased; rows without a face stay at -1."""
     import pyarrow.compute as compute
 
     index = rows["row"]

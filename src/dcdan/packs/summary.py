@@ -1,9 +1,4 @@
-"""A pack in words: what it holds, and what is odd about it.
-
-What is odd about a pack, in words: classes without a sample, pictures without a face.
-
-A pack in words, for the end of `dcdan pack`.
-"""
+"""A pack in words: its summary, and warnings about absent classes and pictures without a face."""
 
 from __future__ import annotations
 
@@ -16,9 +11,11 @@ from dcdan.packs.pack import Pack
 
 
 def odd(counts: PackCounts, crops_option: bool) -> Iterator[str]:
-    """Yield a warning for classes without a sample, and one when most pictures gave no face.
+    """Yield a warning for classes without a sample, and one where most pictures have no face.
 
-    crops_option: whether the reader can be told that the pictures are face crops, and was not.
+    Args:
+        counts: the counts of the pack.
+        crops_option: whether the reader has the option `faces=crops` and it was not given.
     """
     absent = [name for name, count in counts.classes.items() if count == 0]
     if absent:
@@ -29,7 +26,13 @@ def odd(counts: PackCounts, crops_option: bool) -> Iterator[str]:
 
 
 def no_faces(counts: PackCounts, place: object, crops_option: bool) -> str:
-    """Return the sentence for a pack that would have no face at all."""
+    """Return the sentence for a pack without a face.
+
+    Args:
+        counts: the counts of the pack.
+        place: the folder or spec of the pictures.
+        crops_option: whether the reader has the option `faces=crops` and it was not given.
+    """
     statuses = ", ".join(f"{count} {status}" for status, count in counts.statuses.items())
     text = f"No face was found in the {counts.rows} pictures of '{place}' ({statuses})"
     return f"{text}{_crops_hint(counts, crops_option)}."
@@ -41,13 +44,13 @@ def _crops_hint(counts: PackCounts, crops_option: bool) -> str:
 
 
 def found(reader: Reader) -> str:
-    """Return what a place was recognised as: the data set, in which form, and the spec's name of its reader."""
+    """Return the detected data set: its title, its layout, and the name of its reader."""
     form = f", {reader.layout}" if reader.layout else ""
     return f"{reader.title}{form} (reader {reader.name})"
 
 
 def summary(pack: Pack) -> str:
-    """Return a few lines: faces, splits, classes, what was left out, and what is odd."""
+    """Return a few lines: faces, splits, classes, statuses, what was left out, warnings."""
     info = pack.info
     kind = "grey" if info.channels == 1 else "colour"
     part = f", shard {info.shard.number} of {info.shard.count}" if info.shard else ""

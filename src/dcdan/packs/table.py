@@ -1,5 +1,4 @@
-"""The table of a pack as it is written: rows in groups of one length, however they come, so that equal rows give
-equal bytes."""
+"""The table of a pack: its schema, and a writer with row groups of one length, so that equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -13,16 +12,20 @@ from dcdan.core.limits import parquet_module
 from dcdan.packs.format import PackCounts
 from dcdan.packs.prepare import TableRow
 
-# Larger groups are a little smaller on the disk, but several times this in memory while they are written.
+# Larger groups are slightly smaller on disk, and need several times their size in memory while they are written.
 _GROUP_ROWS = 1024
 _MAPS = frozenset({"groups", "values"})
 
 
 class TableWriter:
-    """Writes table.parquet; a context manager. Only one group of rows is in memory, in Arrow's compact form."""
+    """Writes table.parquet, a context manager. One group of rows is in memory at a time."""
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
-        """Begin a table; without classes it has no label columns."""
+        """Open a table for writing; without classes it has no label columns.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
         parquet = parquet_module()
         self.schema = table_schema(bool(classes))
         self._classes = classes
@@ -48,7 +51,7 @@ class TableWriter:
             self._writer.close()
 
     def add_rows(self, rows: Sequence[TableRow]) -> None:
-        """Add rows (see `dcdan.packs.prepare.TableRow`); each has `row`, its index among the faces or -1, beside."""
+        """Add rows as in `dcdan.packs.prepare`, each with `row`, its index among the faces, or -1."""
         import pyarrow as arrow
 
         records = [{name: row[name] for name in self.schema.names} for row in rows]
@@ -88,7 +91,7 @@ class TableWriter:
         import pyarrow as arrow
 
         waiting = arrow.concat_tables(self._waiting)
-        # In one piece: the bytes would otherwise depend on how the rows came.
+        # In one piece, because the bytes would otherwise depend on how the rows were added.
         self._writer.write_table(waiting.slice(0, rows).combine_chunks(), row_group_size=_GROUP_ROWS)
         self._waiting = [waiting.slice(rows)]
         self._rows -= rows
@@ -121,5 +124,5 @@ def table_schema(labelled: bool) -> Any:
 
 
 def _counts(column: Any) -> dict[Any, int]:
-    """Return value -> how often it stands in a column."""
+    """Return value -> number of its rows in a column."""
     return {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}

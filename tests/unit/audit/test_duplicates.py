@@ -1,6 +1,6 @@
 """Near pairs of words: exactly those that brute force finds, each once.
 
-Doubles: exact, near and mirrored, within a set and between two, and none where nothing can be told apart.
+Duplicates: exact, near and mirrored, within a set and between two, and none where nothing can be told apart.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dcdan.audit import duplicates
 from dcdan.audit.duplicates import (
     DUPLICATE_KINDS,
     FARTHEST,
-    Doubles,
     DuplicateKind,
-    doubles_between,
-    doubles_within,
+    Duplicates,
+    duplicates_between,
+    duplicates_within,
     groups,
     near_pairs,
 )
@@ -99,67 +99,69 @@ def flipped(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(picture[:, ::-1])
 
 
-def pairs(found: Doubles) -> set[tuple[int, int, DuplicateKind]]:
+def pairs(found: Duplicates) -> set[tuple[int, int, DuplicateKind]]:
     columns = (found.first.tolist(), found.second.tolist(), [DUPLICATE_KINDS[kind] for kind in found.kinds])
     return set(zip(*columns, strict=True))
 
 
 def test_all_kinds_are_found_and_named() -> None:
     one = texture(1)
-    found = doubles_within(prints(one, texture(2), one, stored_again(brighter(one)), flipped(texture(2)), texture(3)))
+    found = duplicates_within(
+        prints(one, texture(2), one, stored_again(brighter(one)), flipped(texture(2)), texture(3))
+    )
     assert pairs(found) == {(0, 2, DuplicateKind.EXACT), (0, 3, DuplicateKind.NEAR), (1, 4, DuplicateKind.MIRRORED)}
     assert not found.cut_short
     assert found.distances[found.kinds == 0].tolist() == [0]
 
 
 def test_a_copy_of_the_mirror_image_is_mirrored_too() -> None:
-    found = doubles_within(prints(stored_again(flipped(texture(5))), texture(5)))
+    found = duplicates_within(prints(stored_again(flipped(texture(5))), texture(5)))
     assert pairs(found) == {(0, 1, DuplicateKind.MIRRORED)}
 
 
-def test_a_symmetric_picture_is_no_mirrored_double_of_itself_nor_of_its_copy() -> None:
+def test_a_symmetric_picture_is_no_mirrored_duplicate_of_itself_nor_of_its_copy() -> None:
     half = texture(7)
     symmetric = np.ascontiguousarray(np.concatenate([half, half[:, ::-1]], axis=1))
-    assert pairs(doubles_within(prints(symmetric))) == set()
-    assert pairs(doubles_within(prints(symmetric, brighter(symmetric)))) <= {(0, 1, DuplicateKind.NEAR)}
+    assert pairs(duplicates_within(prints(symmetric))) == set()
+    assert pairs(duplicates_within(prints(symmetric, brighter(symmetric)))) <= {(0, 1, DuplicateKind.NEAR)}
 
 
-def test_plain_and_broken_pictures_are_doubles_of_nothing() -> None:
+def test_plain_and_broken_pictures_are_duplicates_of_nothing() -> None:
     flat = np.full((48, 48, 3), 128, np.uint8)
     noisy = (flat + np.random.default_rng(0).integers(0, 2, flat.shape)).astype(np.uint8)
     all_prints = prints(flat, flat, noisy, np.zeros_like(flat))
     assert all_prints["plain"].all()
-    assert len(doubles_within(all_prints)) == 0
+    assert len(duplicates_within(all_prints)) == 0
     broken = np.concatenate([prints(texture(1), texture(1)), np.zeros(3, PRINT)])
     broken["status"][2:] = STATUSES.index(Status.MISSING)
-    assert pairs(doubles_within(broken)) == {(0, 1, DuplicateKind.EXACT)}
+    assert pairs(duplicates_within(broken)) == {(0, 1, DuplicateKind.EXACT)}
 
 
 def test_the_second_word_tells_likeness_by_chance() -> None:
     made = np.zeros(3, PRINT)
     made["content"] = [1, 2, 3]
     made["words"] = [[5, 0], [5, 2**duplicates.FINE - 1], [5, 2 ** (duplicates.FINE + 1) - 1]]
-    assert pairs(doubles_within(made, 0)) == {(0, 1, DuplicateKind.NEAR), (1, 2, DuplicateKind.NEAR)}
+    assert pairs(duplicates_within(made, 0)) == {(0, 1, DuplicateKind.NEAR), (1, 2, DuplicateKind.NEAR)}
 
 
 def test_a_thousand_copies_make_no_million_pairs() -> None:
     made = np.zeros(1001, PRINT)
     made["content"] = 9
     made["words"] = 12345
-    assert len(doubles_within(made)) == 1000
+    assert len(duplicates_within(made)) == 1000
 
 
 def test_between_two_sets_only_pairs_across_count() -> None:
     first = prints(texture(1), texture(1), texture(2), texture(3), texture(4))
     second = prints(texture(9), texture(1), texture(1), stored_again(texture(2)), flipped(texture(3)))
-    found = doubles_between(first, second)
+    found = duplicates_between(first, second)
     assert pairs(found) == {
         (0, 1, DuplicateKind.EXACT),
         (1, 1, DuplicateKind.EXACT),
         (2, 3, DuplicateKind.NEAR),
         (3, 4, DuplicateKind.MIRRORED),
     }
-    assert len(doubles_between(first, second[:0])) == len(doubles_between(first[:0], second)) == 0
+    assert len(duplicates_between(first, second[:0])) == len(duplicates_between(first[:0], second)) == 0
 
 
 @settings(max_examples=30, deadline=None)
@@ -173,7 +175,7 @@ def test_within_is_what_comparing_all_pairs_gives(seed: int, count: int, limit: 
     made["words"][turned] = duplicates.mirrored(made["words"][turned])
     made["content"] = rng.integers(0, 2 * count, count)
     made["plain"] = rng.random(count) < 0.1
-    assert pairs(doubles_within(made, limit)) == naive(made, limit)
+    assert pairs(duplicates_within(made, limit)) == naive(made, limit)
 
 
 def naive(made: np.ndarray, limit: int) -> set[tuple[int, int, DuplicateKind]]:
@@ -200,9 +202,11 @@ def naive(made: np.ndarray, limit: int) -> set[tuple[int, int, DuplicateKind]]:
 
 
 def test_groups_join_what_hangs_together() -> None:
-    found = Doubles(*(np.array(c, np.int64) for c in ([1, 2, 4, 6], [2, 5, 6, 7], [0] * 4, [0] * 4)), cut_short=False)
+    found = Duplicates(
+        *(np.array(c, np.int64) for c in ([1, 2, 4, 6], [2, 5, 6, 7], [0] * 4, [0] * 4)), cut_short=False
+    )
     assert groups(found, 9).tolist() == [0, 1, 1, 3, 4, 1, 4, 4, 8]
-    chain = Doubles(np.arange(98, -1, -1), np.arange(99, 0, -1), np.zeros(99), np.zeros(99), cut_short=False)
+    chain = Duplicates(np.arange(98, -1, -1), np.arange(99, 0, -1), np.zeros(99), np.zeros(99), cut_short=False)
     assert groups(chain, 100).tolist() == [0] * 100
 
 
@@ -210,6 +214,44 @@ def test_too_many_pairs_are_cut_short_and_it_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(duplicates, "MOST_PAIRS", 10)
     made = np.zeros(40, PRINT)
     made["content"] = np.arange(40)
-    found = doubles_within(made)
+    found = duplicates_within(made)
     assert found.cut_short
     assert len(found) == 10
+
+
+def words_apart(coarse: int, fine: int) -> np.ndarray:
+    """Return the prints of two pictures whose words differ in so many bits each, none of them a mirror's."""
+    made = np.zeros(2, PRINT)
+    made["content"] = [1, 2]
+    made["words"][0] = [0x0123456789ABCDEF, 0x0F1E2D3C4B5A69]
+    made["words"][1] = made["words"][0] ^ np.array([2**coarse - 1, 2**fine - 1], np.uint64)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("coarse", "fine", "found"), [(8, 12, True), (9, 12, False), (8, 13, False), (0, 0, True), (9, 0, False)]
+)
+def test_the_published_distance_is_eight_coarse_and_twelve_fine_bits(coarse: int, fine: int, found: bool) -> None:
+    """T: the edges of the duplicate search, in numbers and not by the constants' names."""
+    made = words_apart(coarse, fine)
+    expected = {(0, 1, DuplicateKind.NEAR)} if found else set()
+    assert pairs(duplicates_within(made)) == expected
+    assert pairs(duplicates_between(made[:1], made[1:])) == ({(0, 0, DuplicateKind.NEAR)} if found else set())
+    if found:
+        assert duplicates_within(made).distances.tolist() == [coarse]
+
+
+@pytest.mark.parametrize(("coarse", "found"), [(16, True), (17, False)])
+def test_the_farthest_distance_is_sixteen(coarse: int, found: bool) -> None:
+    """T."""
+    assert len(duplicates_within(words_apart(coarse, 0), 16)) == found
+
+
+def test_the_mirror_image_has_the_words_of_the_flipped_picture() -> None:
+    """T: waves with an odd number of half periods across change their sign in a mirror, and no others."""
+    one = texture(11)
+    straight, turned = prints(one, flipped(one))["words"]
+    assert (duplicates.mirrored(straight) == turned).all()
+    upside_down = prints(np.ascontiguousarray(one[::-1]))["words"][0]
+    assert not (duplicates.mirrored(straight) == upside_down).all()
+    assert (duplicates.mirrored(duplicates.mirrored(straight)) == straight).all()

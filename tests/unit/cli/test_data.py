@@ -65,7 +65,7 @@ def test_a_check_prints_its_findings_and_ends_well(folders: Path, capsys: pytest
     assert "--force" in capsys.readouterr().err
     assert data("check", folders, "--out", out, "--force", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["doubles"][0]["conflicting"] is True
+    assert found["duplicates"][0]["conflicting"] is True
     assert found["failures"] == [{"path": "sad/4.png", "split": "", "label": "sadness", "status": "empty"}]
 
 

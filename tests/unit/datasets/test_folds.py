@@ -65,9 +65,10 @@ def test_a_rare_class_is_held_out_too() -> None:
 
 
 def test_few_large_groups_give_the_smallest_and_one_group_none() -> None:
-    assert group_holdout(["a"] * 5 + ["b"] * 4 + ["c"] * 6, [0] * 15, 0.1).tolist() == [False] * 5 + [True] * 4 + [
-        False
-    ] * 6
+    assert (
+        group_holdout(["a"] * 5 + ["b"] * 4 + ["c"] * 6, [0] * 15, 0.1).tolist()
+        == [False] * 5 + [True] * 4 + [False] * 6
+    )
     assert not group_holdout(["a"] * 5, [0] * 5).any()
     # Each group alone has a class: none can be spared.
     assert not group_holdout(["a", "a", "b", "b"], [0, 0, 1, 1]).any()

@@ -84,11 +84,12 @@ def test_damaged_rows_are_named_by_line_and_the_rest_is_read(tmp_path: Path) -> 
         "f.png,fear,train,1,2,nan,4,",
         "g.png,fear,train,,,,,7",
         ",fear,train,,,,,",
+        "i.png,fear,train,1,9,2,3,",
         "h.png,fear,train,,,,,,surplus",
     )
     reader, samples = read(table)
     assert [sample.path for sample in samples] == ["a.png", "h.png"]
-    assert reader.skipped == {"damaged rows": 7}
+    assert reader.skipped == {"damaged rows": 8}
     assert reader.notes == [
         "line 3 of m.csv was left out: 'puzzled' is no expression",
         "line 4 of m.csv was left out: 'sometimes' is no split",
@@ -97,10 +98,13 @@ def test_damaged_rows_are_named_by_line_and_the_rest_is_read(tmp_path: Path) -> 
         "line 7 of m.csv was left out: x0 to y1 are not all finite",
         "line 8 of m.csv was left out: lx0 to ly4 are not all numbers",
         "line 9 of m.csv was left out: it has no path",
+        "line 10 of m.csv was left out: the box has no area",
     ]
 
 
-@pytest.mark.parametrize("path", ["../a.png", "in/../../a.png", "/etc/passwd", "..\\a.png", "link.png", "away/a.png"])
+@pytest.mark.parametrize(
+    "path", ["../a.png", "in/../../a.png", "in/../m.csv", "/etc/passwd", "..\\a.png", "link.png", "away/a.png"]
+)
 def test_no_path_leads_out_of_the_folder(tmp_path: Path, path: str) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     write_picture(outside / "a.png")

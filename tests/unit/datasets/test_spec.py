@@ -59,7 +59,7 @@ def test_examples(text: str, spec: Spec) -> None:
         ("", "names no data"),
         ("?split=train", "names no data"),
         ("x?split", "'split' in 'x.split' is no option: write"),
-        ("x?split=a&split=b", "'split' stands twice"),
+        ("x?split=a&split=b", "'split' is given twice"),
     ],
 )
 def test_what_is_no_spec(text: str, message: str) -> None:

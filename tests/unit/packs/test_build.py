@@ -26,6 +26,8 @@ from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.faces.align import TEMPLATE
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
+from dcdan.packs.prepare import inside_box, prominence
+from dcdan.packs.summary import summary
 from drawn_data import file_bytes, picture, write_classes, write_ferplus, write_picture
 
 
@@ -118,6 +120,78 @@ def test_crops_without_a_face_are_kept_and_photographs_without_one_are_not(tmp_p
     with pytest.raises(DataError, match=r"No face was found in the 1 pictures .*\(1 no_face\).*faces=crops"):
         build_pack(photographs, tmp_path / "photographs", size=32, workers=1, progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["crops", "in"]
+
+
+def test_aligned_faces_are_ok_and_crops_kept_as_they_are_not_aligned(tmp_path: Path) -> None:
+    """T: `not_aligned` must not count faces that were aligned, here by the landmarks of the manifest."""
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png", side=64)
+    points = (TEMPLATE * 64).round(2).ravel().tolist()
+    header = ",".join(f"l{axis}{number}" for number in range(5) for axis in "xy")
+    rows = [f"a.png,{','.join(map(str, points))}", f"b.png{',' * 10}", f"c.png{',' * 10}"]
+    (tmp_path / "m.csv").write_text("\n".join([f"path,{header}", *rows]))
+    reader = open_reader(parse_spec(f"manifest:{tmp_path / 'm.csv'}?faces=crops"))
+    pack = build_pack(reader, tmp_path / "out", size=32, workers=1, progress=False)
+    assert pack.statuses.tolist() == ["ok", "not_aligned", "not_aligned"]
+    assert pack.info.counts.statuses == {"not_aligned": 2, "ok": 1}
+    assert "status   not_aligned 2, ok 1" in summary(pack)
+
+
+class Grey(Drawn):
+    """Coloured pictures of a set that is stored grey."""
+
+    channels = 1
+
+    def load(self, sample: Sample) -> np.ndarray:
+        picture = np.zeros((16, 16, 3), np.uint8)
+        picture[..., int(sample.path)] = 200
+        return picture
+
+
+def test_colour_is_stored_grey_by_the_weights_of_red_green_and_blue(tmp_path: Path) -> None:
+    """T: red, green and blue of 200 are .299, .587 and .114 of it (ITU-R BT.601)."""
+    pack = build(Grey(3), tmp_path / "out")
+    assert pack.faces[:, 8, 8].tolist() == [60, 117, 23]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "chosen"),
+    [
+        # Of two equal faces the central one; a large one far out beats a tiny central one.
+        ([(0, 0, 20, 20), (40, 40, 60, 60)], 1),
+        ([(40, 40, 44, 44), (0, 0, 60, 60)], 1),
+        ([(75, 40, 95, 60), (5, 5, 25, 25)], 0),
+    ],
+)
+def test_the_most_prominent_face_is_large_and_central(boxes: list[tuple[int, int, int, int]], chosen: int) -> None:
+    scores = [prominence(np.array(box), 100, 100) for box in boxes]
+    assert int(np.argmax(scores)) == chosen
+
+
+def test_prominence_by_hand() -> None:
+    """The area 400, and 8 times the squared distance from the centre in half diagonals: 1 + 8 * .64 = 6.12."""
+    assert prominence(np.array([40, 40, 60, 60]), 100, 100) == 400
+    assert prominence(np.array([0, 0, 20, 20]), 100, 100) == pytest.approx(400 / 6.12)
+
+
+@pytest.mark.parametrize(
+    ("box", "shape", "corner"),
+    [
+        (None, (30, 40), (0, 0)),
+        ((10.4, 5.9, 20.1, 15.2), (11, 11), (10, 5)),
+        ((-5, -5, 12, 8), (8, 12), (0, 0)),
+        ((30, 20, 99, 99), (10, 10), (30, 20)),
+        # Less than two pixels inside the picture in one direction or the other: the whole picture.
+        ((10, 5, 11, 20), (30, 40), (0, 0)),
+        ((10, 5, 20, 6), (30, 40), (0, 0)),
+        ((10, 5, 12, 7), (2, 2), (10, 5)),
+    ],
+)
+def test_a_box_is_widened_to_whole_pixels_and_clipped(
+    box: tuple[float, float, float, float] | None, shape: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    crop, origin = inside_box(np.zeros((30, 40, 3), np.uint8), box)
+    assert (crop.shape[:2], origin) == (shape, corner)
 
 
 def huge_png(path: Path) -> None:
@@ -281,7 +355,7 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "thesis"
     precious.mkdir()
     (precious / "chapter1.txt").write_text("precious")
-    with pytest.raises(OutputError, match="is no pack, so --force leaves it alone"):
+    with pytest.raises(OutputError, match="is no pack, so --force does not replace it"):
         build(Drawn(3), precious, force=True)
     other = tmp_path / "other.partial"
     other.mkdir()
@@ -319,6 +393,50 @@ def test_nothing_to_pack_says_what_was_left_out(tmp_path: Path) -> None:
     root = write_ferplus(tmp_path / "F", [("Training", "fer0000000.png", [0] * 8 + [10, 0])])
     with pytest.raises(DataError, match=r"FERPlus gave nothing to pack \(left out: 1 unknown or not a face\)"):
         build(open_reader(parse_spec(f"ferplus:{root}")), tmp_path / "out")
+
+
+class Failing(Drawn):
+    """The sample `fail_at` raises what a user can cause, such as data that go away."""
+
+    def __init__(self, count: int, fail_at: int, error: Exception) -> None:
+        super().__init__(count)
+        self.fail_at, self.error = fail_at, error
+
+    def load(self, sample: Sample) -> np.ndarray:
+        if int(sample.path) == self.fail_at:
+            raise self.error
+        return super().load(sample)
+
+
+def test_a_failed_build_says_what_it_leaves_and_how_to_resume(tmp_path: Path) -> None:
+    """D7: the folder `out.partial` was left without a word."""
+    with pytest.raises(DataError) as failed:
+        build(Failing(2 * CHUNK, CHUNK + 3, DataError("The drive is gone: bring it back.")), tmp_path / "out")
+    assert str(failed.value) == (
+        f"The drive is gone: bring it back. {CHUNK} of {2 * CHUNK} pictures are packed and stay in "
+        f"'{tmp_path / 'out.partial'}': the same command resumes there; delete that folder if you do not want to "
+        "resume."
+    )
+    again = Drawn(2 * CHUNK)
+    assert len(build(again, tmp_path / "out")) == 2 * CHUNK
+    assert again.loaded[0] == CHUNK
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_build_that_fails_in_its_first_chunk_leaves_nothing(tmp_path: Path) -> None:
+    """D7."""
+    with pytest.raises(DataError, match=r"^The drive is gone\.$"):
+        build(Failing(2 * CHUNK, 3, DataError("The drive is gone.")), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_whose_rows_are_all_bad_gives_the_first_five_reasons(tmp_path: Path) -> None:
+    """D3: one count says nothing of the cause."""
+    (tmp_path / "m.csv").write_text("path,label\n" + "\n".join(f"{number}.png,mood{number}" for number in range(9)))
+    with pytest.raises(DataError) as failed:
+        build(open_reader(parse_spec(f"manifest:{tmp_path / 'm.csv'}")), tmp_path / "out")
+    reasons = "; ".join(f"line {line} of m.csv was left out: 'mood{line - 2}' is no expression" for line in range(2, 7))
+    assert str(failed.value) == f"A manifest gave nothing to pack (left out: 9 damaged rows): {reasons}."
 
 
 def test_a_long_list_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
-from dcdan.core.errors import PackError
+from dcdan.core.errors import MissingExtraError, PackError
 from dcdan.core.limits import small_batches
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.packs.build import build_pack
@@ -167,3 +173,135 @@ def test_verify_finds_one_changed_pixel(pack_folder: Path) -> None:
     pack = Pack.open(pack_folder)
     with pytest.raises(PackError, match=r"faces\.npy: its SHA-256 is not the one in pack.json"):
         pack.verify()
+
+
+def test_verify_returns_the_checksums_of_what_was_read_and_reads_once(
+    pack_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S6, S21: a training verifies its packs; a report names the checksum of the faces that were read."""
+    read: list[str] = []
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("dcdan.packs.pack.sha256", counted)
+    found = Pack.open(pack_folder).verify()
+    assert found == {
+        name: hashlib.sha256((pack_folder / name).read_bytes()).hexdigest() for name in ("faces.npy", "table.parquet")
+    }
+    assert Pack.open(pack_folder).verify() == found
+    assert sorted(read) == ["faces.npy", "table.parquet"]
+    # A file of the same size that was written later is read again.
+    content = bytearray((pack_folder / "faces.npy").read_bytes())
+    content[-1] ^= 1
+    (pack_folder / "faces.npy").write_bytes(content)
+    os.utime(pack_folder / "faces.npy", ns=(0, 7))
+    with pytest.raises(PackError, match=r"faces\.npy: its SHA-256 is not the one in pack\.json, so .*; pack the data"):
+        Pack.open(pack_folder).verify()
+    assert len(read) == 3
+
+
+def test_a_damaged_file_says_what_to_do(pack_folder: Path) -> None:
+    """S14: "its checksum is another" was the whole answer."""
+    (pack_folder / "table.parquet").write_bytes(b"PAR1")
+    with pytest.raises(PackError, match=r"was changed or copied incompletely; pack the data again\.$"):
+        Pack.open(pack_folder)
+
+
+def test_without_pyarrow_the_extra_is_named(pack_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """U1: the core install said that the pack is damaged."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    pack = Pack.open(pack_folder)
+    assert pack.faces.shape == (7, 16, 16, 3)
+    for name in ("labels", "values", "paths"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'dcdan\[parquet\]'"):
+            getattr(pack, name)
+    write_classes(tmp_path / "new", {"happy": 1, "sad": 1})
+    with pytest.raises(MissingExtraError, match="pyarrow"):
+        make(f"class_folders:{tmp_path / 'new'}", tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
+    (tmp_path / "m.parquet").write_bytes(b"PAR1")
+    with pytest.raises(MissingExtraError, match="pyarrow"):
+        open_reader(parse_spec(f"manifest:{tmp_path / 'm.parquet'}"))
+
+
+def test_a_pipe_in_a_pack_is_damage(pack_folder: Path) -> None:
+    """S17: the opening of a pipe would wait for ever."""
+    for name in ("faces.npy", "table.parquet", "pack.json"):
+        (pack_folder / name).unlink()
+        os.mkfifo(pack_folder / name)
+        with pytest.raises(PackError, match="is missing|a pipe or a device"):
+            Pack.open(pack_folder)
+
+
+def test_landmarks_are_x_then_y_left_before_right(tmp_path: Path) -> None:
+    """T: the order of left and right, and of x and y, in what a pack stores."""
+    write_picture(tmp_path / "a.png", side=40)
+    points = [8, 10, 30, 11, 20, 20, 12, 31, 27, 32]
+    header = ",".join(f"l{axis}{number}" for number in range(5) for axis in "xy")
+    (tmp_path / "m.csv").write_text(f"path,faces,{header}\na.png,,{','.join(map(str, points))}\n")
+    pack = make(f"manifest:{tmp_path / 'm.csv'}", tmp_path / "out")
+    np.testing.assert_allclose(pack.landmarks[0] * 40, np.array(points).reshape(5, 2), atol=1e-4)
+    assert pack.landmarks.dtype == np.float32
+    names = ("left eye", "right eye", "nose", "left corner", "right corner")
+    place = dict(zip(names, pack.landmarks[0].tolist(), strict=True))
+    assert place["left eye"][0] < place["nose"][0] < place["right eye"][0]
+    assert place["left corner"][0] < place["right corner"][0]
+    assert place["nose"][1] < place["left corner"][1]
+
+
+def test_the_groups_of_a_hold_out(tmp_path: Path) -> None:
+    """D1: a pack knows which faces a hold-out must keep together."""
+    for name in "abcd":
+        write_picture(tmp_path / f"{name}.png")
+    rows = ["path,subject,group.film", "a.png,s1,", "b.png,,Amelie", "c.png,,", "d.png,s1,Amelie"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    found = make(f"manifest:{tmp_path / 'm.csv'}", tmp_path / "out").holdout_groups
+    assert found.kind == "subject"
+    assert found.names.tolist() == ["subject s1", "film Amelie", "picture c.png", "subject s1"]
+
+
+def rewritten(folder: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
+    """Change the rows of a pack's table, and its checksum in pack.json, as another program could."""
+    table = parquet.read_table(folder / "table.parquet")
+    rows = table.to_pylist()
+    change(rows)
+    parquet.write_table(arrow.Table.from_pylist(rows, schema=table.schema), folder / "table.parquet")
+    info = json.loads((folder / "pack.json").read_text())
+    info["sha256"]["table.parquet"] = hashlib.sha256((folder / "table.parquet").read_bytes()).hexdigest()
+    (folder / "pack.json").write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("label", 2, "a label is none of the classes"),
+        ("label", -2, "a label is none of the classes"),
+        ("landmarks", [0.0] * 9, "the column landmarks is of another shape"),
+        ("box", [0.0, 0.0, float("inf"), 1.0], "the column box is not all numbers"),
+        ("status", "fine", "a status is unknown"),
+        ("row", -1, "it has 6 faces and pack.json 7"),
+    ],
+)
+def test_a_table_that_contradicts_the_pack_is_damage(
+    pack_folder: Path, column: str, value: object, message: str
+) -> None:
+    rewritten(pack_folder, lambda rows: rows[0].update({column: value}))
+    pack = Pack.open(pack_folder)
+    with pytest.raises(PackError, match=message):
+        _ = pack.labels, pack.landmarks, pack.boxes, pack.statuses, pack.paths
+
+
+def test_a_face_without_votes_has_its_label_or_even_weights(pack_folder: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        faces = [row for row in rows if row["row"] >= 0]
+        faces[0]["votes"] = [0.25, 0.75]
+        faces[1]["label"] = -1
+
+    rewritten(pack_folder, change)
+    votes = Pack.open(pack_folder).votes
+    assert votes is not None
+    assert votes[:4].tolist() == [[0.25, 0.75], [0.5, 0.5], [1, 0], [0, 1]]

@@ -1,17 +1,27 @@
-"""AffectNet: faces of the internet with an expression, valence and arousal (Mollahosseini et al., 2017).
+"""AffectNet: faces of the internet with expression, valence and arousal (Mollahosseini, Hasani & Mahoor, 2017).
 
-The small `.npy` files in which a data set keeps one value, or a few, for each picture.
+Layouts that are read:
+    Newer release: `{train_set,val_set}/images/N.jpg` and `annotations/N_{exp,val,aro,lnd}.npy`; one set alone will do.
+    Older release: `Manually_Annotated_Images/` and `Manually_Annotated_file_lists/{training,validation}.csv`, also
+    beside it or below `Manually_Annotated/`. A list may lack its header.
+    Kaggle derivative (mstjebashazida/affectnet): `{Train,Test}/{anger,contempt,...}/`. Its labels are not AffectNet's,
+    and its pictures are reduced to 96 x 96; every pack of it has a warning.
 
-There are hundreds of thousands of them, so they are read four times as fast as by `numpy.load`, whose cost is the
-header: equal headers are parsed once. Nothing is unpickled, and nothing large is allocated for what a header claims.
+Codes:
+    0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt; 8 none, 9 uncertain and
+    10 no face are left out and counted. Valence and arousal are values from -1 to 1; -2 means none.
 
-What AffectNet says of one picture: a row of the older release's lists, or the newer release's `.npy` files.
+Splits and counts:
+    Train 287,651. The validation set is the split test, 3,999 (older release 4,000), because the test set was never
+    released and the validation set is used in its place. Counts of the classes are in `TRAIN` and `TEST`.
 
-AffectNet: faces of the internet with an expression, valence and arousal (Mollahosseini, Hasani and Mahoor, 2017).
+Licence:
+    Research only, by signed agreement, not to be redistributed.
 
-Three forms are about: the older release with its lists, the newer one with `.npy` files for each picture, and a
-re-labelled Kaggle derivative. The official test set was never released; everyone tests on the validation set, so that
-is the split `test` here.
+Unverified:
+    Written from the authors' description and from published code, without the release. No subject is known.
+
+The five landmarks are derived from 68: the centres of the eyes, the tip of the nose, the corners of the mouth.
 """
 
 from __future__ import annotations
@@ -25,6 +35,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from dcdan.core.errors import DataError
 from dcdan.core.limits import refuse_device
@@ -43,7 +54,12 @@ _MAGIC = 10
 def read_numbers(path: Path) -> list[float]:
     """Return the numbers of a small `.npy` file, in C order, whether they were saved as numbers or as text.
 
-    Raises FileNotFoundError, OSError, and ValueError for a file that is no small array of finite numbers.
+    The release has hundreds of thousands of such files. Equal headers are parsed once, so that this is four times as
+    fast as `numpy.load`. Nothing is unpickled, and a header cannot make it allocate much.
+
+    Raises:
+        FileNotFoundError, OSError: the file cannot be read.
+        ValueError: it is no small array of finite numbers.
     """
     refuse_device(path)
     with path.open("rb", buffering=0) as file:
@@ -57,7 +73,7 @@ def read_numbers(path: Path) -> list[float]:
     values = np.frombuffer(content, dtype, offset=start) if len(content) > start else np.empty(0)
     try:
         numbers = list(map(float, values.reshape(shape, order=order).ravel().tolist()))
-    except SystemError:  # NumPy's way of saying that bytes are no characters
+    except SystemError:  # raised by NumPy for bytes that are no characters
         raise ValueError("its text is no text") from None
     if not all(map(math.isfinite, numbers)):
         raise ValueError("a number is not finite")
@@ -65,7 +81,7 @@ def read_numbers(path: Path) -> list[float]:
 
 
 def read_number(path: Path) -> float:
-    """Return the only number of a small `.npy` file; raises as `read_numbers`."""
+    """Return the single number of a small `.npy` file; raises as `read_numbers`."""
     numbers = read_numbers(path)
     if len(numbers) != 1:
         raise ValueError(f"{len(numbers)} numbers instead of one")
@@ -108,7 +124,15 @@ Box = tuple[float, float, float, float]
 
 
 class Annotation(NamedTuple):
-    """path: of the picture, as the list has it. code: 0 to 10. The rest as in a Sample, and empty for codes above 7."""
+    """The annotations of one picture.
+
+    Attributes:
+        path: path of the picture as in the list.
+        code: 0 to 10. The other attributes are empty for codes above 7.
+        box: x0, y0, x1, y1 in pixels.
+        landmarks: five points, as in `Sample`.
+        values: valence and arousal.
+    """
 
     path: str
     code: int
@@ -118,10 +142,17 @@ class Annotation(NamedTuple):
 
 
 def five_points(flat: Sequence[float]) -> tuple[Point, ...] | None:
-    """Return eye centres, nose tip and mouth corners of 68 points x0, y0, x1, ...; None when the eyes are one point.
+    """Return eye centres, nose tip and mouth corners, the left ones in the picture first.
 
-    The points are those of iBUG 300-W, counted from 0: eyes 36 to 41 and 42 to 47, nose tip 30, mouth corners 48 and
-    54, the left in the picture first. Raises ValueError for another number of them, or one that is not finite.
+    Args:
+        flat: the 68 points of iBUG 300-W as x0, y0, x1, ...; counted from 0 the eyes are 36 to 41 and 42 to 47, the tip
+            of the nose is 30, and the corners of the mouth are 48 and 54.
+
+    Returns:
+        Five points (x, y), or None where both eyes are one point.
+
+    Raises:
+        ValueError: there are not 68 points, or a coordinate is not finite.
     """
     if len(flat) != 2 * _POINTS or not all(map(math.isfinite, flat)):
         raise ValueError(f"{len(flat)} landmark coordinates instead of {2 * _POINTS}, or one is not finite")
@@ -146,16 +177,19 @@ def code_of(number: float) -> int:
 
 
 def columns_in(cells: Sequence[str]) -> dict[str, int] | None:
-    """Return column -> place for the cells of a header; None when they are a row already."""
+    """Return column -> index for the cells of a header; None where the cells are a row already."""
     known = {name.lower(): name for name in COLUMNS}
     found = {known[cell.lower()]: place for place, cell in enumerate(cells) if cell.lower() in known}
     return found if COLUMNS[0] in found else None
 
 
 def from_row(cells: Sequence[str], columns: Mapping[str, int]) -> Annotation:
-    """Return what a row of a list says; raise ValueError when it is damaged.
+    """Parse a row of a list of the older release.
 
-    Only path and expression must be there: a face without a box has negative sides, and -2 is no valence or arousal.
+    Only path and expression are required. A face without a box has negative sides, and -2 stands for no valence.
+
+    Raises:
+        ValueError: the row is damaged.
     """
     row = {name: cells[place] for name, place in columns.items()}
     path, code = inside(row[COLUMNS[0]]), code_of(float(row["expression"]))
@@ -171,9 +205,10 @@ def from_row(cells: Sequence[str], columns: Mapping[str, int]) -> Annotation:
 
 
 def from_files(folder: Path, stem: str, path: str) -> Annotation:
-    """Return what the files `stem_{exp,val,aro,lnd}.npy` of a folder say; only the first must be there.
+    """Read the files `stem_{exp,val,aro,lnd}.npy` of the newer release; only the first is required.
 
-    Raises OSError or ValueError when one is damaged.
+    Raises:
+        OSError, ValueError: a file is damaged.
     """
     code = code_of(read_number(folder / f"{stem}_exp.npy"))
     if code >= len(CODES):
@@ -215,15 +250,19 @@ _DERIVATIVE = (
 
 
 class AffectNetOptions(ReaderOptions):
-    """`contempt`: whether contempt is a class (AffectNet-8) or left out (AffectNet-7)."""
+    """Options of the reader."""
 
     split: Literal["train", "test"] | None = None
-    contempt: bool = True
+    contempt: bool = Field(True, description="whether contempt is a class (AffectNet-8) or left out (AffectNet-7)")
 
 
 @register
 class AffectNet(Reader):
-    """`Manually_Annotated_Images` and its lists, `{train_set,val_set}/{images,annotations}`, or the Kaggle copy."""
+    """The reader of AffectNet; see the module for layouts, codes, splits and licence.
+
+    Example:
+        `dcdan pack affectnet:/data/AffectNet --out packs/affectnet`
+    """
 
     name = "affectnet"
     title = "AffectNet"
@@ -250,7 +289,7 @@ class AffectNet(Reader):
             )
             raise wrong_layout(self.title, wanted, given)
         self.layout, self.root, parts = found
-        # With a split chosen the other one, which may be long to read, is left alone.
+        # With the option split, the other split, which takes long, is not read.
         chosen = {split: place for split, place in parts.items() if self.options.split in (None, split)}
         self._parts = chosen or parts
         if self.layout == "Kaggle derivative":
@@ -286,7 +325,7 @@ class AffectNet(Reader):
                     yield Sample(row.path, label, split=split, box=row.box, landmarks=row.landmarks, values=row.values)
 
     def _label(self, code: int) -> int | None:
-        """Return the index of a code's class; None once a sample that has none is counted."""
+        """Return the index of a code's class, or None for a sample without one, which is counted."""
         name = (*CODES, *LEFT_OUT)[code]
         if name in self.classes:
             return self.classes.index(name)
@@ -318,7 +357,7 @@ class AffectNet(Reader):
                 yield row._replace(path=f"{prefix}/{row.path}")
 
     def _from_files(self, place: Path) -> Iterator[Annotation]:
-        """Yield what the files of `train_set` or `val_set` say, in the order of the pictures' numbers."""
+        """Yield the annotations of `train_set` or `val_set`, in the order of the pictures' numbers."""
         images, annotations = below(place, "images"), below(place, "annotations")
         assert images is not None
         assert annotations is not None

@@ -1,10 +1,26 @@
-"""CK+: posed expressions filmed from neutral to the apex (Lucey et al., CVPR workshops 2010), and CK+48.
+"""CK+: posed expressions filmed from the neutral face to the apex (Lucey et al., CVPR workshops 2010), and CK+48.
 
-CK+'s labels: a file for each labelled sequence, with a code that is written as a float.
+Layouts that are read:
+    sequences: `cohn-kanade-images/S###/###/S###_###_########.png` with `Emotion/S###/###/*_emotion.txt`; also
+    `extended-cohn-kanade-images/` and `Emotion_labels/`, as the archives unpack. The first frame is neutral, and the
+    last `frames` show the expression; sequences without a label are counted as left out.
+    CK+48: `{anger,contempt,disgust,fear,happy,sadness,surprise}/S###_###_########.png`, a copy on Kaggle with the last
+    three frames of each labelled sequence as grey crops of 48 x 48.
 
-CK+: posed expressions filmed from the neutral face to the height (Lucey et al., CVPR workshops 2010), and CK+48.
+Codes:
+    A label file holds one number written as a float: 0 neutral, 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happiness,
+    6 sadness, 7 surprise.
 
-CK+48 is a copy on Kaggle: the last three frames of each labelled sequence, cut out and reduced to 48 x 48.
+Splits and counts:
+    None was released; `folds` and `fold` make one by subject. 327 labelled sequences: anger 45, contempt 18, disgust
+    59, fear 25, happiness 69, sadness 28, surprise 83. Every sample has its subject, so hold-outs keep a person on one
+    side.
+
+Licence:
+    By signed agreement with its authors; research only, not to be redistributed.
+
+Unverified:
+    Written from the description and from published code, without the release.
 """
 
 from __future__ import annotations
@@ -37,9 +53,14 @@ _ENDING = "_emotion.txt"
 
 
 def read_labels(folder: Path, reader: Reader) -> dict[tuple[str, str], str]:
-    """Return (subject, sequence) -> expression of `S###/###/*_emotion.txt` below a folder.
+    """Read the labels `S###/###/*_emotion.txt` below a folder.
 
-    Rows that cannot be read are given to `reader.damaged`; sequences with two different labels are counted.
+    Args:
+        folder: the folder `Emotion`.
+        reader: damaged rows are reported to it, and sequences with two different labels counted.
+
+    Returns:
+        (subject, sequence) -> expression.
     """
     labels: dict[tuple[str, str], str] = {}
     for subject in folders_in(folder, reader.skip):
@@ -54,10 +75,11 @@ def read_labels(folder: Path, reader: Reader) -> dict[tuple[str, str], str]:
 
 
 def code(text: str) -> str:
-    """Return the expression of a code such as `3.0000000e+00`; raise ValueError when it is none of 0..7.
+    """Return the expression of a code such as `3.0000000e+00`; raise ValueError where it is none of 0 to 7.
 
-    >>> code("  3.0000000e+00")
-    'disgust'
+    Example:
+        >>> code("  3.0000000e+00")
+        'disgust'
     """
     number = float(text)
     if not number.is_integer() or not 0 <= number < len(_CODES):
@@ -106,10 +128,10 @@ _COPY_FRAMES = 3
 
 @register
 class CKPlus(FoldedReader):
-    """`cohn-kanade-images/S###/###/S###_###_########.png` with `Emotion/S###/###/*_emotion.txt`; or CK+48.
+    """The reader of CK+ and CK+48; see the module for layouts, codes, splits and licence.
 
-    The first frame is neutral and the last `frames` show the expression; sequences without a label are left out.
-    CK+48 is `{anger,contempt,...}/S###_###_########.png`, grey crops without neutral ones.
+    Example:
+        `dcdan pack 'ckplus:/data/CK+?frames=1&neutral=no' --out packs/ckplus`
     """
 
     name = "ckplus"
@@ -154,7 +176,7 @@ class CKPlus(FoldedReader):
 
     def published(self) -> Mapping[str, int]:
         frames = _COPY_FRAMES if self._labels is None else self.options.frames
-        # The shortest sequences have few frames more: nobody counted what more than three last ones give.
+        # The shortest sequences have few more frames, so the counts for more than three are not known.
         if frames > _COPY_FRAMES:
             return {}
         counts = {name: count * frames for name, count in _SEQUENCES.items()}
@@ -203,7 +225,7 @@ def _places(given: Path) -> list[Path]:
 
 
 def _sequences(place: Path) -> tuple[Path, Path, Path] | None:
-    """Return the root, the folder of the subjects' sequences and that of the labels, or None."""
+    """Return the root, the folder of the sequences and the folder of the labels, or None."""
     images, labels = (_first_with_subjects(place, ways) for ways in (_IMAGES, _LABELS))
     return None if images is None or labels is None else (place, images, labels)
 

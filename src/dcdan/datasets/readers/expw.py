@@ -1,7 +1,23 @@
-"""ExpW: faces in scenes of the internet, given by boxes (Zhang, Luo, Loy and Tang, IJCV 2018).
+"""ExpW: faces in scenes of the internet, given by boxes (Zhang, Luo, Loy & Tang, IJCV 2018).
 
-The box stands in the label file as top, left, right, bottom. The set has no split, so the project defines one by a hash
-of the scene's name; so all faces of a scene are in one split.
+Layouts that are read:
+    `label/label.lst` with `image/origin/*.jpg`, also below `data/`, or `label.lst` with `origin/`. Each of the eight
+    fields of a row: image name, face id, box as top, left, right, bottom, confidence of the box, code. Each row is a
+    face, cropped from its scene.
+
+Codes:
+    0 anger, 1 disgust, 2 fear, 3 happiness, 4 sadness, 5 surprise, 6 neutral.
+
+Splits and counts:
+    None was released. The project's rule: SHA-256 of the image name modulo 100, below 80 train, below 90 validation,
+    else test, so that all faces of a scene are in one split. 91,793 faces in all; counts of the classes in `OFFICIAL`.
+
+Licence:
+    Research only, not to be redistributed; the photographs belong to their owners.
+
+Unverified:
+    Written from the description of the release and from published code, without the pictures. No subject is known, so
+    one person may be in several scenes.
 """
 
 from __future__ import annotations
@@ -32,7 +48,15 @@ _LOOKED_AT = 4096
 
 
 class ExpWFace(NamedTuple):
-    """One row of `label.lst`: box is x0, y0, x1, y1 in pixels of the scene, code an index into `CODES`."""
+    """One row of `label.lst`.
+
+    Attributes:
+        image: name of the scene.
+        number: the face id.
+        box: x0, y0, x1, y1 in pixels of the scene.
+        confidence: of the box, by the authors' detector.
+        code: index into `CODES`.
+    """
 
     image: str
     number: int
@@ -42,10 +66,11 @@ class ExpWFace(NamedTuple):
 
 
 def read_face(text: str) -> ExpWFace:
-    """Return the face that a row of `label.lst` describes; raise ValueError when it is damaged.
+    """Parse a row of `label.lst`; raise ValueError where it is damaged.
 
-    >>> read_face("angry_asian_37.jpg 0 90 212 347 225 61.9 6").box
-    (212.0, 90.0, 347.0, 225.0)
+    Example:
+        >>> read_face("angry_asian_37.jpg 0 90 212 347 225 61.9 6").box
+        (212.0, 90.0, 347.0, 225.0)
     """
     cells = re.split(r"[ \t]+", text.strip())
     if len(cells) != _FIELDS:
@@ -62,25 +87,30 @@ def read_face(text: str) -> ExpWFace:
 
 
 def split_of(image: str) -> str:
-    """Return the split of a scene by its name: SHA-256 mod 100 below 80 is train, below 90 validation, else test.
+    """Return the split of a scene by its name: SHA-256 modulo 100, below 80 train, below 90 validation, else test.
 
-    >>> split_of("angry_asian_37.jpg"), split_of("happy_man_2.jpg")
-    ('validation', 'train')
+    Example:
+        >>> split_of("angry_asian_37.jpg"), split_of("happy_man_2.jpg")
+        ('validation', 'train')
     """
     percent = hashed_percent(image)
     return "train" if percent < 80 else "validation" if percent < 90 else "test"
 
 
 class ExpWOptions(ReaderOptions):
-    """`split`: by the project's own rule; `confidence`: leave out boxes that the authors' detector was less sure of."""
+    """Options of the reader. The split is the project's rule."""
 
     split: Literal["train", "validation", "test"] | None = None
-    confidence: float = Field(0.0, ge=0, allow_inf_nan=False, description="least confidence of a box")
+    confidence: float = Field(0.0, ge=0, allow_inf_nan=False, description="leave out boxes of less confidence")
 
 
 @register
 class ExpW(Reader):
-    """`label/label.lst` (eight fields) beside `image/origin/*.jpg`; each row is a face, cut out of its scene."""
+    """The reader of ExpW; see the module for layouts, codes, splits and licence.
+
+    Example:
+        `dcdan pack expw:/data/ExpW --out packs/expw`
+    """
 
     name = "expw"
     title = "ExpW"
@@ -107,7 +137,7 @@ class ExpW(Reader):
         scenes = _first(self.folder, _SCENES)
         if scenes is None:
             raise self._no_scenes()
-        # The volumes hold a folder `origin` themselves, and are often unpacked in one of that name.
+        # The volumes contain a folder `origin`, and are often unpacked in another of that name.
         nested = scenes / "origin"
         self._scenes = (nested if nested.is_dir() else scenes).relative_to(self.folder).as_posix()
 
@@ -117,7 +147,7 @@ class ExpW(Reader):
         return cls.layout if table is not None and _is_label_file(table) else None
 
     def official(self) -> dict[str, dict[str, int]]:
-        """The whole set stands under the split "": none was released."""
+        """Return the published counts of the whole set, under the split ""; {} for a part of it."""
         if self.options.split is not None or self.options.confidence > 0:
             return {}
         return {"": dict(zip(CODES, OFFICIAL, strict=True))}
@@ -138,7 +168,7 @@ class ExpW(Reader):
             yield Sample(f"{self._scenes}/{face.image}", label, split=split_of(face.image), box=face.box)
 
     def _faces(self) -> Iterator[ExpWFace]:
-        """Yield the faces of the good rows; damaged rows are counted by line."""
+        """Yield the faces of the good rows; damaged rows are reported with their line."""
         for line, text in enumerate(lines_of(self.table), 1):
             if not text.strip():
                 continue
@@ -163,13 +193,13 @@ class ExpW(Reader):
 
 
 def _first(folder: Path, ways: tuple[str, ...]) -> Path | None:
-    """Return the first of the ways that leads somewhere below a folder."""
+    """Return the first of some paths that exists below a folder, or None."""
     places = (below(folder, way) for way in ways)
     return next((place for place in places if place is not None), None)
 
 
 def _is_label_file(table: Path) -> bool:
-    """True when one of the first rows of a file is a face."""
+    """Return whether one of the first rows of a file is a face."""
     try:
         refuse_device(table)
         with table.open(encoding="utf-8-sig", errors="replace") as file:

@@ -89,11 +89,8 @@ class FER2013(Reader):
     def __init__(self, root: Path | None, options: ReaderOptions) -> None:
         """Find the layout in a folder, or open a table that is given itself; raise DataError for neither."""
         super().__init__(root, options)
-        if self.folder.is_file():
-            file, given = self.folder, self.folder.parent
-        else:
-            given = self.folder
-            file = pixel_file(given, _INNER)
+        given = self.folder.parent if self.folder.is_file() else self.folder
+        file = self.folder if self.folder.is_file() else pixel_file(given, _INNER)
         place = given if file is not None else root_with(given, _markers(), _INNER)
         if place is None:
             file = unusable_pixel_file(given, _INNER)

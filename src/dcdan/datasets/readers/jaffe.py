@@ -1,4 +1,23 @@
-"""JAFFE: portraits of ten Japanese women who pose seven expressions (Lyons et al., FG 1998)."""
+"""JAFFE: portraits of ten Japanese women who pose seven expressions (Lyons et al., FG 1998).
+
+Layouts that are read:
+    `KA.AN1.39.tiff`: subject, expression and take, serial number; flat or in class folders, in the folder itself or in
+    `jaffe/`, `jaffedbase/` or `jaffeimages/jaffe/`; also `.jpg`, `.png`, `.tiff.bmp`. The name gives the label,
+    whatever the folder.
+
+Codes and counts:
+    AN anger 30, DI disgust 29, FE fear 32, HA happiness 31, NE neutral 30, SA sadness 31, SU surprise 30; 213 in all.
+
+Splits:
+    None was released. The options `folds` and `fold` make one by subject. Every sample has its subject, so hold-outs
+    keep a person on one side.
+
+Licence:
+    Non-commercial research only; not to be redistributed.
+
+Unverified:
+    Written from the description and from names in published code, without the pictures.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +42,14 @@ _NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d)\.(\d{1,3})((\.[A-Z]{3,4})+)", re
 
 @dataclass(frozen=True)
 class Portrait:
-    """What the name of a picture says; the expression in this package's words."""
+    """The parts of a picture's name.
+
+    Attributes:
+        subject: two letters.
+        expression: a canonical expression.
+        take: number of the take of this expression.
+        serial: number of the picture, without leading zeros.
+    """
 
     subject: str
     expression: str
@@ -32,10 +58,11 @@ class Portrait:
 
 
 def portrait(name: str) -> Portrait | None:
-    """Return what a file's name says, or None when it is no name of JAFFE's.
+    """Parse a file's name; None where it is no name of JAFFE.
 
-    >>> portrait("KA.AN1.39.tiff.bmp")
-    Portrait(subject='KA', expression='anger', take='1', serial='39')
+    Example:
+        >>> portrait("KA.AN1.39.tiff.bmp")
+        Portrait(subject='KA', expression='anger', take='1', serial='39')
     """
     match = _NAME.fullmatch(name)
     if match is None or match[2].upper() not in _CODES:
@@ -45,9 +72,10 @@ def portrait(name: str) -> Portrait | None:
 
 @register
 class JAFFE(FoldedReader):
-    """`KA.AN1.39.tiff`: subject, expression and take, serial number; flat or in folders, in any picture format.
+    """The reader of JAFFE; see the module for layouts, codes and licence. The take is the group `take`.
 
-    The take is kept as the group `take`. The label is the name's, whatever folder the picture lies in.
+    Example:
+        `dcdan pack 'jaffe:/data/JAFFE?folds=5&fold=0' --out packs/jaffe-0`
     """
 
     name = "jaffe"
@@ -76,16 +104,16 @@ class JAFFE(FoldedReader):
     def unsplit(self) -> Iterator[Sample]:
         seen: set[Portrait] = set()
         for path in find_pictures(self.folder, self.skip):
-            said = portrait(path.name)
-            if said is None:
+            parsed = portrait(path.name)
+            if parsed is None:
                 self.skip("picture whose name is not like KA.AN1.39.tiff")
-            elif said in seen:
+            elif parsed in seen:
                 self.skip("second copy of a picture")
             else:
-                seen.add(said)
+                seen.add(parsed)
                 name = path.relative_to(self.folder).as_posix()
-                label = self.classes.index(said.expression)
-                yield Sample(name, label, subject=said.subject, groups={"take": said.take})
+                label = self.classes.index(parsed.expression)
+                yield Sample(name, label, subject=parsed.subject, groups={"take": parsed.take})
 
 
 def _found(given: Path) -> tuple[Path, str] | None:
@@ -100,5 +128,5 @@ def _found(given: Path) -> tuple[Path, str] | None:
 
 
 def _holds(folder: Path) -> bool:
-    said = [portrait(name) for name in picture_names(folder)]
-    return any(one is not None and one.subject in _SUBJECTS for one in said)
+    portraits = [portrait(name) for name in picture_names(folder)]
+    return any(one is not None and one.subject in _SUBJECTS for one in portraits)

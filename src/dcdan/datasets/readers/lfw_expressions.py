@@ -1,8 +1,21 @@
-"""LFW expressions: press photographs of faces with student labels (github.com/muxspace/facial_expressions).
+"""LFW expressions: press photographs with labels by students (github.com/muxspace/facial_expressions).
 
-Labels mix upper and lower case, some images have no row, some rows no image and some images two rows; the data set has
-no split, so the project defines one by a hash of the person's name, which is the image's without its number; so nobody
-is in both.
+Layouts that are read:
+    `data/legend.csv` (user.id, image, emotion, in upper and lower case) with `images/*.jpg`. Images without a row, rows
+    without an image, repeated rows and images with two different labels are counted as left out.
+
+Codes:
+    Words: anger, contempt, disgust, fear, happiness, neutral, sadness, surprise, in any case of letters.
+
+Splits and counts:
+    None was released. The project's rule: SHA-256 of the person's name modulo 100, below 80 train, else test. The
+    person is the image's name without its number. 13,718 photographs, half neutral, nine of contempt.
+
+Licence:
+    Apache-2.0 for the labels; the photographs are LFW's.
+
+Unverified:
+    Nothing: the reader was tried on the release.
 """
 
 from __future__ import annotations
@@ -27,32 +40,38 @@ _MARKERS = ("data/legend.csv", "images")
 
 
 def person(name: str) -> str:
-    """Return who is in an image, by its name.
+    """Return the person in an image, by its name.
 
-    >>> person("Abba_Eban_0001.jpg"), person("facial-expressions_2868588k.jpg")
-    ('Abba_Eban', 'facial-expressions_2868588k')
+    Example:
+        >>> person("Abba_Eban_0001.jpg"), person("facial-expressions_2868588k.jpg")
+        ('Abba_Eban', 'facial-expressions_2868588k')
     """
     return re.sub(r"_\d{4}$", "", Path(name).stem)
 
 
 def split_of(name: str) -> str:
-    """Return "train" or "test" for the name of an image: train when SHA-256(person) mod 100 is below 80.
+    """Return "train" or "test" for the name of an image: train where SHA-256(person) modulo 100 is below 80.
 
-    >>> split_of("Abba_Eban_0001.jpg"), split_of("Aaron_Guiel_0001.jpg")
-    ('train', 'test')
+    Example:
+        >>> split_of("Abba_Eban_0001.jpg"), split_of("Aaron_Guiel_0001.jpg")
+        ('train', 'test')
     """
     return "train" if hashed_percent(person(name)) < _TRAIN_PERCENT else "test"
 
 
 class LFWExpressionsOptions(ReaderOptions):
-    """`split`: by the project's own rule."""
+    """Options of the reader. The split is the project's rule."""
 
     split: Literal["train", "test"] | None = None
 
 
 @register
 class LFWExpressions(Reader):
-    """`data/legend.csv` (user.id, image, emotion) beside `images/*.jpg`; grey, loosely framed, one person each."""
+    """The reader of LFW expressions; see the module for layouts, splits and licence. Faces are detected.
+
+    Example:
+        `dcdan pack lfw_expressions:/data/facial_expressions --out packs/lfw`
+    """
 
     name = "lfw_expressions"
     title = "LFW expressions"
@@ -93,7 +112,7 @@ class LFWExpressions(Reader):
                 yield Sample(f"images/{name}", EXPRESSIONS.index(label), split=split_of(name), subject=person(name))
 
     def _labels(self) -> dict[str, set[str]]:
-        """Return image name -> the different expressions that its rows give; damaged rows are counted by line."""
+        """Return image name -> the different expressions of its rows; damaged rows are reported with their line."""
         labels: dict[str, set[str]] = {}
         table = self.folder / "data" / "legend.csv"
         rows = csv.DictReader(lines_of(table))

@@ -1,4 +1,22 @@
-"""Oulu-CASIA: 80 people act six expressions before a visible-light and an infrared camera (Zhao et al., IVC 2011)."""
+"""Oulu-CASIA: 80 people act six expressions before a visible-light and a near infrared camera (Zhao et al., IVC 2011).
+
+Layouts that are read:
+    `PreProcess_Img/{VL,NI}_Acropped/{Strong,Weak,Dark}/P###/{Anger,...}/NNN.jpeg`, also `VL_Acropped` directly or below
+    `Oulu_CASIA_NIR_VIS/`. A sequence runs from neutral to the apex. `OriginalImg/` is not read.
+
+Codes:
+    The folder names Anger, Disgust, Fear, Happiness, Sadness, Surprise.
+
+Splits and counts:
+    None was released; `folds` and `fold` make one by subject. Each of the six conditions has 80 sequences of each
+    expression, times the option `frames`. Every sample has its subject, so hold-outs keep a person on one side.
+
+Licence:
+    By signed agreement with the University of Oulu; research only, not to be redistributed.
+
+Unverified:
+    Written from the description and from published code, without the release.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +52,20 @@ _INNER = (
 
 
 class OuluCASIAOptions(SequenceOptions):
-    """`modality`: visible light or near infrared; `light`: how bright the room was."""
+    """Options of the reader: one of the six conditions, and the frames of a sequence."""
 
-    neutral: bool = Field(False, description="take the first frame as neutral")
+    neutral: bool = Field(False, description="read the first frame as neutral")
     modality: Literal["VL", "NI"] = Field("VL", description="visible light or near infrared")
     light: Literal["strong", "weak", "dark"] = Field("strong", description="how bright the room was")
 
 
 @register
 class OuluCASIA(FoldedReader):
-    """`PreProcess_Img/{VL,NI}_Acropped/{Strong,Weak,Dark}/P###/{Anger,...}/NNN.jpeg`, from neutral to the height."""
+    """The reader of Oulu-CASIA; see the module for layouts, splits and licence.
+
+    Example:
+        `dcdan pack 'oulu_casia:/data/Oulu?light=weak' --out packs/oulu-weak`
+    """
 
     name = "oulu_casia"
     title = "Oulu-CASIA"
@@ -98,7 +120,7 @@ class OuluCASIA(FoldedReader):
 
 
 def _roots(given: Path) -> list[Path]:
-    """Return the places that hold `VL_Acropped` or `NI_Acropped` with people in some light."""
+    """Return the folders that hold `VL_Acropped` or `NI_Acropped` with people in some light."""
     inside = (below(given, way) for way in _INNER)
     places = [given, *(place for place in inside if place is not None)]
     return [place for place in places if any(_people(place, modality) for modality in _MODALITIES)]

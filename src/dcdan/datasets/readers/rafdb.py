@@ -1,12 +1,26 @@
-"""RAF-DB: faces of the internet with basic or compound expressions (Li, Deng and Du, CVPR 2017).
+"""RAF-DB: faces of the internet with basic or compound expressions (Li, Deng & Du, CVPR 2017).
 
-The small text files that RAF-DB keeps for each picture: landmarks, gender, race and age; and a box.
+Layouts that are read:
+    original: `basic/EmoLabel/list_patition_label.txt` (spelt so), `basic/Image/{aligned,original}`, and
+    `basic/Annotation/{manual,boundingbox}` where present; `compound/` likewise with `subset=compound`.
+    Kaggle copy: `DATASET/{train,test}/{1..7}/*_aligned.jpg`; `train_labels.csv` and `test_labels.csv` are compared with
+    the folders where present.
 
-The release describes them nowhere in full; they are read as the published code of others reads them, by their numbers
-alone, whatever stands between.
+Codes:
+    1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral. The eleven compound codes are in
+    `COMPOUND`: *sadly angry* has the label anger, half of the votes for sadness and anger each, and its name as the
+    group `compound`. Attributes: gender male, female, unsure; race Caucasian, African-American, Asian; age 0-3, 4-19,
+    20-39, 40-69, 70+.
 
-A compound expression, such as *sadly angry*, is read as its noun (anger) with half of the votes for each of the two
-basic expressions; its own name is kept in the group `compound`.
+Splits and counts:
+    As released, by the names: train 12,271, test 3,068; counts of the classes in `OFFICIAL`. Compound: 3,954.
+
+Licence:
+    Non-commercial research only, not to be redistributed.
+
+Unverified:
+    The attribute files are described nowhere in full. They are read as published code reads them: five points and three
+    codes, by their numbers alone. No subject is known.
 """
 
 from __future__ import annotations
@@ -17,6 +31,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from dcdan.core.errors import DataError
 from dcdan.core.limits import read_text
@@ -38,16 +54,28 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 
 
 class Attributes(NamedTuple):
-    """landmarks: five points in pixels, as in a Sample. groups: gender, race and age in words, where they are known."""
+    """The attributes of one picture.
+
+    Attributes:
+        landmarks: five points in pixels, as in `Sample`.
+        groups: gender, race and age in words, where they are known.
+    """
 
     landmarks: tuple[Point, ...]
     groups: dict[str, str]
 
 
 def read_attributes(text: str) -> Attributes:
-    """Return what `*_manu_attri.txt` says: five lines of x and y, then a code each for gender, race and age.
+    """Parse `*_manu_attri.txt`: five lines of x and y, then a code each for gender, race and age.
 
-    A code that has no word is left out. Raises ValueError for anything but 13 finite numbers.
+    A code without a word is left out.
+
+    Raises:
+        ValueError: these are not 13 finite numbers.
+
+    Example:
+        >>> read_attributes("1 1\\n3 1\\n2 2\\n1 3\\n3 3\\n1\\n0\\n2").groups
+        {'gender': 'female', 'race': 'Caucasian', 'age': '20-39'}
     """
     numbers = _numbers(text, 2 * _POINTS + len(_WORDS))
     points = [(numbers[2 * i], numbers[2 * i + 1]) for i in range(_POINTS)]
@@ -59,7 +87,7 @@ def read_attributes(text: str) -> Attributes:
 
 
 def read_box(text: str) -> tuple[float, float, float, float]:
-    """Return what `*_boundingbox.txt` says: x0, y0, x1, y1 in pixels; raise ValueError when it is no box."""
+    """Parse `*_boundingbox.txt`: x0, y0, x1, y1 in pixels; raise ValueError where it is no box."""
     x0, y0, x1, y1 = _numbers(text, 4)
     if x0 >= x1 or y0 >= y1:
         raise ValueError("the box has no area")
@@ -67,9 +95,14 @@ def read_box(text: str) -> tuple[float, float, float, float]:
 
 
 def left_first(points: list[Point]) -> tuple[Point, ...]:
-    """Return eye, eye, nose, mouth corner, mouth corner with the one that is left in the picture first.
+    """Order eye, eye, nose, mouth corner, mouth corner so that the left one in the picture comes first.
 
-    The side of the line between the eyes on which the mouth lies tells left, also in a tilted or inverted face.
+    The side of the line between the eyes on which the mouth lies decides what is left, so that this holds in a tilted
+    or inverted face too.
+
+    Example:
+        >>> left_first([(3, 1), (1, 1), (2, 2), (1, 3), (3, 3)])
+        ((1, 1), (3, 1), (2, 2), (1, 3), (3, 3))
     """
     first, second, nose, *mouth = points
     across = (second[0] - first[0], second[1] - first[1])
@@ -83,9 +116,10 @@ def left_first(points: list[Point]) -> tuple[Point, ...]:
 
 
 class Annotations:
-    """The annotations of a subset's folder; each of its two folders may be absent, and so may any file in them.
+    """The annotations of a subset. Each of its two folders may be absent, and so may any file in them.
 
-    `damaged` counts the files that are there and cannot be read.
+    Attributes:
+        damaged: the number of files that are there and cannot be read.
     """
 
     def __init__(self, home: Path) -> None:
@@ -146,7 +180,7 @@ class _Row(NamedTuple):
 
 
 def read_row(cells: list[str], codes: int) -> _Row:
-    """Return what a row (name, code from 1 to `codes`) of a label file says; raise ValueError when it is damaged."""
+    """Parse a row of a label file: a name and a code from 1 to `codes`; raise ValueError where it is damaged."""
     if len(cells) != 2:
         raise ValueError(f"{len(cells)} fields instead of 2")
     match = _NAME.fullmatch(cells[0].strip())
@@ -159,16 +193,20 @@ def read_row(cells: list[str], codes: int) -> _Row:
 
 
 class RAFDBOptions(ReaderOptions):
-    """`subset`: basic or compound expressions; `images`: aligned crops of 100 x 100, or the photographs."""
+    """Options of the reader."""
 
     split: Literal["train", "test"] | None = None
-    subset: Literal["basic", "compound"] = "basic"
-    images: Literal["aligned", "original"] = "aligned"
+    subset: Literal["basic", "compound"] = Field("basic", description="basic or compound expressions")
+    images: Literal["aligned", "original"] = Field("aligned", description="crops of 100 x 100, or the photographs")
 
 
 @register
 class RAFDB(Reader):
-    """`basic/{EmoLabel,Image,Annotation}` as released, or the Kaggle copy, `DATASET/{train,test}/{1..7}`."""
+    """The reader of RAF-DB; see the module for layouts, codes, splits and licence.
+
+    Example:
+        `dcdan pack 'rafdb:/data/RAF-DB?images=original' --out packs/rafdb-photographs`
+    """
 
     name = "rafdb"
     title = "RAF-DB"
@@ -202,7 +240,7 @@ class RAFDB(Reader):
             raise DataError(f"The Kaggle copy of RAF-DB in '{given}' has {what}: get the original release.")
         else:
             self.layout, self._kaggle = "Kaggle", kaggle
-            # The label tables may lie beside the folder DATASET; all that is read should be below the root.
+            # The label tables may lie beside DATASET, and the root must contain all that is read.
             self.root = kaggle.parent if _tables(kaggle.parent) else kaggle
 
     @classmethod
@@ -247,7 +285,7 @@ class RAFDB(Reader):
             self.notes.append(f"{annotations.damaged} annotation files could not be read; their pictures do without")
 
     def _listed(self, table: Path) -> Iterator[_Row]:
-        """Yield the good rows of the label file; damaged rows are counted by line."""
+        """Yield the good rows of the label file; damaged rows are reported with their line."""
         codes = len(BASIC) if self.options.subset == "basic" else len(COMPOUND)
         for line, text in enumerate(lines_of(table), 1):
             if not text.strip():
@@ -260,7 +298,7 @@ class RAFDB(Reader):
             yield row
 
     def _meaning(self, code: int) -> tuple[int, tuple[float, ...] | None, dict[str, str]]:
-        """Return the label, the votes and the groups that a code stands for."""
+        """Return the label, the votes and the groups of a code."""
         if self.options.subset == "basic":
             return self.classes.index(BASIC[code - 1]), None, {}
         name, adverb, noun = COMPOUND[code - 1]
@@ -274,12 +312,12 @@ class RAFDB(Reader):
             other = "original" if self.cropped else "aligned"
             hint = f"unpack {kind}.zip there, or add the option images={other}"
             raise DataError(f"RAF-DB looked for Image/{kind} in '{self.folder}': {hint}.")
-        # An archive that holds its own folder, unpacked in one of that name.
+        # The archive contains a folder of its own name, and may be unpacked in another of that name.
         nested = pictures / kind
         return (nested if nested.is_dir() else pictures).relative_to(self.folder).as_posix()
 
     def _kaggle_samples(self) -> Iterator[Sample]:
-        """Yield the pictures of the folders 1 to 7, and the rows of the tables that have no picture."""
+        """Yield the pictures of the folders 1 to 7, and the rows of the tables without a picture."""
         tables = _tables(self.folder)
         for split in ("train", "test"):
             place = below(self._kaggle, split)
@@ -305,7 +343,7 @@ class RAFDB(Reader):
         return Sample(picture.relative_to(self.folder).as_posix(), self.classes.index(BASIC[code - 1]), split=split)
 
     def _stated(self, table: Path) -> dict[str, int]:
-        """Return name -> code of the table `image,label`; damaged rows are counted by line."""
+        """Return name -> code of the table `image,label`; damaged rows are reported with their line."""
         codes: dict[str, int] = {}
         lines = csv.reader(lines_of(table))
         rows = readable(lines, table)
@@ -325,7 +363,7 @@ class RAFDB(Reader):
 
 
 def _subset(given: Path, subset: str) -> Path | None:
-    """Return the folder of a subset: the one given, or one in it; a folder of another subset's name is none."""
+    """Return the folder of a subset: the given one or one in it, but no folder with the name of the other subset."""
     if below(given, _LIST) is not None:
         other = "compound" if subset == "basic" else "basic"
         return None if given.name.lower() == other else given
@@ -334,7 +372,7 @@ def _subset(given: Path, subset: str) -> Path | None:
 
 
 def _kaggle(given: Path) -> Path | None:
-    """Return the folder of the Kaggle copy that holds train/1 to train/7: the one given, or DATASET in it."""
+    """Return the folder that holds train/1 to train/7 of the Kaggle copy: the given one, or DATASET in it."""
     for place in (given, below(given, "DATASET")):
         train = None if place is None else below(place, "train")
         if place is not None and train is not None and {*"1234567"} <= set(names_in(train)):

@@ -1,4 +1,25 @@
-"""SFEW 2.0: frames of feature films (Dhall et al., ICCV workshops 2011 and ICMI 2015), whole or as aligned faces."""
+"""SFEW 2.0: frames of feature films (Dhall et al., ICCV workshops 2011 and ICMI 2015), whole or as aligned faces.
+
+Layouts that are read:
+    `{Train,Val}/{Train,Val}_Aligned_Faces/{Angry,...}/*.png`, also without the outer `Train` and `Val`, also
+    `Val_Aligned_Faces_new`; or the class folders directly under `Train` and `Val`, which hold aligned faces where the
+    first picture is 143 x 181, and whole frames otherwise. Aligned faces are preferred.
+
+Codes:
+    The folder names Angry, Disgust, Fear, Happy, Neutral, Sad, Surprise.
+
+Splits and counts:
+    Train is train (891 aligned, 958 frames). Val is test (431, 436), because the labels of Test are withheld.
+
+Groups:
+    `movie`, from the file's name. Hold-outs keep a film on one side, since no subject is given.
+
+Licence:
+    By signed agreement with its authors; not to be redistributed.
+
+Unverified:
+    Written from the description and from published code, without the release.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +44,7 @@ from dcdan.expressions import EXPRESSIONS
 
 _ALIGNED_SIZE = (143, 181)
 _INNER = ("SFEW", "SFEW_2", "SFEW2", "SFEW_2.0", "SFEW 2.0", "SFEW2.0")
-# Everybody tests on Val, since the labels of Test are withheld.
+# Val serves as the test set, since the labels of Test are withheld.
 _SPLITS = {"train": "Train", "test": "Val"}
 _ALIGNED_NAMES = ("Aligned_Faces", "Aligned_Faces_new")
 _FILM = re.compile(r"(.+?)_\d+_\d+")
@@ -33,24 +54,31 @@ _PUBLISHED = {True: (891, 431), False: (958, 436)}
 
 
 def film(name: str) -> str:
-    """Return the film that a frame is from, by its name; '' when it is called otherwise.
+    """Return the film of a frame, by its name; "" for another name.
 
-    >>> film("AboutABoy_000155240_00000001.png"), film("holiday.png")
-    ('AboutABoy', '')
+    Example:
+        >>> film("AboutABoy_000155240_00000001.png"), film("holiday.png")
+        ('AboutABoy', '')
     """
     match = _FILM.fullmatch(Path(name).stem)
     return match[1] if match else ""
 
 
 class SFEWOptions(ReaderOptions):
-    """`split`: Train is train, Val is test."""
+    """Options of the reader: Train is train, Val is test."""
 
     split: Literal["train", "test"] | None = None
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The root, the folder of class folders of each split, and whether its name says that the faces are aligned."""
+    """Where the parts are.
+
+    Attributes:
+        root: the folder that paths start from.
+        places: split -> folder with the class folders.
+        named_aligned: whether the folders are named as aligned faces.
+    """
 
     root: Path
     places: Mapping[str, Path]
@@ -59,9 +87,10 @@ class _Found:
 
 @register
 class SFEW(Reader):
-    """`{Train,Val}/{Train,Val}_Aligned_Faces/{Angry,...}/*.png`, or the class folders directly under Train and Val.
+    """The reader of SFEW 2.0; see the module for layouts, splits and licence.
 
-    The aligned faces are read where both are there. The film's name is kept as the group `movie`.
+    Example:
+        `dcdan pack sfew:/data/SFEW_2.0 --out packs/sfew`
     """
 
     name = "sfew"
@@ -88,7 +117,7 @@ class SFEW(Reader):
         found = _found(folder)
         if found is None:
             return None
-        # A user's own folders may be called Train and Val too: the names of the pictures tell.
+        # A user's own folders may be named Train and Val too; the names of the pictures decide.
         folders = expressions_in(found.places["train"]).values()
         certain = found.named_aligned or any(_FRAME.match(name) for place in folders for name in picture_names(place))
         return _layout(found) if certain else None
@@ -106,7 +135,7 @@ class SFEW(Reader):
                 yield Sample(name, self.classes.index(expression), split=split, groups=groups)
 
     def _skip_others(self) -> None:
-        """Count what lies beside the faces that are read: Test, and the whole frames of aligned faces."""
+        """Count the pictures that are not read: Test, and the whole frames where aligned faces are read."""
         for way in ("Test", "Test_Aligned_Faces"):
             test = below(self.folder, way)
             if test is not None and test.is_dir():
@@ -136,7 +165,7 @@ def _layout(found: _Found) -> str:
 
 
 def _place(root: Path, folder: str, aligned: bool) -> Path | None:
-    """Return what holds the class folders of Train or Val: most of them must be there."""
+    """Return the folder with the class folders of Train or Val; all seven must be there."""
     names = [f"{folder}_{name}" for name in _ALIGNED_NAMES]
     ways = [f"{folder}/{name}" for name in names] + names if aligned else [folder]
     for way in ways:

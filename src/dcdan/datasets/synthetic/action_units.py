@@ -1,6 +1,6 @@
 """Facial action units (FACS) and the combinations that make the eight expressions.
 
-A unit's intensity is a pair (left, right) in 0..1, left and right as seen in the picture.
+The intensity of a unit is a pair (left, right) from 0 to 1, where left means left in the picture.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ def no_units() -> dict[int, FloatArray]:
 
 
 def units_of(expression: str, intensity: float = 1.0, side: int = 0) -> dict[int, FloatArray]:
-    """Return the expression's units at exactly this intensity and the others at zero.
+    """Return the units of an expression at one intensity, and all others at zero.
 
-    `side` (0 left, 1 right in the picture) is the one that a one-sided expression moves.
+    Args:
+        expression: one of the eight.
+        intensity: from 0 to 1.
+        side: the side that a one-sided expression (contempt) moves: 0 left, 1 right in the picture.
     """
     units = no_units()
     for number in EXPRESSION_UNITS[expression]:
@@ -68,10 +71,14 @@ def units_of(expression: str, intensity: float = 1.0, side: int = 0) -> dict[int
 
 
 def draw_units(rng: np.random.Generator, expression: str) -> dict[int, FloatArray]:
-    """Draw the units of one face that shows the expression.
+    """Choose the units of one face at random.
 
-    The expression's own units share an intensity in 0.35..1, each then varied a little by itself and between the two
-    sides; every unit besides carries a small intensity of its own, since no living face is at rest.
+    The units of the expression share an intensity from 0.35 to 1, and each varies a little by itself and between the
+    two sides. All other units have a small intensity, since no living face is at rest.
+
+    Args:
+        rng: the source of random numbers.
+        expression: one of the eight.
     """
     low, high = INTENSITY
     strength = rng.uniform(low, high)

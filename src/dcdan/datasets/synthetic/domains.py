@@ -1,9 +1,4 @@
-"""The two domains of drawn faces, and a contact sheet of them.
-
-The two domains: how a face of each is set up and drawn.
-
-A contact sheet of drawn faces, to be looked at.
-"""
+"""The two domains of drawn faces: how a face of each is set up and rendered, and a contact sheet of both."""
 
 from __future__ import annotations
 
@@ -30,7 +25,13 @@ _SITTER = 165.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A face before it is painted: who, in which domain, and where everything lies after posing."""
+    """A face that is set up and not yet painted.
+
+    Attributes:
+        domain: "studio" or "street".
+        person: who is drawn.
+        posed: outlines and landmarks after posing, in units of the picture's side.
+    """
 
     domain: str
     person: Identity
@@ -38,12 +39,19 @@ class Scene:
 
     @property
     def landmarks(self) -> npt.NDArray[np.float32]:
-        """Left eye, right eye, nose, left and right mouth corner (5, 2) in units of the picture's side."""
+        """`(5, 2) float32` left eye, right eye, nose, left and right mouth corner, in units of the picture's side."""
         return self.posed.landmarks.astype(np.float32)
 
 
 def set_up(rng: np.random.Generator, expression: str, domain: str, person: Identity | None = None) -> Scene:
-    """Draw units, gaze, pose and what is worn; the person too unless given. Paints nothing."""
+    """Choose units, gaze, pose and accessories of a face at random.
+
+    Args:
+        rng: the source of random numbers.
+        expression: one of the eight.
+        domain: "studio" or "street".
+        person: who is drawn; None chooses a person too.
+    """
     if person is None:
         person = draw_identity(rng)
     units = draw_units(rng, expression)
@@ -56,7 +64,16 @@ def set_up(rng: np.random.Generator, expression: str, domain: str, person: Ident
 
 
 def render(rng: np.random.Generator, scene: Scene, size: int) -> Image:
-    """Paint a scene (size, size, 3) uint8 RGB, at twice the size and then averaged."""
+    """Paint a scene at twice the size and reduce it.
+
+    Args:
+        rng: the source of random numbers.
+        scene: the face.
+        size: side of the picture in pixels.
+
+    Returns:
+        `(size, size, 3) uint8` RGB.
+    """
     side = size * SUPERSAMPLING
     if scene.domain == "studio":
         picture = paint(_plain(rng, side, scene.person), scene.person, scene.posed)
@@ -69,13 +86,29 @@ def render(rng: np.random.Generator, scene: Scene, size: int) -> Image:
 def draw_face(
     rng: np.random.Generator, expression: str, domain: str, size: int, person: Identity | None = None
 ) -> tuple[Image, npt.NDArray[np.float32]]:
-    """Draw one face; return its picture (size, size, 3) uint8 RGB and its landmarks (5, 2), see `Scene`."""
+    """Draw one face.
+
+    Args:
+        rng: the source of random numbers.
+        expression: one of the eight.
+        domain: "studio" or "street".
+        size: side of the picture in pixels.
+        person: who is drawn; None chooses a person too.
+
+    Returns:
+        The picture `(size, size, 3) uint8` RGB, and the landmarks `(5, 2) float32` of `Scene.landmarks`.
+
+    Example:
+        >>> picture, landmarks = draw_face(np.random.default_rng(0), "happiness", "studio", size=48)
+        >>> picture.shape, landmarks.shape
+        ((48, 48, 3), (5, 2))
+    """
     scene = set_up(rng, expression, domain, person)
     return render(rng, scene, size), scene.landmarks
 
 
 def _exposure(person: Identity) -> float:
-    """Return the gain of a studio picture: half-way towards an equal brightness of every skin."""
+    """Return the gain of a studio picture, which brings every skin halfway to one brightness."""
     return min(1.45, float((_SITTER / np.dot(person.skin, (0.299, 0.587, 0.114))) ** 0.5))
 
 
@@ -109,9 +142,12 @@ def contact_sheet(
     size: int = 112,
     seed: int = 0,
 ) -> Image:
-    """Return a sheet (H, W, 3) uint8 RGB: a row an expression, the domains side by side, `columns` faces of each.
+    """Draw a contact sheet: a row for each expression, the domains side by side, `columns` faces of each.
 
-    Every face is of another person; the same arguments give the same sheet.
+    Every face is of another person. Equal arguments give the same sheet.
+
+    Returns:
+        `(H, W, 3) uint8` RGB.
     """
     margin = size
     bands = []

@@ -1,10 +1,7 @@
-"""What a drawn person wears or grows: hair, headscarf, beard, neck, clothes, freckles.
+"""Hair, headscarf, beard, neck, clothes and freckles of a drawn person, added to the geometry before it is posed.
 
-Hair and headscarf: outlines in face units, in front of the head and behind it.
-
-Brows stay free in every style, since they carry expression.
-
-What a person wears or grows, added to the geometry before it is posed: hair, beard, neck, clothes, freckles.
+Outlines are in face units, in front of the head or behind it. Brows stay uncovered in every style, since they carry
+expression.
 """
 
 from __future__ import annotations
@@ -36,7 +33,7 @@ def _crown(wide: float, rise: float) -> list[Point]:
 
 
 def back_hair(person: Identity) -> FloatArray | None:
-    """Return what of the hair lies behind the head (n, 2), or None for a bald head."""
+    """Return the outline `(n, 2)` of the hair behind the head, or None for a bald head."""
     wide = person.half_width
     top = [(0.0, -0.3), (0.85 * wide + 0.03, -0.1)]
     match person.hair_style:

@@ -1,12 +1,9 @@
-"""The features of a drawn face as smooth curves that action units move: brows, lids, lips, nose, head.
+"""The features of a drawn face: brows, lids, lips, nose, head, as smooth curves that action units move.
 
-Smooth curves through control points, as one matrix product.
-
-The features of a face as control points that action units move: brows, lids, lips, nose, head.
-
-Points are (x, y) in units of the face side, x to the right and y down, in the frame of the alignment template (eyes at
-(.34, .39) and (.66, .39), nose (.50, .58), mouth corners (.37, .75) and (.63, .75)). Each side is built as distance
-from the midline and then mirrored, so that a one-sided unit moves one side only.
+Curves are Catmull-Rom splines through control points, computed as one matrix product. Points are (x, y) in units of the
+face side, x to the right and y down, in the frame of the alignment template (eyes at (.34, .39) and (.66, .39), nose
+(.50, .58), mouth corners (.37, .75) and (.63, .75)). Each side is built as distance from the midline and then mirrored,
+so that a one-sided unit moves one side only.
 """
 
 from __future__ import annotations

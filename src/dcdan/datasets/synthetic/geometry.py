@@ -1,12 +1,7 @@
-"""The geometry of a drawn face: outlines, folds and landmarks, and the pose of the head.
+"""The geometry of a drawn face: outlines, folds and landmarks from a person and action units, and the pose of the head.
 
-The soft folds that action units and age leave on a face.
-
-All that is drawn of a face: outlines and lines, their folds, and five landmarks, from a person and action units.
-
-See `features` for the frame that the points lie in.
-
-Turning a drawn head: parallax from an ellipsoid's depth, then roll, size and place in the picture.
+Folds come from action units and age. A pose is parallax from an ellipsoid's depth, then roll, size and place in the
+picture. `features` describes the frame of the points.
 """
 
 from __future__ import annotations

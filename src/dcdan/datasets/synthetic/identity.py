@@ -1,4 +1,4 @@
-"""Who is drawn: the parameters of a person that no expression changes."""
+"""The identity of a drawn person: the parameters that no expression changes."""
 
 from __future__ import annotations
 

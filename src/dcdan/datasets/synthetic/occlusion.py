@@ -1,4 +1,4 @@
-"""What hides part of a face in the street: glasses, and a hand."""
+"""Occlusions of faces in the domain street: glasses, and a hand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reader `synthetic:studio` and `synthetic:street`: drawn faces in place of a data set on disk.
+"""The reader `synthetic:studio` and `synthetic:street`: drawn faces in place of a data set on disk.
 
-Face i of a domain and seed is the same however many are drawn, in whatever order and by whichever process. Every person
-sits for as many faces as there are classes, and belongs to one split only.
+Face i of a domain and seed is the same however many are drawn, in any order and by any process. A person has as many
+faces as there are classes, and belongs to one split. Every sample has its subject.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _UNEVEN = {
 
 
 class SyntheticOptions(ReaderOptions):
-    """How many faces of which kind; `seed` chooses the people and everything else."""
+    """Options of the reader: how many faces, of which kind. The seed selects the people and all else."""
 
     seed: int = Field(0, ge=0, description="another seed draws other people and other faces")
     n: int = Field(2000, ge=1, le=10_000_000, description="how many faces")
     size: int = Field(112, ge=32, le=1024, description="side of a picture in pixels")
     classes: Literal[7, 8] = Field(7, description="8 adds contempt")
     balance: Literal["even", "uneven"] = Field("even", description="as many faces of each class, or as in photographs")
-    test_share: float = Field(0.25, ge=0.0, lt=1.0, description="share of the people kept for the test")
-    validation_share: float = Field(0.1, ge=0.0, lt=1.0, description="share of the people kept for validation")
+    test_share: float = Field(0.25, ge=0.0, lt=1.0, description="share of the people in the split test")
+    validation_share: float = Field(0.1, ge=0.0, lt=1.0, description="share of the people in the split validation")
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +63,11 @@ class SyntheticOptions(ReaderOptions):
 
 @register
 class SyntheticReader(Reader):
-    """Faces drawn by parameters; the path is the domain, `studio` or `street`."""
+    """The reader of drawn faces. The path is the domain, `studio` or `street`.
+
+    Example:
+        `dcdan pack 'synthetic:street?n=500' --out packs/street`
+    """
 
     name = "synthetic"
     title = "Drawn faces"
@@ -98,7 +102,7 @@ class SyntheticReader(Reader):
             )
 
     def load(self, sample: Sample) -> np.ndarray:
-        """Draw the picture (size, size, 3) uint8 RGB."""
+        """Draw the picture of a sample, `(size, size, 3) uint8` RGB."""
         scene, rng = self._scene(int(sample.path.rpartition("/")[2]))
         return render(rng, scene, self.options.size)
 
@@ -107,7 +111,7 @@ class SyntheticReader(Reader):
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
     def _scene(self, index: int) -> tuple[Scene, np.random.Generator]:
-        """Return a face ready to be painted, and the generator to paint it with."""
+        """Return a face that is set up, and the random generator for painting it."""
         rng = self._rng(index, _FACE)
         person = _person(self.options.seed, DOMAINS.index(self.domain), index // len(self.classes))
         return set_up(rng, self.classes[self._label(index)], self.domain, person), rng
@@ -121,7 +125,7 @@ class SyntheticReader(Reader):
         return int(np.searchsorted(shares, self._rng(index, _ORDER).random() * shares[-1], side="right"))
 
     def _split(self, person: int) -> str:
-        """Spread the people evenly over 0..1 from a place that the seed chooses, so that small sets have all splits."""
+        """Spread the people evenly from 0 to 1, starting where the seed says, so that small sets have all splits."""
         place = (self._rng(0, _SPLIT).random() + person * _GOLDEN) % 1.0
         if place < self.options.test_share:
             return "test"

@@ -1,4 +1,4 @@
-"""The street: clutter, pose, light from one side, and a poor camera."""
+"""The domain street: a cluttered background, a turned head, light from one side, and a poor camera."""
 
 from __future__ import annotations
 

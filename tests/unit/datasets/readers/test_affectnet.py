@@ -387,3 +387,9 @@ def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) ->
         reader_of(tmp_path)
     (tmp_path / "train_set" / "images").mkdir(parents=True)
     assert AffectNet.recognise(tmp_path) is None
+
+
+def test_five_points_are_the_eye_centres_the_nose_tip_and_the_mouth_corners() -> None:
+    """T: order of left and right, by hand. Point n lies at (n, 100 + n)."""
+    flat = [float(value) for number in range(68) for value in (number, 100 + number)]
+    assert five_points(flat) == ((38.5, 138.5), (44.5, 144.5), (30, 130), (48, 148), (54, 154))

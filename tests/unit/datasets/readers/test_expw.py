@@ -109,6 +109,8 @@ def test_confidence_leaves_boxes_out_after_doubles(tmp_path: Path) -> None:
     # The double of the first face is surer than it, but the first row of a key counts.
     assert [sample.label for sample in reader.selected()] == [reader.classes.index(n) for n in ("neutral", "fear")]
     assert reader.skipped == {"repeated face": 1, "confidence below 60": 2}
+    # A box of exactly the least confidence stays.
+    assert len(list(reader_of(root, "?confidence=61.9").selected())) == len(list(reader.selected()))
     for wrong in ("-1", "nan", "inf", "much"):
         with pytest.raises(UsageError, match="confidence"):
             reader_of(root, f"?confidence={wrong}")
@@ -121,6 +123,13 @@ def test_the_split_keeps_a_scene_together_and_never_changes() -> None:
     # Worked out once with sha256sum: published figures depend on it.
     assert split_of("angry_asian_37.jpg") == "validation"
     assert split_of("happy_man_2.jpg") == "train"
+    # The edges: hashes of 79, 80, 89 and 90.
+    assert [split_of(f"scene_{number}.jpg") for number in (22, 44, 10, 89)] == [
+        "train",
+        "validation",
+        "validation",
+        "test",
+    ]
 
 
 def test_the_official_numbers_add_up(tmp_path: Path) -> None:
