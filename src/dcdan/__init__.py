@@ -1,7 +1,12 @@
 """dcdan: facial expression recognition that adapts to your own, unlabelled faces.
 
-``dcdan.load().recognise(image)`` needs only the core install; ``dcdan.adapt(source=..., target=..., out=...)`` needs
-``dcdan[train]``. Nothing heavy is imported before it is used.
+``dcdan.load().recognise(image)`` needs only the core install. ``dcdan.adapt(source=..., target=..., out=...)`` needs
+``dcdan[train]``. A public name imports its module when it is first used, so ``import dcdan`` is fast.
+
+Example:
+    >>> import dcdan
+    >>> dcdan.load().classes[:3]
+    ('surprise', 'fear', 'disgust')
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "adapt": "dcdan.api",
-    "evaluate": "dcdan.api",
+    "evaluate": "dcdan.evaluation.evaluate",
     "load": "dcdan.inference.recogniser",
     "Recogniser": "dcdan.inference.recogniser",
     "to_frame": "dcdan.inference.table",
@@ -30,16 +35,20 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for (PEP 562)."""
+    """Import a public name when it is first used (PEP 562).
+
+    Raises:
+        AttributeError: there is no such name.
+        MissingExtraError: the name needs an extra that is not installed, such as ``dcdan[train]``.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module 'dcdan' has no attribute '{name}'")
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if _HOMES[name] != "dcdan.api" or (error.name or "").startswith("dcdan"):
-            raise
-        from dcdan.core.errors import MissingExtraError
+        from dcdan.core.extras import missing_extra
 
-        raise MissingExtraError(
-            f"dcdan.{name} needs the package '{error.name}', which is not installed: pip install 'dcdan[train]'."
-        ) from error
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        raise missing from error

@@ -1,7 +1,6 @@
-"""The `dcdan` program: its commands, and how every error ends (one sentence and a documented exit code).
+"""The `dcdan` program: its commands, and how each run ends, with a sentence for every error and an exit code.
 
-Exit codes: 0 done, 1 any other error of dcdan, 2 usage, 3 data, 4 pack, 5 model, 6 output, 7 training, 8 optional
-packages missing, 70 a fault of dcdan itself, 130 interrupted.
+The table of exit codes is ``EXIT_CODES``.
 """
 
 from __future__ import annotations
@@ -9,51 +8,88 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import typer
 import typer.core
 import typer.main
 
-from dcdan.core.errors import DcdanError, MissingExtraError, OutputError, UsageError, unknown
+from dcdan.core.errors import DcdanError, OutputError, UsageError, unknown
+from dcdan.core.extras import missing_extra
 from dcdan.core.offline import go_offline, is_offline
 from dcdan.core.sanitize import printable
-from dcdan.core.signals import terminable
+from dcdan.core.signals import Interrupted
 
-# Each is the function of the same name in the module of the same name in this package, or a group of commands there.
-COMMANDS: tuple[str, ...] = ("adapt", "predict", "evaluate", "export", "benchmark", "paper", "pack", "data", "demo")
-
-# Import names of what `pip install 'dcdan[train]'` adds.
-TRAIN_PACKAGES: frozenset[str] = frozenset(
-    {
-        "jinja2",
-        "matplotlib",
-        "onnx",
-        "onnxscript",
-        "pyarrow",
-        "safetensors",
-        "scipy",
-        "timm",
-        "tomli_w",
-        "torch",
-        "torchvision",
-    }
+COMMANDS: tuple[str, ...] = (
+    *("predict", "adapt", "evaluate", "export", "data", "pack", "models", "methods"),
+    *("benchmark", "paper", "demo", "doctor", "cache"),
 )
+"""Each is the function of the same name in the module of the same name in this package, or a group of commands there.
+"""
 
-# What goes on where it was when it is given again.
 RESUMED: tuple[str, ...] = ("adapt", "pack", "benchmark", "demo")
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
+"""Commands that resume their work when they are given again."""
 
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+EXIT_CODES: dict[int, str] = {
+    0: "done; inputs that could not be read are rows with a status",
+    1: "another error of dcdan",
+    2: "a wrong option, key, value, name or spec",
+    3: "data: missing, empty, laid out otherwise, without labels or a common class; with `--strict`, any input that failed",
+    4: "a pack that is damaged, unfinished, of another schema or of another face size",
+    5: "a model that is missing, damaged or does not fit",
+    6: "an output that exists, a folder that cannot be written, a full disk",
+    7: "a training that went wrong: not a number, collapse to one class, a process that ended",
+    8: "the packages of an extra are not installed; the sentence names it",
+    9: "Ray cannot start, cannot be reached, or has ended",
+    INTERNAL_ERROR: "a fault of dcdan itself: please report it with the output of `dcdan doctor`",
+    INTERRUPTED: "stopped by Ctrl-C or SIGTERM; what is done is saved where the command can be resumed",
+    PIPE_CLOSED: "the reader of the standard output has gone (`dcdan ... | head`)",
+}
+"""Exit code -> what it means. The table in docs/options.md is made from it."""
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 
 # Older releases of typer take this class from the package click, newer ones carry it inside.
 _CommandLineError: type[Any] = typer.BadParameter.__mro__[2]
 
 
+class _PipeClosed(Exception):
+    """The reader of the standard output has gone."""
+
+
+@contextmanager
+def _translated(arguments: list[str]) -> Iterator[None]:
+    """Raise exceptions of our own for those that the command-line library would turn into a silent exit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        resumed = bool(arguments) and arguments[0] in RESUMED
+        raise Interrupted("stopped; the same command resumes the work." if resumed else "stopped.") from None
+    except BrokenPipeError as error:
+        raise _PipeClosed from error
+
+
 class LazyCommands(typer.core.TyperGroup):
     """A group that imports the module of a command only when that command is asked for."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the options of the program; see :func:`_translated`."""
+        with _translated(list(args)):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; see :func:`_translated`."""
+        with _translated(ctx.obj or []):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names in the order in which the help shows them."""
@@ -105,14 +141,31 @@ def root(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the program with these arguments (default: those of the process) and return its exit code."""
+    """Run the program.
+
+    Args:
+        arguments: what follows the name of the program; those of the process where None.
+
+    Returns:
+        The exit code, one of ``EXIT_CODES``. The sentence of an error is on stderr by then.
+
+    Example:
+        >>> run(["--version"]) == 0
+        dcdan 0.1.0
+        True
+    """
     given = sys.argv[1:] if arguments is None else arguments
+    _escape_what_cannot_be_encoded()
     try:
-        with terminable():
+        with _interrupting(), _translated(given):
             result = app(args=given, prog_name="dcdan", standalone_mode=False, obj=given)
-    except (KeyboardInterrupt, typer.Abort):
-        goes_on = bool(given) and given[0] in RESUMED
-        return _told("stopped; the same command goes on from there." if goes_on else "stopped.", INTERRUPTED)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except _PipeClosed:
+        _drop_standard_output()
+        return PIPE_CLOSED
+    except typer.Abort:
+        return _told("stopped.", INTERRUPTED)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except Exception as error:
@@ -129,14 +182,44 @@ def run(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    """Within the context, SIGINT and SIGTERM raise KeyboardInterrupt, unless the process ignores them."""
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let the standard output escape characters that its encoding lacks, such as Japanese names in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_standard_output() -> None:
+    """Send what is still buffered nowhere: it would be written, and fail again, when the interpreter ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def as_dcdan_error(error: Exception) -> DcdanError | None:
     """Return the error of ours that an exception amounts to, or None when it is a fault of the program."""
     if isinstance(error, DcdanError):
         return error
     if isinstance(error, _CommandLineError):
         return UsageError(error.format_message())
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in TRAIN_PACKAGES:
-        return MissingExtraError(f"This needs the package '{error.name}': pip install 'dcdan[train]'.")
+    if isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
+        return missing
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         place = f" '{error.filename}'" if error.filename else ""
         return OutputError(f"Cannot write{place}: {error.strerror}; free some space or choose another folder.")
@@ -147,9 +230,11 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
     return None
 
 
-def main() -> None:
-    """Entry point of the `dcdan` program."""
-    sys.exit(run())
+def main() -> NoReturn:
+    """Run the program and end the process, as :func:`dcdan.__main__.main` does."""
+    from dcdan.__main__ import main as start
+
+    start()
 
 
 def _told(sentence: str, code: int) -> int:
