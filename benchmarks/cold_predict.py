@@ -50,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
 
     arguments = ["predict", str(given.picture), "--model", str(given.model), "--json", "--quiet"]
-    program = [sys.executable, "-c", "from dcdan.cli.main import main; main()", *arguments]
+    program = [sys.executable, "-c", "from dcdan.__main__ import main; main()", *arguments]
     first = seconds(program)
     before = processor_seconds()
     times = [seconds(program) for _ in range(given.runs)]

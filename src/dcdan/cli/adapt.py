@@ -4,46 +4,71 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dcdan.cli import options
+from dcdan.cli.methods import help_text
 from dcdan.core.sanitize import printable
+
+EPILOG = help_text
 
 
 def adapt(
     context: typer.Context,
     source: Annotated[
-        str, typer.Option("--source", "-s", metavar="SPEC", help="Labelled faces: pack, spec or folder.")
+        str,
+        typer.Option("--source", "-s", metavar="SPEC", help="Labelled faces: a pack, reader:path, or a folder."),
     ],
-    target: Annotated[str, typer.Option("--target", "-t", metavar="SPEC", help="Faces without labels.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to make, or to resume.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", "-t", metavar="SPEC", help="Your faces, without labels: a pack, reader:path, or a folder."
+        ),
+    ],
+    out: options.Out,
     method: Annotated[
-        str | None, typer.Option(help="dcdan (default), source_only, adabn or dann.", show_default=False)
+        str | None,
+        typer.Option("--method", metavar="NAME", help="One of the methods below.", show_default="dcdan"),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Of dcdan: default or paper.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="Of dcdan: default or paper.", show_default="default")
+    ] = None,
     trunk: Annotated[
-        str | None, typer.Option(help="Any timm model, for example resnet50.", show_default="mobilenetv2_100")
+        str | None,
+        typer.Option(
+            "--trunk", metavar="NAME", help="Any timm model, for example resnet50.", show_default="mobilenetv2_100"
+        ),
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Face side in pixels.", show_default="112")] = None,
-    seed: Annotated[int | None, typer.Option(show_default="0")] = None,
+    size: options.Size = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Seed of all random choices.", show_default="0")
+    ] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Passes of the adaptation (--set source.epochs=N: of the source stage).")
+        float | None,
+        typer.Option(
+            "--epochs", metavar="N", help="Passes of the adaptation; --set source.epochs=N for the source stage."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", metavar="N", help="Train for about this long in place of a number of epochs."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Take over the source stage of this finished run.")
+        str | None,
+        typer.Option("--start", metavar="MODEL", help="Take over the source stage of this finished run."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
+    config: options.Config = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, for example source.lr=0.05.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Adapt a recogniser to faces without labels.
 
-    The run folder explains itself: config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx,
-    model.json, predictions.csv and report.html. The same command again resumes a run that was stopped.
+    Writes a run folder: config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx, model.json,
+    predictions.csv and report.html. The same command resumes a run that was stopped.
 
     On several devices: torchrun --nproc-per-node N -m dcdan adapt ...
     """
@@ -59,6 +84,7 @@ def adapt(
         seed=seed,
         network__trunk=trunk,
         adaptation__epochs=epochs,
+        minutes=minutes,
     )
     command = shlex.join(["dcdan", *context.obj])
     run(source, target, out, settings=chosen, start=start, progress=not quiet, command=command)

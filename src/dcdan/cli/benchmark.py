@@ -7,25 +7,37 @@ from typing import Annotated
 
 import typer
 
+from dcdan.cli import options
+
 
 def benchmark(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The plan, a TOML file: see docs/benchmark.md.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; the same command goes on in it.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="PATH", help="Folder of the runs; the same command resumes in it.")
+    ],
     results: Annotated[
-        Path | None, typer.Option("--results", help="Folder of tables, pictures and page; OUT/results by default.")
+        Path | None,
+        typer.Option(
+            "--results", metavar="DIR", help="Folder of tables, pictures and page.", show_default="OUT/results"
+        ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trainings at a time; one per GPU, else one per core.")
+        int | None,
+        typer.Option(
+            "--jobs", min=1, metavar="N", help="Trainings at a time.", show_default="one per GPU, else one per core"
+        ),
     ] = None,
     plan_only: Annotated[bool, typer.Option("--plan", help="Show the plan and its estimated time, and stop.")] = False,
-    tables_only: Annotated[bool, typer.Option("--tables", help="Train nothing: write up what is done.")] = False,
+    tables_only: Annotated[
+        bool, typer.Option("--tables", help="Train nothing: write the tables of what is done.")
+    ] = False,
     tsne: Annotated[bool, typer.Option("--tsne/--no-tsne", help="Draw t-SNE of features.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and the page's path.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train and score every method on every pair of data sets, and write it up.
+    """Train and score every method on every pair of data sets, and write tables, pictures and a page.
 
-    Ends with exit code 7 when a cell failed; the tables then say which and why, and the same command tries it again.
+    Ends with exit code 7 when a cell failed. The tables name it and the reason, and the same command runs it again.
     """
     import shlex
     from contextlib import nullcontext

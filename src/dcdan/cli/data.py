@@ -1,4 +1,4 @@
-"""`dcdan data`: which data sets can be read, whether one is whole and leaks nothing, and what it looks like."""
+"""`dcdan data`: the data sets that can be read, checks of one, and pictures of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from dcdan.cli import options
+
 data = typer.Typer(
     name="data",
-    help="Look at data sets: list, check, show.",
+    help="List, check and show data sets.",
     add_completion=False,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -19,19 +21,19 @@ data = typer.Typer(
 
 @data.callback()
 def group(context: typer.Context) -> None:
-    """Look at data sets: which can be read, whether one is whole and leaks nothing, what it looks like."""
+    """List the data sets that can be read, check one against its published counts, or draw pictures of it."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit
 
 
 @data.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+def list_(json: options.Json = False) -> None:
     """List the readers: classes, size, licence, and how to get each data set."""
     from dcdan.datasets.catalogue import catalogue, catalogue_table
 
     entries = catalogue()
-    if as_json:
+    if json:
         from json import dumps
 
         typer.echo(dumps([entry.to_dict() for entry in entries], indent=2))
@@ -46,25 +48,35 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 def check(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="reader:path?option=value, or a folder or manifest.")],
     against: Annotated[
-        str | None, typer.Option("--against", metavar="SPEC", help="Find doubles of this set's images in the first.")
+        str | None,
+        typer.Option("--against", metavar="SPEC", help="Find duplicates between this data set and the first."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="CSV", help="Write the pairs of doubled images to this file.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="PATH", help="Write the pairs of duplicate images to this CSV file."),
     ] = None,
     distance: Annotated[
         int | None,
-        typer.Option("--distance", min=0, max=16, help="Bits of 64 that near doubles differ in (default 8)."),
+        typer.Option(
+            "--distance",
+            min=0,
+            max=16,
+            metavar="BITS",
+            help="Near duplicates differ in at most so many of 64 bits.",
+            show_default="8",
+        ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Only count; open no picture.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End with code 3 if anything is missing, damaged or not as published.")
-    ] = False,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one per core by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there already.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Count the samples, and open no picture.")] = False,
+    strict: options.Strict = False,
+    workers: options.Workers = None,
+    json: options.Json = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Check a data set: counts against the published ones, broken pictures, doubled images and leaks between splits."""
+    """Check a data set: counts against the published ones, damaged pictures, duplicates, leaks between splits.
+
+    With --strict, anything that is missing, damaged or not as published ends the command with exit code 3.
+    """
     from dcdan.audit.check import check as run
     from dcdan.audit.duplicates import DISTANCE
     from dcdan.audit.report import check_table
@@ -77,7 +89,7 @@ def check(
     report = run(spec, against=against, distance=limit, quick=quick, workers=workers, progress=not quiet)
     if out is not None:
         report.write_duplicates(out)
-    if as_json:
+    if json:
         from json import dumps
 
         typer.echo(dumps(report.to_dict(), indent=2))
@@ -92,11 +104,13 @@ def check(
 @data.command()
 def show(
     specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="reader:path?option=value, or folders.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder for the pictures.")],
-    per_class: Annotated[int, typer.Option("--per-class", min=1, max=100, help="Faces of each class.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", help="Which faces are drawn.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the pictures in a folder that is not empty.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the paths.")] = False,
+    out: options.Out,
+    per_class: Annotated[
+        int, typer.Option("--per-class", min=1, max=100, metavar="N", help="Faces of each class.")
+    ] = 10,
+    seed: options.Seed = 0,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Draw contact sheets, class distributions and, of several data sets, their shares side by side."""
     from dcdan.audit.contact_sheets import show as run

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from dcdan.cli import options
+from dcdan.core.errors import DataError
 from dcdan.core.sanitize import printable
 
 REPORT_NAME = "evaluation.json"
@@ -17,15 +19,7 @@ RELIABILITY_NAME = "reliability.png"
 
 def evaluate(
     data: Annotated[str, typer.Option("--data", "-d", metavar="SPEC", help="A pack, reader:path, or a folder.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="Run folder, name of a model of the package, or hf-hub:owner/name (default: the package's model).",
-        ),
-    ] = None,
+    model: options.Model = None,
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="Split to score, or 'all' (default: test if any).")
     ] = None,
@@ -34,28 +28,38 @@ def evaluate(
         typer.Option(
             "--out",
             "-o",
-            metavar="DIR",
-            help="Where the report goes (default: RUN/evaluation-DATA, or ./evaluation-MODEL-DATA).",
+            metavar="PATH",
+            help="Folder of the report.",
+            show_default="RUN/evaluation-DATA, or ./evaluation-MODEL-DATA",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, metavar="N", help="Threads to use (default: all cores).")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a report that is in --out already.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the scores.")] = False,
+    json: options.Json = False,
+    limit: options.Limit = None,
+    threads: options.Threads = None,
+    strict: options.Strict = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix."""
+    """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix.
+
+    The report, the confusion matrix and the reliability diagram are written to a folder whose name tells model, data,
+    split, shift and limit apart. An earlier report there is never replaced without --force.
+    """
     from json import dumps
 
     from dcdan.core.atomic_io import check_target, write_bytes
     from dcdan.evaluation.evaluate import evaluate as run
 
+    if limit is not None:
+        data = with_option(data, "limit", str(limit))
     if out is not None:
         check_target(out / REPORT_NAME, force=force)
+    elif split is not None:  # otherwise the data decides the split, and the name is known after the scoring
+        check_target(default_folder(model, data, split) / REPORT_NAME, force=force)
     report = run(model, data, split=split, threads=threads, progress=not quiet)
     content = dumps(report.to_dict(), indent=2) + "\n"
     folder = default_folder(model, data, report.split) if out is None else out
+    check_target(folder / REPORT_NAME, force=force)
     write_bytes(folder / PICTURE_NAME, report.confusion_png())
     write_bytes(folder / RELIABILITY_NAME, report.reliability_png())
     write_bytes(folder / REPORT_NAME, content.encode())
@@ -67,32 +71,60 @@ def evaluate(
         Console().print(report.table())
     if not quiet:
         typer.echo(printable(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}"), err=True)
+    if strict and report.lost:
+        lost = ", ".join(f"{count} {status}" for status, count in report.lost.items())
+        raise DataError(f"{sum(report.lost.values())} images of '{data}' gave no face (--strict): {lost}.")
 
 
 def default_folder(model: str | None, data: str, split: str) -> Path:
-    """Return where a report goes without ``--out``: into the run folder, else into this folder under the model's name.
+    """Return where a report goes without ``--out``.
 
-    >>> str(default_folder("ferplus-mobilenetv2-64", "packs/lfw", "all"))
-    'evaluation-ferplus-mobilenetv2-64-lfw'
+    That is the run folder, or, for models that are not the user's (of the package, of the hub), the current folder. The
+    name never is that of a model.
+
+    Example:
+        >>> str(default_folder("ferplus-mobilenetv2-64", "packs/lfw?shift=blur&severity=3", "all"))
+        'evaluation-ferplus-mobilenetv2-64-lfw-shift-blur-severity-3'
     """
     from dcdan.inference.resolver import WEIGHTS, hub_folder, resolve_model
 
-    run, name = resolve_model(model).folder, folder_name(data, split)
+    resolved = resolve_model(model)
+    run, name = resolved.folder, folder_name(data, split)
+    if resolved.precision == "int8":
+        name = f"int8-{name}"
     if any(run.resolve().is_relative_to(folder.resolve()) for folder in (WEIGHTS, hub_folder())):
         return Path(f"evaluation-{run.name}-{name}")
     return run / f"evaluation-{name}"
 
 
 def folder_name(data: str, split: str) -> str:
-    """Return a short name for a folder: the reader or the last part of the path, and the split.
+    """Return a short name for a folder: the reader or the last part of the path, the options of the spec, the split.
 
-    >>> folder_name("ferplus:/data/FERPlus?votes=majority", "test"), folder_name("packs/lfw/", "all")
-    ('ferplus-test', 'lfw')
+    Example:
+        >>> folder_name("ferplus:/data/FERPlus?votes=majority", "test"), folder_name("packs/lfw/", "all")
+        ('ferplus-votes-majority-test', 'lfw')
     """
-    head = data.rpartition("?")[0] or data
+    head, mark, query = data.rpartition("?")
+    if not mark:
+        head, query = data, ""
     reader, colon, rest = head.partition(":")
     name = Path(rest or head).name if not colon or len(reader) < 2 else reader
     if colon and rest and "/" not in rest:
         name = f"{reader}-{rest}"
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
-    return safe if split == "all" else f"{safe}-{re.sub(r'[^A-Za-z0-9._-]+', '-', split)}"
+    chosen = [item for item in query.split("&") if item and not item.startswith("split=")]
+    parts = [_safe(name) or "data", *(_safe(item) for item in chosen), *([] if split == "all" else [_safe(split)])]
+    return "-".join(parts)
+
+
+def with_option(data: str, name: str, value: str) -> str:
+    """Return a spec with one more option.
+
+    Example:
+        >>> with_option("packs/lfw", "limit", "5"), with_option("ferplus:/data?split=test", "limit", "5")
+        ('packs/lfw?limit=5', 'ferplus:/data?split=test&limit=5')
+    """
+    return f"{data}{'&' if '?' in data else '?'}{name}={value}"
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcdan.cli import options
+
 if TYPE_CHECKING:
     from dcdan.export.quantise import Activations
 
@@ -27,24 +29,31 @@ _ACTIVATIONS: dict[ActivationChoice, Activations] = {
 
 def export(
     run: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Run folder, name of a model of the package, or hf-hub:owner/name.")
+        str,
+        typer.Argument(metavar="MODEL", help="A run folder, a name that `dcdan models` lists, or hf-hub:owner/name."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: into RUN).")
+        Path | None,
+        typer.Option("--out", "-o", metavar="PATH", help="Folder of the files.", show_default="the run folder"),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Make the int8 graph too.")] = True,
     faces: Annotated[
         str | None,
-        typer.Option("--faces", metavar="SPEC", help="Faces that int8 is set by (default: the run's target)."),
+        typer.Option(
+            "--faces",
+            metavar="SPEC",
+            help="Faces that the int8 ranges are measured on.",
+            show_default="the run's target",
+        ),
     ] = None,
     activations: Annotated[
-        ActivationChoice, typer.Option("--activations", help="Of int8: unsigned runs fast on x86, signed on ARM.")
+        ActivationChoice, typer.Option("--activations", help="Of int8: unsigned is fast on x86, signed on ARM.")
     ] = ActivationChoice.UNSIGNED,
-    json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON instead of a table.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier export.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    json: options.Json = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Write a model's graphs, compare int8 with fp32, and say what it costs and gains."""
+    """Write a model's fp32 and int8 graphs, and measure accuracy, size and speed of both."""
     from json import dumps
 
     from dcdan.export.export import export as run_export

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 import typer.core
@@ -43,7 +43,7 @@ EXIT_CODES: dict[int, str] = {
     0: "done; inputs that could not be read are rows with a status",
     1: "another error of dcdan",
     2: "a wrong option, key, value, name or spec",
-    3: "data: missing, empty, laid out otherwise, without labels or a common class; with `--strict`, any input that failed",
+    3: "data: missing, empty, another layout, no labels, no common class; with `--strict`, any input that failed",
     4: "a pack that is damaged, unfinished, of another schema or of another face size",
     5: "a model that is missing, damaged or does not fit",
     6: "an output that exists, a folder that cannot be written, a full disk",
@@ -103,11 +103,13 @@ class LazyCommands(typer.core.TyperGroup):
         """
         if cmd_name not in COMMANDS:
             raise unknown("command", cmd_name, COMMANDS)
-        found = getattr(importlib.import_module(f"dcdan.cli.{cmd_name}"), cmd_name)
+        module = importlib.import_module(f"dcdan.cli.{cmd_name}")
+        found = getattr(module, cmd_name)
         if isinstance(found, typer.Typer):
             return typer.main.get_group(found)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(cmd_name)(found)
+        epilog = getattr(module, "EPILOG", None)
+        single.command(cmd_name, epilog=None if epilog is None else epilog())(found)
         return typer.main.get_command(single)
 
 
@@ -228,13 +230,6 @@ def as_dcdan_error(error: Exception) -> DcdanError | None:
             "There is not enough memory for this: give smaller pictures, fewer at a time, or more memory."
         )
     return None
-
-
-def main() -> NoReturn:
-    """Run the program and end the process, as :func:`dcdan.__main__.main` does."""
-    from dcdan.__main__ import main as start
-
-    start()
 
 
 def _told(sentence: str, code: int) -> int:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dcdan.cli import options
+
 NARROWEST = 80
 
 
@@ -18,8 +20,8 @@ def paper(
     table: Annotated[
         int | None, typer.Option("--table", "-t", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, unrounded.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown page instead of tables.")] = False,
+    json: options.Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page.")] = False,
 ) -> None:
     """Recompute the paper's tables and statistics, list its inconsistencies, and put measured results beside them."""
     from dcdan.core.errors import UsageError

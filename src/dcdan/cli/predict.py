@@ -1,6 +1,6 @@
-"""`dcdan predict`: a row for every face of pictures, folders, videos and cameras, without torch.
+"""`dcdan predict`: a row for every face in pictures, folders, videos and cameras, without torch.
 
-What `dcdan predict` shows: the first rows as a table, how far it is, and a standard output that may be closed.
+Also here is what the command shows: the first rows as a table, the progress, and the summary at the end.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from dcdan.core.errors import UsageError
+from dcdan.cli import options
+from dcdan.cli.options import AlignChoice
+from dcdan.core.errors import DataError, UsageError
 from dcdan.core.sanitize import printable
+from dcdan.core.signals import Interrupted
 
 if TYPE_CHECKING:
     from dcdan.faces.extract import Alignment
+    from dcdan.images.inputs import Input, Inputs
     from dcdan.inference.model_card import Precision
     from dcdan.inference.predict import Step
     from dcdan.inference.table import FaceResult
@@ -29,9 +33,6 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 50
 _OTHER_COLUMNS = 57  # width of the table without its first column
 _TIME_COLUMN = 11
-
-PIPE_CLOSED = 141
-"""Exit code when the reader of the standard output has gone, as of a program that SIGPIPE has ended."""
 
 
 class FirstRows:
@@ -54,23 +55,30 @@ class FirstRows:
 
 @contextmanager
 def progress(
-    paths: Sequence[str], every: int, *, shown: bool
+    inputs: Inputs, every: int, *, shown: bool
 ) -> Iterator[tuple[Callable[[Step], None], Callable[[int], None]]]:
-    """Yield what counts a piece of work, and what is told how many inputs an earlier run has done.
+    """Show how far a run is.
 
-    Inputs are counted; the frames where there is but one video or camera.
+    Args:
+        inputs: what the run works on.
+        every: of videos, only every n-th frame is analysed.
+        shown: whether a bar is wanted.
+
+    Yields:
+        A function that counts a finished step, and one that is given the number of inputs that an earlier run has done.
+        The bar counts inputs, or frames where there is one video or camera and nothing else.
     """
     from dcdan.core.console import progress_bar, watched
-    from dcdan.images.inputs import find_inputs
     from dcdan.images.video_reader import is_camera, is_video
 
     counted = shown and watched()
+    paths = inputs.paths
     single = len(paths) == 1 and (is_camera(paths[0]) or is_video(paths[0])) and not os.path.isdir(paths[0])  # noqa: PTH112
     total: int | None = None
     if counted and single:
         total = _frames(paths[0], every)
     elif counted:
-        total = sum(1 for _ in find_inputs(paths))
+        total = sum(1 for _ in inputs)
     with progress_bar("frames" if single else "inputs", total, shown=shown) as advance:
 
         def count(step: Step) -> None:
@@ -78,31 +86,26 @@ def progress(
 
         def begun(done: int) -> None:
             if done and shown:
-                typer.echo(f"dcdan: an earlier run has done {done} of the inputs: going on from there.", err=True)
+                typer.echo(
+                    f"dcdan: an earlier run has done {done} of the inputs; this one resumes after them.", err=True
+                )
             if not single:
                 advance(done)
 
         yield count, begun
 
 
-@contextmanager
-def standard_output() -> Iterator[IO[str]]:
-    """Yield the standard output; a reader that has gone ends the program without a word, as it does others.
+def standard_output() -> IO[str]:
+    """Return the standard output.
 
     Raises:
-        OutputError: when the standard output is closed from the beginning.
+        OutputError: when the process was started without one.
     """
     from dcdan.core.errors import OutputError
 
     if sys.stdout is None:
         raise OutputError("The standard output is closed: give --out FILE.")
-    try:
-        yield sys.stdout
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would be written, and fail again, when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(PIPE_CLOSED) from None
+    return sys.stdout
 
 
 def _frames(path: str, every: int) -> int | None:
@@ -152,14 +155,6 @@ def _print_table(rows: list[FaceResult], hidden: int) -> None:
         console.print(f"... and {hidden} more rows: give --out faces.csv or --json for all of them.")
 
 
-class AlignChoice(StrEnum):
-    """Values of ``--align``."""
-
-    AUTO = "auto"
-    MTCNN = "mtcnn"
-    NONE = "none"
-
-
 class PrecisionChoice(StrEnum):
     """Values of ``--precision``."""
 
@@ -167,7 +162,8 @@ class PrecisionChoice(StrEnum):
     INT8 = "int8"
 
 
-_ALIGNMENT: dict[AlignChoice, Alignment | None] = {
+_ALIGNMENT: dict[AlignChoice | None, Alignment | None] = {
+    None: None,
     AlignChoice.AUTO: None,
     AlignChoice.MTCNN: "mtcnn",
     AlignChoice.NONE: "none",
@@ -177,34 +173,29 @@ _PRECISION: dict[PrecisionChoice, Precision] = {PrecisionChoice.FP32: "fp32", Pr
 
 def predict(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Pictures, folders, videos, cameras (camera:0).")
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="RUN",
-            help="Run folder of `dcdan adapt`, or the name of a model in the package.",
-            show_default="the package's own",
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, folders, 'globs', videos, cameras (camera:0, rtsp://...), zip files, @list.txt, - (stdin), "
+            "URLs, packs, specs (ferplus:/data/FERPlus).",
         ),
-    ] = None,
+    ],
+    model: options.Model = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write all rows to this .csv, .jsonl or .parquet file."),
+        typer.Option("--out", "-o", metavar="PATH", help="Write all rows to this .csv, .jsonl or .parquet file."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
-    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of videos, only every n-th frame.")] = 1,
+    json: options.Json = False,
+    limit: options.Limit = None,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of videos, analyse every n-th frame only.")] = 1,
     smooth: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Of videos, over how long a face's answers are averaged.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Of videos, the time over which a face is averaged.")
     ] = 0.5,
     search: Annotated[
         float,
-        typer.Option(min=0, metavar="SECONDS", help="Of videos, how often a whole frame is searched; 0: always."),
+        typer.Option(min=0, metavar="SECONDS", help="Of videos, how often a whole frame is searched; 0: every frame."),
     ] = 0.0,
-    align: Annotated[
-        AlignChoice, typer.Option("--align", help="Find and align faces (mtcnn), or take pictures as they are (none).")
-    ] = AlignChoice.AUTO,
+    align: options.Align = None,
     cropped: Annotated[bool, typer.Option("--cropped", help="Each picture is a crop of one face.")] = False,
     max_faces: Annotated[
         int | None, typer.Option("--max-faces", min=1, metavar="N", help="At most N faces a picture, the largest.")
@@ -214,39 +205,32 @@ def predict(
     ] = 0.0,
     sets: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Also the set of classes that holds the true one so often, such as .9."),
+        typer.Option(
+            metavar="SHARE",
+            help="Add a column with a set of expressions that holds the true one in this share of faces, such as .9.",
+        ),
     ] = None,
     precision: Annotated[
         PrecisionChoice | None,
         typer.Option("--precision", help="int8 is smaller and faster, where the model has it.", show_default="fp32"),
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, coreml, openvino, directml, ...")
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, metavar="N", help="Threads (default: all).")
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray",
-            metavar="local | ADDRESS",
-            help="Work on a Ray cluster (auto, HOST:PORT), or on Ray of this machine's own (local).",
-        ),
-    ] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    ray: options.Ray = None,
     draw: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw the faces in, into this new folder."),
+        typer.Option(metavar="DIR", help="Draw boxes and expressions into pictures and videos in this new folder."),
     ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show videos and cameras in a window; q or Esc in it stops.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no counts at the end.")] = False,
+    strict: options.Strict = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Recognise the expression of every face in pictures, folders, videos and cameras.
 
-    With --out, a run that was stopped goes on where it was when the same command is given again.
+    Every input gives at least one row, with a status. With --out, the same command resumes a run that was stopped.
     """
     from dcdan.core.atomic_io import check_target, form_of
     from dcdan.inference.annotated_output import DrawnFolder, annotated, window
@@ -263,15 +247,19 @@ def predict(
     # A piece takes one core of a cluster; the number of threads can change the last digits.
     threads = threads or (None if ray is None else 1)
     form = None if out is None else form_of(out, json=json)
-    going_on = False
+    resumed = False
     if out is not None:
-        going_on = job_folder(out).exists()
-        if not going_on:
+        resumed = job_folder(out).exists()
+        if not resumed:
             check_target(out, force=force)
+    inputs = selected_inputs(paths, limit)
+    alignment = _ALIGNMENT[align]
+    if alignment is None and not cropped:
+        alignment, cropped = _framing(inputs.paths)
     recogniser = load(
         model,
         threads=threads,
-        align=_ALIGNMENT[align],
+        align=alignment,
         cropped=cropped,
         max_faces=max_faces,
         min_side=min_size,
@@ -281,14 +269,17 @@ def predict(
     )
     watching = WatchOptions(every, smooth, max_faces, min_size, search)
     rows = FirstRows()
+    damaged = 0
     with ExitStack() as stack:
         stack.enter_context(_interruptible(out))
         cluster = None if ray is None else stack.enter_context(Cluster(ray, threads=threads or 1, paths=paths))
-        drawn = None if draw is None else stack.enter_context(DrawnFolder(draw, paths, force=force or going_on))
+        drawn = None if draw is None else stack.enter_context(DrawnFolder(draw, paths, force=force or resumed))
         shown = stack.enter_context(window()) if show else None
-        advance, begun = stack.enter_context(progress(paths, every, shown=not quiet and not (json and out is None)))
+        advance, begun = stack.enter_context(progress(inputs, every, shown=not quiet and not (json and out is None)))
 
         def each(step: Step) -> None:
+            nonlocal damaged
+            damaged += bool(step.note)
             # Of a single input that cannot be opened, the note is the error at the end.
             if step.note and not quiet and not (step.results and len(paths) == 1):
                 typer.echo(f"dcdan: {printable(step.note)}", err=True)
@@ -308,10 +299,10 @@ def predict(
 
         frames = draw is not None or show
         if out is None or form is None:
-            file = stack.enter_context(standard_output())
+            file = standard_output()
             summary = run(
                 recogniser,
-                paths,
+                inputs,
                 json_sink(file) if json else None,
                 watching=watching,
                 frames=frames,
@@ -320,8 +311,9 @@ def predict(
             )
         else:
             asked = {
-                "align": align,
+                "align": alignment or "auto",
                 "cropped": cropped,
+                "limit": limit,
                 "sets": sets,
                 "precision": recogniser.precision,
                 "device": recogniser.device,
@@ -330,7 +322,7 @@ def predict(
             }
             summary = predict_to_file(
                 recogniser,
-                paths,
+                inputs,
                 out,
                 form,
                 settings=asked,
@@ -342,15 +334,56 @@ def predict(
                 begun=begun,
             )
     if out is None and not json:
-        with standard_output():
-            rows.print(sum(summary.statuses.values()))
+        standard_output()
+        rows.print(sum(summary.statuses.values()))
     if not quiet:
-        written = f"; written to {out}" if out is not None else ""
-        first, *others = overview(summary, recogniser.info)
-        typer.echo(printable(first + written), err=True)
-        if sys.stderr.isatty():
-            for line in others:
-                typer.echo(printable(line), err=True)
+        left_out = inputs.left_out_sentence()
+        counts, *others = overview(summary, recogniser.info, left_out)
+        if not sys.stderr.isatty():
+            others = [left_out] if left_out else []
+        for line in others:
+            typer.echo(printable(line), err=True)
+        typer.echo(printable(counts + (f"; written to {out}" if out is not None else "")), err=True)
+    failed = sum(count for status, count in summary.statuses.items() if not status.was_read)
+    if strict and (failed or damaged):
+        first = f": {summary.failure}" if summary.failure else "."
+        raise DataError(f"{max(failed, damaged)} of {summary.inputs} inputs failed (--strict){first}")
+
+
+def selected_inputs(paths: Sequence[str], limit: int | None = None) -> Inputs:
+    """Return the inputs that the arguments of the command lead to, at most ``limit`` of them.
+
+    Example:
+        >>> [each.path for each in selected_inputs(["a.jpg", "b.jpg"], 1)]
+        ['a.jpg']
+    """
+    from dcdan.images.inputs import find_inputs
+
+    return find_inputs(paths, resolvers=[_data_inputs], limit=limit)
+
+
+def _data_inputs(text: str) -> Iterator[Input] | None:
+    """Return the inputs of a pack or data set; its modules are imported where a text may name one."""
+    if not _may_be_data(text):
+        return None
+    from dcdan.packs.data_inputs import data_inputs
+
+    return data_inputs(text)
+
+
+def _may_be_data(text: str) -> bool:
+    head = text.rpartition("?")[0] or text
+    return ":" in text or "?" in text or head.endswith((".csv", ".parquet")) or os.path.isfile(f"{head}/pack.json")  # noqa: PTH113
+
+
+def _framing(texts: Sequence[str]) -> tuple[Alignment | None, bool]:
+    """Return the alignment and ``cropped`` for inputs: faces of a pack are aligned, some data sets hold crops."""
+    if not texts or not all(map(_may_be_data, texts)):
+        return None, False
+    from dcdan.packs.data_inputs import framing
+
+    found = framing(texts)
+    return ("none" if found == "aligned" else None), found == "cropped"
 
 
 def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None:
@@ -372,9 +405,4 @@ def _interruptible(out: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         if out is None:
             raise
-        from dcdan.cli.main import INTERRUPTED
-
-        typer.echo(
-            printable(f"dcdan: stopped before '{out}' was complete: the same command goes on from here."), err=True
-        )
-        raise typer.Exit(INTERRUPTED) from None
+        raise Interrupted(f"stopped before '{out}' was complete; the same command resumes the run.") from None

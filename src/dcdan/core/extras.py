@@ -18,7 +18,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "heif": ("pillow_heif",),
     "tensorboard": ("tensorboard",),
 }
-"""Extra -> import names of the packages that it adds to the core install. Where two extras bring one, the first is named."""
+"""Extra -> import names of the packages that it adds. Where two extras bring one, the first is named."""
 
 
 def extra_of(module: str) -> str | None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import IO
 
@@ -174,7 +175,11 @@ Resolver = Callable[[str], Iterable[Input] | None]
 
 
 def find_inputs(
-    paths: Iterable[str | os.PathLike[str]], *, resolvers: Sequence[Resolver] = (), stdin: IO[bytes] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    resolvers: Sequence[Resolver] = (),
+    limit: int | None = None,
+    stdin: IO[bytes] | None = None,
 ) -> Inputs:
     """Return the inputs that texts of a user lead to, in an order that is always the same.
 
@@ -196,6 +201,7 @@ def find_inputs(
     Args:
         paths: what the user names.
         resolvers: asked first about each text, such as for packs and data sets.
+        limit: at most so many inputs, the first ones; None for all.
         stdin: the standard input; for tests.
 
     Returns:
@@ -221,7 +227,7 @@ def find_inputs(
             texts += _lines(_list_content(path[1:]), f"'{path[1:]}'")
         else:
             texts += _matches(path)
-    return Inputs(texts, resolvers, piped)
+    return Inputs(texts, resolvers, piped, limit)
 
 
 class Inputs:
@@ -232,14 +238,24 @@ class Inputs:
         left_out: suffix -> number of files of other kinds that the last iteration passed over.
     """
 
-    def __init__(self, paths: Sequence[str], resolvers: Sequence[Resolver] = (), piped: bytes | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        resolvers: Sequence[Resolver] = (),
+        piped: bytes | None = None,
+        limit: int | None = None,
+    ) -> None:
         self.paths = list(paths)
         self.left_out: Counter[str] = Counter()
         self._resolvers = resolvers
         self._piped = piped
+        self._limit = limit
 
     def __iter__(self) -> Iterator[Input]:
         """Yield the inputs in order."""
+        return islice(self._all(), self._limit)
+
+    def _all(self) -> Iterator[Input]:
         self.left_out.clear()
         for path, name in zip(self.paths, _own_names(self.paths), strict=True):
             yield from self._of(path, name)

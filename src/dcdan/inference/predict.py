@@ -23,7 +23,7 @@ from dcdan.core.errors import DataError
 from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import chunks
 from dcdan.images.discover import holds_data, refuse_vanished
-from dcdan.images.inputs import Input, InputKind, find_inputs
+from dcdan.images.inputs import Input, InputKind, Inputs, find_inputs
 from dcdan.images.status import Status
 from dcdan.images.video_reader import VideoError, open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
@@ -125,7 +125,7 @@ Sink = Callable[[FaceResult], None]
 
 def predict(
     recogniser: Recogniser,
-    paths: Iterable[Path | str],
+    paths: Iterable[Path | str] | Inputs,
     sink: Sink | None = None,
     *,
     watching: WatchOptions | None = None,
@@ -144,7 +144,7 @@ def predict(
         DataError: after the last result, when not one input could be read.
     """
     summary = RunSummary(face_size=recogniser.info.face.size)
-    inputs = find_inputs(str(path) for path in paths)
+    inputs = paths if isinstance(paths, Inputs) else find_inputs(str(path) for path in paths)
     for step in steps(recogniser, inputs, watching or WatchOptions(), frames, cluster):
         summary.add(step)
         if each is not None:
@@ -158,7 +158,7 @@ def predict(
 
 def predict_to_file(
     recogniser: Recogniser,
-    paths: Sequence[Path | str],
+    paths: Sequence[Path | str] | Inputs,
     out: Path,
     form: Form = Form.CSV,
     *,
@@ -178,7 +178,7 @@ def predict_to_file(
 
     Args:
         recogniser: the model at work.
-        paths: pictures, folders, videos, cameras.
+        paths: pictures, folders, videos, cameras; or what :func:`find_inputs` made of them.
         out: the file to write.
         form: CSV, JSON lines or Parquet.
         settings: JSON values that the results depend on, beside the paths, the model and ``watching``.
@@ -194,7 +194,8 @@ def predict_to_file(
         DataError: when not one input could be read, then no file is written, or when a folder vanished meanwhile.
         Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece of work is saved.
     """
-    inputs, watching = find_inputs(str(path) for path in paths), watching or WatchOptions()
+    inputs = paths if isinstance(paths, Inputs) else find_inputs(str(path) for path in paths)
+    watching = watching or WatchOptions()
     given = inputs.paths
     state = {
         "paths": given,

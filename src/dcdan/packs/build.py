@@ -36,6 +36,7 @@ from dcdan.jobs.cluster import Cluster
 from dcdan.jobs.resumable_job import ResumableJob, flush, named_before, output_error
 from dcdan.jobs.workers import prepared
 from dcdan.packs.cache import cache_folder, cache_key, cache_lock, shifted_copy
+from dcdan.packs.cache_store import cache_limit, evict, mark_used
 from dcdan.packs.format import (
     FACES,
     HEADER_BYTES,
@@ -315,6 +316,8 @@ def pack_for(
     with cache_lock(place, key):
         if not is_pack(out):
             build_pack(reader, out, size=size, align=align, workers=workers, progress=progress, spec_text=spec_text)
+            evict(cache_limit(), [place])
+    mark_used(out)
     return Pack.open(out, labelled=labelled)
 
 

@@ -121,6 +121,6 @@ def test_every_error_class_has_its_own_code() -> None:
 
 
 def test_the_program_is_installed() -> None:
-    code = "from dcdan.cli.main import main; main()"
+    code = "from dcdan.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "--version"], text=True, capture_output=True, check=True)
     assert done.stdout.startswith("dcdan ")

@@ -245,7 +245,7 @@ def test_strange_file_names_break_nothing(
 def test_closed_and_full_streams(run: Path, pictures: Path, redirection: str, code: int) -> None:
     if ">/dev/full" in redirection and not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    program = shlex.join([sys.executable, "-c", "from dcdan.cli.main import main; main()"])
+    program = shlex.join([sys.executable, "-c", "from dcdan.__main__ import main; main()"])
     asked = shlex.join(["predict", *[str(pictures)] * 3, "--model", str(run), "--json", "--quiet"])
     done = subprocess.run(f"{program} {asked} {redirection}", shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == code

@@ -216,7 +216,7 @@ def workers_of(driver: int) -> list[int]:
 
 def killed_once(command: list[str], ready: Callable[[], bool]) -> int:
     """Run dcdan, kill one of its workers once it is ready, and return the exit code."""
-    code = "import sys; from dcdan.cli.main import main; main()"
+    code = "import sys; from dcdan.__main__ import main; main()"
     process = subprocess.Popen([sys.executable, "-c", code, *command])
     deadline = time.monotonic() + 300
     killed = False

@@ -1,0 +1,90 @@
+"""All methods with a line on each, read from the source of this room, so that a list of them needs no torch."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+TARGET = "adapt to target faces"
+STATISTICS = "adapt to statistics of target faces"
+SOURCE = "train on source faces alone"
+GROUPS = (TARGET, STATISTICS, SOURCE)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodEntry:
+    """A method, as ``dcdan methods`` lists it.
+
+    Attributes:
+        name: what ``--method`` takes.
+        title: its printed name.
+        group: one of ``GROUPS``: what it uses of the target.
+        about: one line.
+        paper: the work that describes it.
+        year: of that work; None where it names none.
+    """
+
+    name: str
+    title: str
+    group: str
+    about: str
+    paper: str
+    year: int | None
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        """Return the entry as JSON values."""
+        return asdict(self)
+
+
+@cache
+def method_catalogue() -> tuple[MethodEntry, ...]:
+    """Return all methods, group by group, by name within a group.
+
+    Example:
+        >>> [entry.name for entry in method_catalogue() if entry.group == SOURCE][:3]
+        ['cf_dan', 'csg', 'efficientface']
+        >>> next(entry.year for entry in method_catalogue() if entry.name == "dcdan")
+        2025
+    """
+    classes: dict[str, tuple[list[str], dict[str, object], str]] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                classes[node.name] = bases, _constants(node), ast.get_docstring(node) or ""
+    entries = [_entry(name, classes) for name, (_, own, _) in classes.items() if isinstance(own.get("name"), str)]
+    return tuple(sorted(entries, key=lambda entry: (GROUPS.index(entry.group), entry.name)))
+
+
+def _constants(node: ast.ClassDef) -> dict[str, object]:
+    """Return the class attributes whose values are written as constants."""
+    found: dict[str, object] = {}
+    for each in node.body:
+        if (
+            isinstance(each, ast.AnnAssign)
+            and isinstance(each.target, ast.Name)
+            and isinstance(each.value, ast.Constant)
+        ):
+            found[each.target.id] = each.value.value
+    return found
+
+
+def _entry(name: str, classes: Mapping[str, tuple[list[str], dict[str, object], str]]) -> MethodEntry:
+    def value(attribute: str, owner: str = name) -> object:
+        bases, own, _ = classes.get(owner, ([], {}, ""))
+        if attribute in own:
+            return own[attribute]
+        return next((found for base in bases if (found := value(attribute, base)) is not None), None)
+
+    group = TARGET if value("sees_target") else STATISTICS if value("estimates_statistics") else SOURCE
+    paper = str(value("paper") or "")
+    year = re.search(r"\b(?:19|20)\d\d\b", paper)
+    about = classes[name][2].partition("\n\n")[0].replace("\n", " ").strip()
+    about = re.sub(r"(?<=\.)\s.*", "", about).rstrip(".")
+    return MethodEntry(
+        str(value("name")), str(value("title")), group, about, paper, int(year.group()) if year else None
+    )
