@@ -30,7 +30,7 @@ def adapt(
     out: options.Out,
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="One of the methods below.", show_default="dcdan"),
+        typer.Option("--method", metavar="NAME", help="A name that `dcdan methods` lists.", show_default="dcdan"),
     ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="NAME", help="Of dcdan: default or paper.", show_default="default")

@@ -12,7 +12,7 @@ from dcdan.cli import options
 
 def benchmark(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The plan, a TOML file: see docs/benchmark.md.")],
+    file: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, a TOML file: see docs/benchmark.md.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="PATH", help="Folder of the runs; the same command resumes in it.")
     ],

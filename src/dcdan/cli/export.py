@@ -47,7 +47,10 @@ def export(
         ),
     ] = None,
     activations: Annotated[
-        ActivationChoice, typer.Option("--activations", help="Of int8: unsigned is fast on x86, signed on ARM.")
+        ActivationChoice,
+        typer.Option(
+            "--activations", metavar="unsigned | signed", help="Of int8: unsigned is fast on x86, signed on ARM."
+        ),
     ] = ActivationChoice.UNSIGNED,
     json: options.Json = False,
     force: options.Force = False,

@@ -169,6 +169,8 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return _told("stopped.", INTERRUPTED)
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # of a table or a help text, which rich has printed
+            return PIPE_CLOSED
         return end.code if isinstance(end.code, int) else 1
     except Exception as error:
         if os.environ.get("DCDAN_DEBUG") == "1":

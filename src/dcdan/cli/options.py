@@ -64,6 +64,9 @@ class AlignChoice(StrEnum):
 Align = Annotated[
     AlignChoice | None,
     typer.Option(
-        "--align", help="Find and align faces (mtcnn), or take pictures as they are (none).", show_default="auto"
+        "--align",
+        metavar="auto | mtcnn | none",
+        help="Find and align faces (mtcnn), or take pictures as they are (none).",
+        show_default="auto",
     ),
 ]

@@ -15,10 +15,10 @@ NARROWEST = 80
 def paper(
     results: Annotated[
         list[Path] | None,
-        typer.Option("--results", "-r", metavar="DIR", help="Folder of measured results; may be given several times."),
+        typer.Option("--results", metavar="DIR", help="Folder of measured results; may be given several times."),
     ] = None,
     table: Annotated[
-        int | None, typer.Option("--table", "-t", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")
+        int | None, typer.Option("--table", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")
     ] = None,
     json: options.Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page.")] = False,

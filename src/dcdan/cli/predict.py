@@ -212,7 +212,12 @@ def predict(
     ] = None,
     precision: Annotated[
         PrecisionChoice | None,
-        typer.Option("--precision", help="int8 is smaller and faster, where the model has it.", show_default="fp32"),
+        typer.Option(
+            "--precision",
+            metavar="fp32 | int8",
+            help="int8 is smaller and faster, where the model has it.",
+            show_default="fp32",
+        ),
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dcdan.cli.evaluate import folder_name
 from dcdan.cli.main import run as dcdan
+from dcdan.inference import resolver
 from tiny_model import coloured
 
 
@@ -56,12 +57,53 @@ def test_data_without_labels_end_with_a_sentence(run: Path, data: Path, capsys: 
 @pytest.mark.parametrize(
     ("data", "split", "name"),
     [
-        ("ferplus:/data/FERPlus?votes=majority", "test", "ferplus-test"),
-        ("synthetic:street?n=2000", "all", "synthetic-street"),
+        ("ferplus:/data/FERPlus?votes=majority", "test", "ferplus-votes-majority-test"),
+        ("synthetic:street?n=2000", "all", "synthetic-street-n-2000"),
         ("packs/lfw/", "all", "lfw"),
         ("packs/lfw?split=test", "test", "lfw-test"),
+        ("packs/lfw?shift=blur&severity=3", "all", "lfw-shift-blur-severity-3"),
+        ("packs/lfw?limit=50", "all", "lfw-limit-50"),
         ("../..", "all", "data"),
     ],
 )
 def test_folders_are_named_after_the_data(data: str, split: str, name: str) -> None:
+    """R11. Clean, shifted and limited runs have folders of their own."""
     assert folder_name(data, split) == name
+
+
+def test_a_report_is_never_replaced_in_silence(run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """R11, P7. The default folder is protected as one that is named."""
+    arguments = ["evaluate", "--model", str(run), "--data", str(data), "-q"]
+    assert dcdan(arguments) == 0
+    before = (run / "evaluation-data" / "evaluation.json").read_bytes()
+    assert dcdan(arguments) == 6
+    assert "exists already" in capsys.readouterr().err
+    assert dcdan([*arguments, "--limit", "1"]) == 0
+    assert (run / "evaluation-data-limit-1" / "evaluation.json").exists()
+    assert (run / "evaluation-data" / "evaluation.json").read_bytes() == before
+    assert dcdan([*arguments, "--force"]) == 0
+
+
+def test_a_model_of_the_package_is_the_default_and_is_left_alone(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """P6, U9, R11. Without --model the package's model is scored; nothing is written beside it or under its name."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    run.rename(weights / "colours")
+    monkeypatch.setattr(resolver, "WEIGHTS", weights)
+    monkeypatch.chdir(tmp_path)
+    assert dcdan(["evaluate", "--data", str(data)]) == 0
+    assert "75.00 %" in capsys.readouterr().out
+    assert (tmp_path / "evaluation-colours-data" / "evaluation.json").exists()
+    assert not (tmp_path / "colours").exists()
+    assert not list(weights.rglob("evaluation*"))
+
+
+def test_strict_fails_on_images_without_a_face(run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """U12. A damaged picture ends a strict evaluation with exit code 3, after the report."""
+    (data / "fear" / "broken.png").write_bytes(b"\x89PNG\r\n")
+    arguments = ["evaluate", "--model", str(run), "--data", str(data), "-q"]
+    assert dcdan(arguments) == 0
+    assert dcdan([*arguments, "--strict", "--force"]) == 3
+    assert "1 images of" in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_shards_are_packed_and_merged(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["--out", "out"], "There is nothing to pack: name a spec or a folder, or --merge and the shards."),
         (["--merge", "--out", "out"], "There is nothing to merge: name the folders of the shards"),
-        (["in"], "name it with --out DIR"),
+        (["in"], "The pack needs a folder: give --out DIR."),
         (["in", "in", "--out", "out"], "One data set at a time is packed, not 2: to join shards, add --merge."),
         (["--merge", "a", "--out", "out", "--size", "112"], "--size does not go with --merge"),
         (["--merge", "a", "--out", "out", "--align", "auto"], "--align does not go with --merge"),

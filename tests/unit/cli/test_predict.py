@@ -8,8 +8,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -45,11 +46,11 @@ def test_a_folder_becomes_a_table_file(
     assert dcdan(["predict", str(pictures), "nix.png", "--model", str(run), "--out", str(out)]) == 0
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["status"] for row in rows] == ["ok"] * 4 + ["unreadable", "missing"]
+    assert [row["status"] for row in rows] == ["ok"] * 4 + ["truncated", "missing"]
     assert [row["expression"] for row in rows[:4]] == list(EXPRESSIONS[:4])
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "6 inputs, 4 faces recognised (4 ok, 1 unreadable, 1 missing)" in captured.err
+    assert "6 inputs, 4 faces recognised (4 ok, 1 truncated, 1 missing)" in captured.err
 
 
 def test_json_lines_go_to_the_standard_output(run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,12 +152,12 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(
 
     monkeypatch.setattr(recogniser.Recogniser, "_answer", interrupted)
     assert dcdan(arguments) == 130
-    assert f"dcdan: stopped before '{out}' was complete: the same command goes on" in capsys.readouterr().err
+    assert f"dcdan: stopped before '{out}' was complete; the same command resumes the run." in capsys.readouterr().err
     assert not out.exists()
     assert dcdan(arguments) == 0
     told = capsys.readouterr().err
     assert "an earlier run has done 2 of the inputs" in told
-    assert "6 inputs, 4 faces recognised (4 ok, 1 unreadable, 1 missing)" in told
+    assert "6 inputs, 4 faces recognised (4 ok, 1 truncated, 1 missing)" in told
     assert chunks == 4
     assert dcdan([*arguments[:-1], str(tmp_path / "whole.csv")]) == 0
     assert (tmp_path / "whole.csv").read_bytes() == out.read_bytes()
@@ -190,7 +191,7 @@ def test_a_missing_camera_and_a_broken_video_are_rows_and_sentences(
     assert dcdan(["predict", *paths, "--model", str(run), "--json"]) == 0
     captured = capsys.readouterr()
     rows = [json.loads(line) for line in captured.out.splitlines()]
-    assert [row["status"] for row in rows] == ["ok", "missing", "unreadable", "unreadable", "missing"]
+    assert [row["status"] for row in rows] == ["ok", "missing", "unreadable", "not_an_image", "missing"]
     assert [row["path"] for row in rows] == paths
     assert "There is no camera:99" in captured.err
     assert "'nix.avi' does not exist" in captured.err
@@ -261,3 +262,82 @@ def test_an_output_that_cannot_be_written_is_a_sentence(
     for out in (tmp_path / "file" / "faces.csv", Path("/proc/nix/faces.csv")):
         assert dcdan(["predict", str(pictures), "--model", str(run), "--out", str(out)]) == 6
         assert "cannot be written" in capsys.readouterr().err
+
+
+def rows_of(text: str) -> list[tuple[str, str]]:
+    return [(Path(row["path"]).name, row["status"]) for row in map(json.loads, text.splitlines())]
+
+
+def test_every_kind_of_input_is_taken(
+    run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """U10. A list, the standard input, a zip file and a glob give the rows of the pictures that they name."""
+    names = [str(pictures / f"{index}.png") for index in range(2)]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    with ZipFile(tmp_path / "faces.zip", "w") as archive:
+        for name in names:
+            archive.write(name, Path(name).name)
+    for given in (f"@{tmp_path / 'list.txt'}", str(tmp_path / "faces.zip"), str(pictures / "[01].png")):
+        assert dcdan(["predict", given, "--model", str(run), "--json", "-q"]) == 0
+        assert rows_of(capsys.readouterr().out) == [("0.png", "ok"), ("1.png", "ok")]
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO((pictures / "0.png").read_bytes())))
+    assert dcdan(["predict", "-", "--model", str(run), "--json", "-q"]) == 0
+    assert rows_of(capsys.readouterr().out) == [("-", "ok")]
+
+
+def test_a_pack_a_spec_and_a_manifest_are_inputs(
+    run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """U10. Data sets are read by their readers; the faces of a pack are taken as they are aligned."""
+    (pictures / "broken.jpg").unlink()
+    manifest = tmp_path / "faces.csv"
+    manifest.write_text("path\n" + "\n".join(f"pictures/{index}.png" for index in range(4)))
+    assert dcdan(["pack", f"folder:{pictures}", "--out", str(tmp_path / "pack"), "--align", "none", "-q"]) == 0
+    found = {}
+    for given in (f"folder:{pictures}", str(manifest), str(tmp_path / "pack")):
+        assert dcdan(["predict", given, "--model", str(run), "--json", "-q"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        found[given] = [(Path(line["path"]).name, line["expression"]) for line in lines]
+    assert all(each == [(f"{index}.png", EXPRESSIONS[index]) for index in range(4)] for each in found.values())
+    assert dcdan(["predict", f"{tmp_path / 'pack'}?limit=2", "--model", str(run), "--json", "-q"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_strict_ends_with_code_3_and_keeps_the_table(
+    run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """U12. Failures are rows; with --strict the exit code is 3, and the table is written all the same."""
+    arguments = ["predict", str(pictures), "--model", str(run), "--out"]
+    assert dcdan([*arguments, str(tmp_path / "a.csv")]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("5 inputs, 4 faces recognised (4 ok, 1 truncated)")
+    assert dcdan([*arguments, str(tmp_path / "b.csv"), "--strict"]) == 3
+    assert "1 of 5 inputs failed (--strict)" in capsys.readouterr().err
+    assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+    (pictures / "broken.jpg").unlink()
+    assert dcdan([*arguments, str(tmp_path / "c.csv"), "--strict"]) == 0
+
+
+def test_files_of_other_kinds_are_counted(run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """U12, V8. The summary names what was left out, also where no terminal is attached."""
+    for name in ("a.txt", "b.txt", "c.docx"):
+        (pictures / name).write_text("words")
+    assert dcdan(["predict", str(pictures), "--model", str(run)]) == 0
+    assert "3 files of other kinds left out: 2 .txt, 1 .docx" in capsys.readouterr().err
+
+
+def test_a_limit_takes_the_first_inputs(run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dcdan(["predict", str(pictures), "--model", str(run), "--json", "-q", "--limit", "3"]) == 0
+    assert rows_of(capsys.readouterr().out) == [(f"{index}.png", "ok") for index in range(3)]
+
+
+def test_a_terminal_sees_the_summary(
+    run: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """U6. Shares of expressions and unsure faces are printed where a terminal is attached, and nowhere else."""
+    arguments = ["predict", str(pictures), "--model", str(run)]
+    assert dcdan(arguments) == 0
+    assert "unsure:" not in capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert dcdan(arguments) == 0
+    assert "unsure: 0 of 4 faces (0 %)" in capsys.readouterr().err
