@@ -282,7 +282,7 @@ class DrawnFolder:
 
 
 def _reduced(result: FaceResult, scale: float) -> FaceResult:
-    """Return a result with its box in pixels of the picture as it was decoded, ``scale`` times coarser than the file."""
+    """Return a result with its box in pixels of a picture that was decoded ``scale`` times coarser than its file."""
     if scale == 1 or result.box is None:
         return result
     x0, y0, x1, y1 = result.box

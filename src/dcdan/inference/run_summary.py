@@ -1,4 +1,4 @@
-"""What a run of `dcdan predict` found, in counts and in a few lines, with hints where faces differ from what a model knows.
+"""What a run of `dcdan predict` found, in counts and in a few lines, with hints on faces that a model does not know.
 
 All of it is pure: results in, numbers and sentences out.
 """
