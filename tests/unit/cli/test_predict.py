@@ -49,7 +49,7 @@ def test_a_folder_becomes_a_table_file(
     assert [row["expression"] for row in rows[:4]] == list(EXPRESSIONS[:4])
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "6 inputs, 4 faces recognised (4 ok, 1 unreadable, 1 missing)" in captured.err
+    assert "6 inputs, 4 faces recognised (4 ok, 1 truncated, 1 missing)" in captured.err
 
 
 def test_json_lines_go_to_the_standard_output(run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +156,7 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(
     assert dcdan(arguments) == 0
     told = capsys.readouterr().err
     assert "an earlier run has done 2 of the inputs" in told
-    assert "6 inputs, 4 faces recognised (4 ok, 1 unreadable, 1 missing)" in told
+    assert "6 inputs, 4 faces recognised (4 ok, 1 truncated, 1 missing)" in told
     assert chunks == 4
     assert dcdan([*arguments[:-1], str(tmp_path / "whole.csv")]) == 0
     assert (tmp_path / "whole.csv").read_bytes() == out.read_bytes()
@@ -190,7 +190,7 @@ def test_a_missing_camera_and_a_broken_video_are_rows_and_sentences(
     assert dcdan(["predict", *paths, "--model", str(run), "--json"]) == 0
     captured = capsys.readouterr()
     rows = [json.loads(line) for line in captured.out.splitlines()]
-    assert [row["status"] for row in rows] == ["ok", "missing", "unreadable", "unreadable", "missing"]
+    assert [row["status"] for row in rows] == ["ok", "missing", "unreadable", "not_an_image", "missing"]
     assert [row["path"] for row in rows] == paths
     assert "There is no camera:99" in captured.err
     assert "'nix.avi' does not exist" in captured.err
