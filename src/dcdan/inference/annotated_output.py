@@ -26,7 +26,8 @@ from dcdan.images.discover import is_picture_name
 from dcdan.images.inputs import Input, Picture, read_picture
 from dcdan.images.video_reader import quiet_opencv
 from dcdan.inference.annotate import draw
-from dcdan.inference.predict import READ, Step
+from dcdan.inference.predict import Step
+from dcdan.inference.run_summary import READ
 from dcdan.inference.table import FaceResult
 
 Image = NDArray[np.uint8]
