@@ -45,7 +45,7 @@ def test_a_folder_becomes_a_table_file(
     assert dcdan(["predict", str(pictures), "nix.png", "--model", str(run), "--out", str(out)]) == 0
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["status"] for row in rows] == ["ok"] * 4 + ["unreadable", "missing"]
+    assert [row["status"] for row in rows] == ["ok"] * 4 + ["truncated", "missing"]
     assert [row["expression"] for row in rows[:4]] == list(EXPRESSIONS[:4])
     captured = capsys.readouterr()
     assert captured.out == ""
