@@ -21,6 +21,7 @@ import pytest
 import dcdan
 from dcdan.core.atomic_io import Form
 from dcdan.core.errors import MissingExtraError, UsageError
+from dcdan.core.sanitize import encodable
 from dcdan.images.status import Status
 from dcdan.inference import table as module
 from dcdan.inference.table import (
@@ -127,7 +128,12 @@ RESULTS = [[HOSTILE_FACE, HOSTILE_FACE], [STRANGE], [FaceResult('=cmd|"x"', None
 def test_a_csv_table_is_read_back_whatever_the_names() -> None:
     text = header_text(Form.CSV, CLASSES) + rows_text(Form.CSV, CLASSES, RESULTS)
     found = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert [row["path"] for row in found] == [HOSTILE_FACE.path, HOSTILE_FACE.path, STRANGE.path, '\'=cmd|"x"']
+    assert [row["path"] for row in found] == [
+        HOSTILE_FACE.path,
+        HOSTILE_FACE.path,
+        encodable(STRANGE.path),
+        '\'=cmd|"x"',
+    ]
     assert list(found[0]) == columns(CLASSES)
     assert (found[0]["unsure"], found[0]["yaw"], found[0]["roll"]) == ("yes", "-12.500", "")
 
@@ -143,8 +149,10 @@ def test_rows_in_pieces_are_those_of_a_sink(form: Form) -> None:
 
 
 def test_a_json_line_is_a_line() -> None:
+    """S9: without lone surrogates, which other readers of JSON refuse."""
     lines = rows_text(Form.JSONL, CLASSES, RESULTS).splitlines()
-    assert [json.loads(line)["path"] for line in lines] == [result.path for own in RESULTS for result in own]
+    assert [json.loads(line)["path"] for line in lines] == [encodable(row.path) for own in RESULTS for row in own]
+    assert "\\ud" not in "".join(lines).replace("\\\\ud", "")
     assert json.loads(lines[0])["quality"]["roll"] is None
 
 

@@ -306,10 +306,10 @@ def test_an_open_video_stays_open_and_a_name_is_closed(namer: Recogniser, tmp_pa
     path = colours(tmp_path / "a.mp4", [1] * 3)
     with open_video(path) as video:
         assert len(list(namer.watch(video))) == 3
-        assert video._capture.isOpened()
+        assert not video._closed
     watch = namer.watch(str(path))
     assert len(list(watch)) == 3
-    assert not watch.video._capture.isOpened()
+    assert watch.video._closed
 
 
 def test_what_is_wrong_is_said_at_once(namer: Recogniser, tmp_path: Path) -> None:
