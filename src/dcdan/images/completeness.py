@@ -130,7 +130,7 @@ def _progressive_is_whole(file: IO[bytes]) -> bool:
         if marker == _SOS and body and len(body) >= 1 + 2 * body[0] + 3:
             components = body[1 : 1 + 2 * body[0] : 2]
             start, end, bits = body[1 + 2 * body[0] :][:3]
-            if first in components:
+            if first is not None and first in components:
                 for index in range(start, min(end, 63) + 1):
                     finest[index] = min(finest[index], bits & 15)
     return first is None or not any(finest)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import ModelError, UsageError, unknown
 from dcdan.faces.extract import ALIGNMENTS, Alignment, Extractor, Face, large_enough
-from dcdan.images.inputs import Picture, read_picture
+from dcdan.images.inputs import Picture, PictureSource, read_picture
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video, open_video
 from dcdan.inference.answers import named, quality_of, set_threshold

@@ -147,7 +147,7 @@ def test_a_corrupt_stretch_in_the_middle_is_passed_over(tmp_path: Path, name: st
     if backend == "pyav":
         with open_video(path) as video:
             list(video.frames())
-        assert 1 <= len(video.gaps)
+        assert len(video.gaps) >= 1
         assert all(0.3 <= start <= end <= 5.6 for start, end in video.gaps)
         assert "is damaged at" in warning
 
