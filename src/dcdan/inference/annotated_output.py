@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.core.atomic_io import atomic_write, write_bytes
+from dcdan.core.atomic_io import atomic_write, fitting_name, sweep, write_bytes
 from dcdan.core.errors import OutputError, UsageError
 from dcdan.images.discover import is_picture_name
-from dcdan.images.inputs import Input, read_picture
+from dcdan.images.inputs import Input, Picture, read_picture
 from dcdan.images.video_reader import quiet_opencv
 from dcdan.inference.annotate import draw
 from dcdan.inference.predict import READ, Step
@@ -199,6 +200,7 @@ class DrawnFolder:
                 raise OutputError(f"'{folder}' has to do with the input '{path}': give --draw a folder of its own.")
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"'{folder}' is a file: give --draw a new folder.")
+        sweep(folder)
         if folder.is_dir() and not force and any(folder.iterdir()):
             raise OutputError(f"'{folder}' has files in it: give --draw a new folder, or --force to write into it.")
         self._film = ExitStack()
@@ -231,9 +233,10 @@ class DrawnFolder:
 
     def _draw(self, each: Input, results: Sequence[FaceResult]) -> None:
         if results[0].status in READ:
-            picture = read_picture(each.path)
+            source = each.source
+            picture = source if isinstance(source, Picture) else read_picture(source)
             if picture.pixels is not None:
-                write_picture(self._folder / _named(each), annotated(picture.pixels, results))
+                write_picture(self._folder / _named(each), annotated(picture.pixels, _drawn_at(results, picture.scale)))
 
 
 def annotated(picture: NDArray[np.uint8], results: Sequence[FaceResult]) -> NDArray[np.uint8]:
@@ -241,8 +244,17 @@ def annotated(picture: NDArray[np.uint8], results: Sequence[FaceResult]) -> NDAr
     return draw(picture, results, charts=len(results) <= _MOST_CHARTS)
 
 
+def _drawn_at(results: Sequence[FaceResult], scale: float) -> Sequence[FaceResult]:
+    """Return results with their boxes in pixels of a picture that was decoded smaller."""
+    if scale == 1.0:
+        return results
+    return [
+        replace(each, box=None if each.box is None else tuple(value / scale for value in each.box)) for each in results
+    ]
+
+
 def _named(each: Input, suffixes: Sequence[str] = ()) -> Path:
     """Return the name of an input, with another suffix behind its own where that would promise another content."""
     name = each.name
     good = name.suffix.lower() in suffixes if suffixes else is_picture_name(name.name)
-    return Path(name) if good else Path(name.with_name(name.name + (suffixes[0] if suffixes else ".jpg")))
+    return Path(name) if good else Path(name.with_name(fitting_name(name.name + (suffixes[0] if suffixes else ".jpg"))))

@@ -188,7 +188,8 @@ class Recogniser:
     def _answer(self, chunk: Sequence[Picture]) -> list[list[FaceResult]]:
         extracted = iter(self._extractor.extract([p.pixels for p in chunk if p.pixels is not None]))
         faces = [
-            large_enough(next(extracted), self.min_side) if picture.pixels is not None else [] for picture in chunk
+            large_enough(_in_file(next(extracted), picture.scale), self.min_side) if picture.pixels is not None else []
+            for picture in chunk
         ]
         flat = [
             (picture.path, index, face)
@@ -217,6 +218,16 @@ class Recogniser:
             for (path, index, face), quality in zip(faces, quality_of([face for _, _, face in faces]), strict=True)
         ]
         return named(heads, outputs, self.info, self.sets)
+
+
+def _in_file(faces: list[Face], scale: float) -> list[Face]:
+    """Return faces of a picture that was decoded smaller with their boxes in pixels of the file."""
+    if scale == 1.0:
+        return faces
+    return [
+        replace(face, box=face.box * np.float32(scale), points=None if face.points is None else face.points * scale)
+        for face in faces
+    ]
 
 
 def load(
