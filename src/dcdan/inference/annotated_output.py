@@ -34,6 +34,9 @@ Image = NDArray[np.uint8]
 _CODECS = ("avc1", "mp4v")
 _ENDS = (ord("q"), 27)
 _LARGEST_WINDOW = (1280, 720)
+# WebP allows 16,383 pixels a side, JPEG 65,535.
+_LONGEST_SIDE = 16_383
+_LONGEST_RATIO = 100
 
 
 def write_picture(path: Path, picture: Image) -> None:
@@ -235,13 +238,19 @@ class DrawnFolder:
         if results[0].status in READ:
             source = each.source
             picture = source if isinstance(source, Picture) else read_picture(source)
-            if picture.pixels is not None:
+            if picture.pixels is not None and _can_be_drawn(picture.pixels):
                 write_picture(self._folder / _named(each), annotated(picture.pixels, _drawn_at(results, picture.scale)))
 
 
 def annotated(picture: NDArray[np.uint8], results: Sequence[FaceResult]) -> NDArray[np.uint8]:
     """Return a picture (H, W, 3) uint8 RGB with its faces drawn in, with a chart beside each while there are few."""
     return draw(picture, results, charts=len(results) <= _MOST_CHARTS)
+
+
+def _can_be_drawn(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture has room for a drawing and fits every format; a strip of a few rows has its row and no more."""
+    short, long = sorted(pixels.shape[:2])
+    return long <= _LONGEST_SIDE and long <= _LONGEST_RATIO * short
 
 
 def _drawn_at(results: Sequence[FaceResult], scale: float) -> Sequence[FaceResult]:

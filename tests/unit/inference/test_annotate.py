@@ -210,3 +210,17 @@ def test_a_chart_without_room_is_left_out() -> None:
     full = result(box=(0.0, 0.0, 359.0, 359.0))
     assert (draw(grey(360, 360), [full]) == draw(grey(360, 360), [full], charts=False)).all()
     assert (draw(grey(), [result()]) != draw(grey(), [result()], charts=False)).any()
+
+
+@pytest.mark.parametrize(("shape", "drawn"), [((1, 20_000), False), ((20_000, 1), False), ((64, 64), True)])
+def test_a_strip_of_pixels_is_not_drawn_and_ends_nothing(shape: tuple[int, int], drawn: bool, tmp_path: Path) -> None:
+    """S1: with `--draw`, 20,000 x 1 pixels ended the whole run."""
+    from dcdan.images.inputs import Input, InputKind
+    from dcdan.inference.annotated_output import DrawnFolder
+    from dcdan.inference.predict import Step
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*shape, 3), np.uint8))
+    each = Input(str(tmp_path / "a.png"), InputKind.PICTURE, Path("a.png"))
+    with DrawnFolder(tmp_path / "out", []) as folder:
+        folder.add(Step([each], [[FaceResult(each.path, None, Status.NO_FACE)]]))
+    assert (tmp_path / "out" / "a.png").exists() == drawn
