@@ -139,6 +139,9 @@ def _progressive_is_whole(file: IO[bytes]) -> bool:
 def _ends_in_grey(image: Image.Image) -> bool:
     """Whether the last pixels are what libjpeg makes of blocks without data: the middle of the range."""
     width, height = image.size
+    last = image.getpixel((width - 1, height - 1))
+    if not all(value in (127, 128) for value in (last if isinstance(last, tuple) else (last,))):
+        return False
     corner = np.asarray(image.crop((max(0, width - 4), height - 1, width, height)))
     return bool(np.isin(corner, (127, 128)).all())
 
