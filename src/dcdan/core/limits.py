@@ -17,7 +17,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dcdan.core.errors import MissingExtraError
 
@@ -27,7 +27,7 @@ DEEPEST = 64
 _MOST_DOTS = 100
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading; a pipe or device, which could wait for ever, is refused.
 
     Raises:

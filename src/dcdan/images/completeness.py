@@ -130,7 +130,7 @@ def _progressive_is_whole(file: IO[bytes]) -> bool:
         if marker == _SOS and body and len(body) >= 1 + 2 * body[0] + 3:
             components = body[1 : 1 + 2 * body[0] : 2]
             start, end, bits = body[1 + 2 * body[0] :][:3]
-            if first in components:
+            if first is not None and first in components:
                 for index in range(start, min(end, 63) + 1):
                     finest[index] = min(finest[index], bits & 15)
     return first is None or not any(finest)
@@ -139,6 +139,9 @@ def _progressive_is_whole(file: IO[bytes]) -> bool:
 def _ends_in_grey(image: Image.Image) -> bool:
     """Whether the last pixels are what libjpeg makes of blocks without data: the middle of the range."""
     width, height = image.size
+    last = image.getpixel((width - 1, height - 1))
+    if not all(value in (127, 128) for value in (last if isinstance(last, tuple) else (last,))):
+        return False
     corner = np.asarray(image.crop((max(0, width - 4), height - 1, width, height)))
     return bool(np.isin(corner, (127, 128)).all())
 

@@ -217,7 +217,7 @@ def find_inputs(
     """
     texts: list[str] = []
     piped: bytes | None = None
-    for path in map(os.fspath, paths):
+    for path in (os.fspath(each) for each in paths):
         if path == _STDIN:
             if piped is not None:
                 raise UsageError("The standard input (-) can be read once: name it once.")

@@ -204,6 +204,8 @@ def format_of_head(head: bytes) -> MediaFormat | None:
         >>> format_of_head(b"GIF89a").name, format_of_head(b"to whom it may concern")
         ('GIF', None)
     """
+    if head[:3] == b"\xff\xd8\xff":
+        return FORMATS["JPEG"]
     if head[:4] == b"RIFF":
         return FORMATS["WebP"] if head[8:12] == b"WEBP" else FORMATS["AVI"] if head[8:11] == b"AVI" else None
     if head[4:8] == b"ftyp":

@@ -40,9 +40,12 @@ class FrameSource(Protocol):
 
     rate: float
     expected: int
-    size: tuple[int, int]
     coded_size: tuple[int, int]
     gaps: list[tuple[float, float]]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as displayed."""
 
     def grab(self) -> bool:
         """Go to the next frame; return False at the end."""

@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from dcdan import __version__
-from dcdan.core.errors import DataError, DcdanError, MissingExtraError, Unreachable, UsageError, first_line
+from dcdan.core.errors import (
+    ClusterError,
+    DataError,
+    DcdanError,
+    MissingExtraError,
+    Unreachable,
+    UsageError,
+    first_line,
+)
 from dcdan.jobs.workers import cores
 
 LOCAL = "local"
@@ -65,7 +73,8 @@ class Cluster:
 
         Raises:
             MissingExtraError: Ray is not installed.
-            UsageError: there is no cluster at the address, it does not let us in, or Ray cannot start here.
+            UsageError: the address is none.
+            ClusterError: there is no cluster at the address, it does not let us in, or Ray does not start here.
         """
         if self.address != LOCAL:
             _reach(self.address)
@@ -80,7 +89,7 @@ class Cluster:
             options |= {"include_dashboard": False, "num_cpus": max(self.workers or cores(), self.threads)}
         try:
             ray.init(address=self.address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises whatever its parts raise when one of them does not start
             raise _nobody(self.address, error) from error
         self._ours = True
         return self
@@ -97,7 +106,8 @@ class Cluster:
         ``RETRIES`` times; an answer is taken once, so a piece that was done twice counts once.
 
         Raises:
-            DcdanError: what the work raised; DataError when a piece was lost time after time.
+            DcdanError: what the work raised.
+            ClusterError: a piece was lost time after time, or the cluster has ended.
         """
         ray = _imported()
         paths = tuple(path for path in self.paths if os.path.exists(path))  # noqa: PTH110  (Path() raises on some)
@@ -130,8 +140,8 @@ def _taken(piece: P, answer: Any) -> tuple[P, Any]:
                 f"A machine of the cluster lacks a package ({_line(error.cause)}): install the same dcdan there."
             ) from error
         raise
-    except ray.exceptions.RayError as error:
-        raise DataError(
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise ClusterError(
             f"A piece of the work was lost {RETRIES + 1} times with its process or machine ({_line(error)}): "
             "look at the memory of the machines, and repeat the command, which then goes on."
         ) from error
@@ -176,10 +186,10 @@ def _reach(address: str) -> None:
         raise _nobody(address, error) from error
 
 
-def _nobody(address: str, error: Exception) -> UsageError:
+def _nobody(address: str, error: Exception) -> ClusterError:
     if address == LOCAL:
-        return UsageError(f"Ray does not start on this machine ({_line(error)}): leave out --ray.")
-    return UsageError(
+        return ClusterError(f"Ray does not start on this machine ({_line(error)}): leave out --ray.")
+    return ClusterError(
         f"There is no Ray cluster at '{address}' ({_line(error)}): "
         "start one with `ray start --head`, give its address, and its RAY_AUTH_TOKEN if it has one; or use --ray local."
     )

@@ -166,7 +166,7 @@ def _open_faces(path: Path) -> IO[bytes]:
 
 Align = Literal["auto", "mtcnn", "none"]
 SIZES = (16, 1024)
-_UNREAD = (Status.MISSING, Status.UNREADABLE)
+_UNREAD = (Status.MISSING, Status.UNREADABLE, Status.TRUNCATED)
 
 
 def build_pack(

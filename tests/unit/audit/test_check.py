@@ -70,9 +70,9 @@ def printed(report: CheckReport, width: int = 200) -> str:
 def test_all_that_is_planted_is_found(planted: Published) -> None:
     report = check(planted, progress=False)
     assert report.images == 9
-    assert report.statuses == {"ok": 7, "unreadable": 1, "missing": 1}
+    assert report.statuses == {"ok": 7, "truncated": 1, "missing": 1}
     assert [(one.path, one.status) for one in report.failures] == [
-        ("test-fear-7.jpg", "unreadable"),
+        ("test-fear-7.jpg", "truncated"),
         ("test-fear-8.png", "missing"),
     ]
     assert triples(report.duplicates) == {
@@ -116,7 +116,7 @@ def test_the_report_is_whole_as_json_csv_and_table(planted: Published, tmp_path:
     for width in (60, 120):
         text = printed(report, width)
         for word in (
-            "unreadable",
+            "truncated",
             "missing",
             "test-fear-8.png",
             "class 'odd'",

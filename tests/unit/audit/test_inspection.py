@@ -138,7 +138,7 @@ def test_broken_pictures_have_their_status_and_no_print(tmp_path: Path) -> None:
     names = ["train-fear-0.png", "train-fear-1.jpg", "train-fear-2.png", "train-fear-3.png", "train-fear-4.png"]
     prints = inspect(Published(tmp_path, names), 5, progress=False)
     statuses = [STATUSES[code] for code in prints["status"]]
-    assert statuses == [Status.OK, Status.UNREADABLE, Status.EMPTY, Status.MISSING, Status.NOT_AN_IMAGE]
+    assert statuses == [Status.OK, Status.TRUNCATED, Status.EMPTY, Status.MISSING, Status.NOT_AN_IMAGE]
     assert prints.dtype == PRINT
     assert (prints["content"] == 0).tolist() == [False, True, True, True, True]
 

@@ -33,6 +33,7 @@ def test_an_unknown_name_is_told_with_what_is_known() -> None:
         ("OutputError", 6),
         ("TrainingError", 7),
         ("MissingExtraError", 8),
+        ("ClusterError", 9),
     ],
 )
 def test_codes_are_the_documented_ones(name: str, code: int) -> None:

@@ -221,8 +221,13 @@ def tiff(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("make", [png, bmp, tiff])
-@pytest.mark.parametrize(("width", "height"), [(40_000, 25_000), (1_000_000_000, 1)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(40_000, 25_000), (1_000_000_000, 1), (199_999_999, 1), (13_400, 13_400)]
+)
 def test_huge_headers_are_refused_before_decoding(make: object, width: int, height: int) -> None:
+    """S11: one limit and one sentence for every format; Pillow's own limit, 178,956,970 pixels, never shows."""
+    with pytest.raises(UndecodableImage, match=f"{width} x {height} pixels, more than 50000000: make it smaller"):
+        decode(make(width, height))  # type: ignore[operator]
     assert status_of(make(width, height)) == Status.TOO_LARGE  # type: ignore[operator]
 
 

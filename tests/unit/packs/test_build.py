@@ -216,14 +216,14 @@ def test_every_bad_picture_has_a_row_and_the_others_are_done(tmp_path: Path) -> 
     pack = build(open_reader(parse_spec(f"folder:{root}")), tmp_path / "out")
     assert pack.paths.tolist() == ["good.png", "later.png"]
     assert dict(pack.failures()) == {
-        "cut.png": "unreadable",
+        "cut.png": "truncated",
         "empty.jpg": "empty",
         "text.jpg": "not_an_image",
         "gone.png": "missing",
         "huge.png": "too_large",
     }
     assert pack.info.counts.statuses == {
-        "ok": 2, "unreadable": 1, "empty": 1, "not_an_image": 1, "missing": 1, "too_large": 1
+        "ok": 2, "truncated": 1, "empty": 1, "not_an_image": 1, "missing": 1, "too_large": 1
     }  # fmt: skip
     assert pack.info.counts.rows == 7
 
