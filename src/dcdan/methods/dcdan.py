@@ -20,7 +20,7 @@ from dcdan.methods.base import Batch, Method, MethodSettings, Sampling, register
 from dcdan.methods.pseudo_labels import (
     DynamicThresholds,
     Prior,
-    Rule,
+    PseudoLabelRule,
     aligned_to_prior,
     move_mean,
     pseudo_label_loss,
@@ -40,7 +40,7 @@ class DCDANSettings(MethodSettings):
     """Weight of the pseudo-label loss, after its ramp."""
     ramp: float = Field(default=0.25, ge=0, le=1)
     """Share of stage 2 over which the pseudo-label weight grows from 0."""
-    pseudo_labels: Rule = "dynamic"
+    pseudo_labels: PseudoLabelRule = "dynamic"
     """Which pseudo-labels count: none, all, above .95, or above their class's dynamic threshold."""
     fixed_threshold: float = Field(default=0.95, gt=0, lt=1)
     """The threshold of the rule ``fixed``."""

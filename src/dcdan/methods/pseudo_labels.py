@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from dcdan.models.heads import Logits
 
 Prior = Literal["none", "source", "uniform", "estimated"]
-Rule = Literal["off", "all", "fixed", "dynamic"]
+PseudoLabelRule = Literal["off", "all", "fixed", "dynamic"]
 
 
 STRICT_BATCHES = 10

@@ -271,7 +271,7 @@ class PlainNetwork(Network):
         self.head = nn.Linear(features or settings.width, classes)
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
-        """Look at faces; landmarks change nothing here."""
+        """Compute the outputs for faces ``(B, 3 or 1, S, S)`` in [0, 1]; landmarks are not used."""
         features = self.look(self.normalised(faces))
         return self.say(features, self.head(features))
 

@@ -174,7 +174,7 @@ def test_the_teacher_normalises_the_target_by_what_it_sees(folder: Path, metrics
     assert teacher is not None
 
     def asked(source: bool) -> torch.Tensor:
-        return made.taught(weak, source=source).fused
+        return made.teacher_logits(weak, source=source).fused
 
     before = asked(False), asked(True)
     for layer in norms(teacher):
@@ -476,7 +476,7 @@ def test_logit_adjustment_undoes_the_shares_that_are_drawn(folder: Path, metrics
     settings = tiny("options.sampling=source-as-target", "adaptation.epochs=0.25", "options.lambda_pseudo=0")
     made = trainer(folder, settings, metrics_log)
     seen = np.full((32, 3), [0.6, 0.3, 0.1])
-    made.seen_in_target = lambda: seen  # type: ignore[method-assign]
+    made.target_probabilities = lambda: seen  # type: ignore[method-assign]
     assert made.train("adaptation")
     torch.testing.assert_close(made.method.drawn_counts, 18 * torch.tensor([0.6, 0.3, 0.1]), rtol=1e-4, atol=1e-4)
     assert made.method.class_counts.tolist() == [6, 6, 6]
