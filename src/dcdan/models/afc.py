@@ -115,8 +115,8 @@ def leak_of(parameter: Tensor) -> Tensor:
         The same shape. The slope is 1 or -1 everywhere, and 1 at 0.
 
     Example:
-        >>> leak_of(torch.tensor([0.0, 0.25, -0.25, 1.0])).tolist()
-        [0.0, 0.25, 0.25, 0.98...]
+        >>> leak_of(torch.tensor([0.0, 0.25, -0.25, 1.0]))
+        tensor([0.0000, 0.2500, 0.2500, 0.9800])
     """
     size = torch.where(parameter < 0, -parameter, parameter)
     place = size % (2 * MOST_LEAK)
