@@ -78,11 +78,11 @@ def test_sinkhorn_is_the_loop_over_rows_and_columns(count: int) -> None:
 
 
 @given(log_answers)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_sinkhorn_gives_rows_of_one_and_columns_of_their_shares(z: np.ndarray) -> None:
     classes = z.shape[1]
     shares = np.arange(1.0, classes + 1) / np.arange(1.0, classes + 1).sum()
-    p = np.exp(sinkhorn(z, shares, OutputSettings(sinkhorn_iterations=2000)).log_probabilities)
+    p = np.exp(sinkhorn(z, shares, OutputSettings(sinkhorn_iterations=1000)).log_probabilities)
     assert np.isfinite(p).all()
     assert p.sum(1) == pytest.approx(np.ones(len(z)))
     if len(z) >= 2:
