@@ -1,0 +1,1 @@
+"""Benchmarks: plans of methods, data sets and seeds, and the cells that come of them."""
