@@ -98,6 +98,14 @@ def test_files_become_a_table_and_the_same_files_again(tmp_path: Path, nested: b
                 assert all(np.array_equal(one[key], two[key]) and one[key].dtype == two[key].dtype for key in one.files)
 
 
+@pytest.mark.parametrize("name", ["cross_domain", "weights_means"])
+def test_the_committed_cells_survive_the_way_through_files(tmp_path: Path, name: str) -> None:
+    file = Path(__file__).parents[3] / "docs" / "results" / name / "cells.parquet"
+    write_folder(read_cells(file), tmp_path / "files")
+    for found, expected in zip(read_folder(tmp_path / "files"), read_cells(file), strict=True):
+        assert_same(found, expected)
+
+
 def test_what_a_cell_lacks_stays_absent(tmp_path: Path) -> None:
     bare = CellRecord("old-0", ({"test": "street", "seed": 0, "row": "AdaBN"},))
     empty = CellRecord("a-1", (report(),), {}, (), answers("street", faces=0))
