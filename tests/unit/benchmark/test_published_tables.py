@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import html
+import itertools
 import json
 import re
 import tomllib
@@ -541,6 +542,63 @@ def test_damaged_files() -> None:
     assert all(bool(row["exit_code"]) == (row["outcome"] == "refused") and not row["fault"] for row in rows)
     assert f"{len(rows)} files are passed" in text
     assert f"{sum(row['made'] == 'by hand' for row in rows)} made by hand" in text
+
+
+# --- tracks and smoothing in videos
+
+WAYS = ("every frame", "every frame, searched every 0.2 s", "every 5th")
+FRAMES_A_SECOND = 25
+
+
+def changes(values: list[Any]) -> int:
+    return sum(a != b for a, b in itertools.pairwise(values))
+
+
+def by(rows: list[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows in groups of equal values, in their order."""
+    out: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        out[tuple(row[key] for key in keys)].append(row)
+    return out
+
+
+def test_tracks_in_videos() -> None:
+    table = parquet.read_table(RESULTS / "video" / "cells.parquet")
+    counts = json.loads(table.schema.metadata[b"counts"])
+    rows: list[Row] = table.to_pylist()
+    page = tables(RESULTS / "video" / "README.md")
+    assert page["Tracks"] == tables(RESULTS / "video" / "table.md")["Tracks"]
+    _, *printed = page["Tracks"]
+    assert [row[0] for row in printed] == list(WAYS)
+    for way, *figures in printed:
+        own = [row for row in rows if row["frames"] == way]
+        swaps = sum(changes([row["face"] for row in track]) for track in by(own, "video", "track").values())
+        fragments = sum(len({row["track"] for row in face}) - 1 for face in by(own, "video", "face").values())
+        visible, wrong = (
+            sum(count[name] for count in counts if count["frames"] == way) for name in ("visible", "no face")
+        )
+        share = f"{len(own)} of {visible} ({100 * len(own) / visible:.1f}%)"
+        assert figures == [str(swaps), str(fragments), share, str(wrong)]
+
+
+def test_smoothing_in_videos() -> None:
+    table = parquet.read_table(RESULTS / "video" / "cells.parquet")
+    facts = {name: json.loads(table.schema.metadata[name.encode()]) for name in ("seconds", "fade")}
+    rows = [row for row in table.to_pylist() if row["frames"] == "every frame"]
+    page = tables(RESULTS / "video" / "README.md")
+    assert page["Smoothing"] == tables(RESULTS / "video" / "table.md")["Smoothing"]
+    _, *printed = page["Smoothing"]
+    assert len(printed) == 5
+    for constant, *figures in printed:
+        answer = "expression" if constant == "single frames" else f"smoothed {constant}"
+        right, flips = [], []
+        for own in by(rows, "video").values():
+            known = [r for r in own if abs(r["frame"] / FRAMES_A_SECOND - facts["seconds"] / 2) > facts["fade"] / 2]
+            right.append(mean(row[answer] == row["label"] for row in known))
+            turned = sum(changes([row[answer] for row in face]) for face in by(own, "face").values())
+            flips.append(turned / (len(own) / FRAMES_A_SECOND))
+        each = ", ".join(f"{100 * value:.0f}" for value in right)
+        assert figures == [f"{100 * mean(right):.1f}%", each, f"{mean(flips):.2f}"]
 
 
 # --- the folder as a whole
