@@ -10,7 +10,9 @@ from typing import Any
 Result = dict[str, Any]
 HEAD = """# Benchmarks
 
-Written by `python benchmarks/run.py` (`make bench`) from `benchmarks/results/*.json`; no figure here is typed by hand.
+Written by `python benchmarks/run.py` from `benchmarks/results/*.json`; no figure here is typed by hand. `make bench`
+runs the parts that need no data. Peak memory of prediction, detection and Ray need `--photos FOLDER`, packing needs
+`--crops SPEC`; without them the last result of these parts stays.
 Ratios are medians over rounds in which the contestants take turns in one process, so that other work on the machine
 meets them alike; with one thread the processor's own time is counted. Times are the least of the rounds.
 """
@@ -60,7 +62,7 @@ def summary(results: dict[str, Result]) -> Iterable[tuple[object, ...]]:
     if found := results.get("afc"):
         worst = max(row["compiled_ratio"] for row in found["rows"] if row["megabytes"] >= 1)
         yield (
-            "AFC (compiled) over GELU, forward and backward, maps of 1 MB and more",
+            "AFC (compiled) over GELU, forward and backward, maps of 1 MiB and more",
             worst,
             f"<= {found['bar']}",
             mark(found["within_bar"]),
@@ -135,13 +137,14 @@ def activations(found: Result) -> str:
         )
         for row in found["rows"]
     )
-    return table(("map", "MB", "GELU ms", "AFC eager / GELU", "AFC compiled / GELU"), rows)
+    return table(("map", "MiB", "GELU ms", "AFC eager / GELU", "AFC compiled / GELU"), rows)
 
 
 def recognisers(found: Result) -> str:
     """Return the table of the model in the package beside others."""
     names = list(dict.fromkeys(name for row in found["rows"].values() for name in row))
-    return table(("", *names), ([name, *(row[column] for column in names)] for name, row in found["rows"].items()))
+    head = ("", *("MiB" if name == "megabytes" else name for name in names))
+    return table(head, ([name, *(row[column] for column in names)] for name, row in found["rows"].items()))
 
 
 def videos(found: Result) -> str:
@@ -164,7 +167,16 @@ def others(results: dict[str, Result]) -> str:
         )
     if found := results.get("detection"):
         ours = found["ours"]
-        against = f", {found['times_reference']} times the reference code" if "times_reference" in found else ""
+        against = ""
+        if "times_reference" in found:
+            # The reference may use more than the one thread that it was given: its rate alone would mislead.
+            theirs = found["reference"]
+            used = theirs["pictures_per_second"] * theirs["cpu_ms_per_picture"] / 1000
+            less = theirs["cpu_ms_per_picture"] / ours["cpu_ms_per_picture"]
+            against = (
+                f"; the reference code takes {less:.2f} times the processor time, at {theirs['pictures_per_second']} "
+                f"pictures a second on {used:.2f} cores"
+            )
         lines.append(
             f"- Detection of {found['pictures']} photographs, {found['threads']} thread: "
             f"{ours['pictures_per_second']} pictures a second "

@@ -5,8 +5,9 @@
 Good files of every kind that dcdan reads are damaged by a seed (cut short, bits turned, headers that lie, numbers and
 names replaced, files of another kind put in their place; where a checksum guards them, half of them are sealed again),
 and those made by hand in ``tests/helpers/hostile_files.py`` are added. A process may take SECONDS of processor time and
-GIGABYTES more memory than it began with. Leaves ``files.csv``, a line a file, and ``README.md`` in the folder, and ends
-with code 1 when a file brought a traceback, a crash, a hang, or a character that drives the terminal. POSIX only.
+GIGABYTES more memory than it began with. Writes ``cells.parquet`` (one row for each file), ``table.csv`` (by kind) and
+``plot.png`` to the folder, and ends with code 1 when a file brought a traceback, a crash, a hang, or a character that
+drives the terminal. POSIX only.
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import matplotlib as mpl
 import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "helpers")]
@@ -70,22 +77,6 @@ VALUES = (
     b"\x1b]0;owned\x07\xe2\x80\xae", b'"\\u001b[2J\\u202e"', b"=cmd|' /C calc'!A0", b"\xff\xfe\x00", b"0", b"1" * 18,
 )  # fmt: skip
 
-PAGE = """# Hostile files
-
-{files} files, {by_hand} of them made by hand, by
-
-```sh
-{command}
-```
-
-each in a process of its own: [files.csv](files.csv) has a line for each. *Refused* is one sentence and the documented
-exit code; *accepted* did no harm: the damage hit nothing, or what could not be read is a row or a line that says so.
-Seconds are of the processor and MB above the start of the process, of the worst file of each kind; a fault would be a
-traceback, a crash, a hang ({seconds} s), {gigabytes} GB more memory, or a character that drives the terminal.
-
-| kind | files | refused | accepted | faults | exit codes | worst s | worst MB | the file with the most MB |
-|---|---|---|---|---|---|---|---|---|"""
-
 
 @dataclass(frozen=True)
 class Case:
@@ -106,7 +97,7 @@ class Outcome:
     code: int
     fault: str
     seconds: float
-    megabytes: float
+    mebibytes: float
     said: str
 
     @property
@@ -381,26 +372,38 @@ def shown(good: Good, kinds: list[str], seed: int, scale: float) -> Iterator[Out
 # --- what is left
 
 
-def write(out: Path, found: list[Outcome], command: str) -> None:
-    """Write the table of files and the summary."""
+def write(out: Path, found: list[Outcome]) -> None:
+    """Write the table of files, the summary by kind, and its plot."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "files.csv").open("w", newline="", encoding="utf-8") as file:
+    rows = [
+        {
+            "kind": each.kind, "file": each.file, "made": each.made, "outcome": each.word, "exit_code": each.code,
+            "fault": each.fault, "seconds": each.seconds, "mebibytes": each.mebibytes, "message": each.said,
+        }
+        for each in found
+    ]  # fmt: skip
+    parquet.write_table(arrow.Table.from_pylist(rows), out / "cells.parquet", compression="zstd")
+    kinds = list(dict.fromkeys(each.kind for each in found))
+    words = ("refused", "accepted", "FAULT")
+    with (out / "table.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("kind", "file", "made", "outcome", "exit code", "seconds", "MB", "said"))
-        for each in found:
-            row = (each.kind, each.file, each.made, each.word, each.code)
-            table.writerow(map(no_formula, (*row, f"{each.seconds:.2f}", f"{each.megabytes:.0f}", each.said)))
-    by_hand = sum(each.made == "by hand" for each in found)
-    lines = [PAGE.format(files=len(found), by_hand=by_hand, command=command, seconds=SECONDS, gigabytes=GIGABYTES)]
-    for kind in dict.fromkeys(each.kind for each in found):
-        own = [each for each in found if each.kind == kind]
-        words = Counter(each.word for each in own)
-        codes = ", ".join(f"{code} ({count})" for code, count in sorted(Counter(each.code for each in own).items()))
-        largest = max(own, key=lambda each: each.megabytes)
-        counts = f"{len(own)} | {words['refused']} | {words['accepted']} | {words['FAULT']}"
-        worst = f"{max(each.seconds for each in own):.1f} | {largest.megabytes:.0f}"
-        lines.append(f"| {kind} | {counts} | {codes} | {worst} | {largest.file} ({largest.made}) |")
-    (out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        table.writerow(("kind", "files", "refused", "accepted", "faults", "exit codes", "most s", "most MiB"))
+        for kind in kinds:
+            own = [each for each in found if each.kind == kind]
+            codes = "; ".join(f"{code}: {count}" for code, count in sorted(Counter(each.code for each in own).items()))
+            counts = [sum(each.word == word for each in own) for word in words]
+            most = f"{max(each.seconds for each in own):.1f}", f"{max(each.mebibytes for each in own):.0f}"
+            table.writerow(map(no_formula, map(str, (kind, len(own), *counts, codes, *most))))
+    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    left = np.zeros(len(kinds))
+    for word in words:
+        counted = np.array([sum(each.kind == kind and each.word == word for each in found) for kind in kinds])
+        axis.barh(kinds, counted, left=left, label=word)
+        left += counted
+    axis.invert_yaxis()
+    axis.set_xlabel("files")
+    axis.legend(fontsize=8)
+    figure.savefig(out / "plot.png", dpi=110, metadata={"Software": None})
 
 
 def main() -> int:
@@ -424,9 +427,9 @@ def main() -> int:
         found = []
         for each in shown(good, given.kind or list(KINDS), given.seed, given.scale):
             found.append(each)
-            cost = f"{each.seconds:6.1f} s {each.megabytes:6.0f} MB"
+            cost = f"{each.seconds:6.1f} s {each.mebibytes:6.0f} MiB"
             print(f"{each.word:9}{each.code:4} {cost}  {each.kind}: {each.file}, {each.made} {each.fault}", flush=True)
-    write(given.out, found, f"python experiments/hostile.py --seed {given.seed}")
+    write(given.out, found)
     faults = [each for each in found if each.fault]
     for each in faults:
         print(f"FAULT ({each.fault}): {each.kind}, {each.file}, {each.made}: {each.said}")

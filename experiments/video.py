@@ -3,13 +3,16 @@
 DATA is the folder of LFW expressions (``images/``, ``data/legend.csv``), RUN a finished run. Faces of photographs move
 over a background of noise on paths that cross, are blurred, darkened and made noisy, vanish for a few frames, and
 change from one photograph of the person to another in mid-video. The truth is the label of each photograph and the path
-that it was pasted on. Written are docs/results/video/README.md and a plot; the videos, which show real people, go to a
+that it was pasted on. Written to docs/results/video are ``cells.parquet`` (one row for each face that was found, with
+its true label, track and predictions), ``table.md`` and ``plot.png``; the videos, which show real people, go to a
 temporary folder unless ``--keep`` names one.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,9 +20,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
 from scipy.optimize import linear_sum_assignment
-from video_scene import FADE, HEIGHT, RATE, WIDTH, Actor, cast, covered, make_video, within
+from video_scene import FADE, RATE, Actor, cast, covered, make_video, within
 
+import dcdan
 from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.faces.boxes import overlaps
 from dcdan.inference.recogniser import Recogniser, load
@@ -168,7 +174,7 @@ def main() -> None:
     """Make the videos, watch them, write up what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", help="a run folder, or the name of a model in the package")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13])
     parser.add_argument("--min-side", type=float, default=40.0)
@@ -180,6 +186,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = given.keep or Path(folder)
         takes = [take(given, recogniser, seed, place / f"faces-{seed}.mp4") for seed in given.seeds]
+    rows, counts = rows_of(takes, given)
+    given.out.mkdir(parents=True, exist_ok=True)
+    weights = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in recogniser_files(given.run)}
+    facts = {"counts": counts, "weights": weights, "seconds": given.seconds, "min_side": given.min_side, "fade": FADE}
+    found = arrow.Table.from_pylist(rows).replace_schema_metadata({name: json.dumps(v) for name, v in facts.items()})
+    parquet.write_table(found, given.out / "cells.parquet", compression="zstd", compression_level=19)
     by_constant = {
         constant: [score(one.actors, given.seconds, smooth_all(one.single, constant))[0] for one in takes]
         for constant in CONSTANTS
@@ -190,47 +202,40 @@ def main() -> None:
         right, flips = np.mean(pairs, axis=0)
         each = ", ".join(f"{100 * own:.0f}" for own, _ in pairs)
         gains.append((f"{constant:g} s" if constant else "single frames", f"{right:.1%}", each, f"{flips:.2f}"))
-    plot(given.out / "probabilities.png", takes[0].actors, by_constant[0.0][0], by_constant[SHOWN][0])
-    text = TEXT.format(
-        faces=sum(len(one.actors) for one in takes), videos=len(takes), seconds=given.seconds, width=WIDTH,
-        height=HEIGHT, rate=RATE, seeds=" ".join(map(str, given.seeds)), side=given.min_side, run=given.run.name,
-        tracks=table(track_rows(takes, given.seconds)), gains=table(gains), shown=SHOWN, fade=FADE,
-    )  # fmt: skip
-    write_text(given.out / "README.md", text)
+    plot(given.out / "plot.png", takes[0].actors, by_constant[0.0][0], by_constant[SHOWN][0])
+    tracks = table(track_rows(takes, given.seconds))
+    text = f"# Faces in videos whose truth is known\n\n## Tracks\n\n{tracks}\n\n## Smoothing\n\n{table(gains)}\n"
+    write_text(given.out / "table.md", text)
     print(text)
 
 
-TEXT = """# Faces in videos whose truth is known
+def recogniser_files(model: str) -> list[Path]:
+    """Return the graph of a run, or of a model in the package, whose checksum belongs to the results."""
+    folder = Path(model) if Path(model).is_dir() else Path(dcdan.__file__).parent / "recognition" / "weights" / model
+    return [folder / "model.onnx"]
 
-{videos} videos of {seconds:g} s at {rate} frames a second of {width} x {height}, {faces} faces of LFW photographs.
-They move over a background of noise on paths that cross; each vanishes three times for .1 to .3 s, is blurred four
-times, and the light swings. In the middle each fades to another photograph of the same person, of another label in
-three of five. The truth is the label of each photograph and the path it was pasted on: students' labels, so the
-accuracy has a ceiling below 100 %. The faces are photographs that move, not people who do, so looks change less than in
-life. The videos are not kept: they show real people.
 
-    python experiments/video.py DATA {run} --seeds {seeds}
-
-## Who is who
-
-{tracks}
-
-A *swap* is a track that goes over to another person, a *fragmentation* a track that a person has beyond the first.
-*Found* are those that could be seen: not away, and at most half covered by another. Faces below {side:g} pixels were
-not looked for. With `--search 0.2` a whole frame is searched five times a second; in the frames between, faces are
-looked for about where the searches have them. The tracker's settings, and how sure the detector must be there, were
-chosen on four other videos (seeds 0 to 3) that are made alike.
-
-## What smoothing gains
-
-{gains}
-
-The {fade} s in which the photographs fade are left out; what lags behind them is counted as wrong. `watch` smooths with
-{shown} s unless told otherwise. A photograph that is named wrongly stays so in all its frames, which no smoothing can
-repair; it takes away the flicker. People who move show more of what smoothing can average.
-
-![Probability of the true class over time in the first video: single frames grey, smoothed blue](probabilities.png)
-"""
+def rows_of(takes: list[Take], given: argparse.Namespace) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Return one row for each face that was found, and the counts of each video and way of looking."""
+    rows: list[dict[str, object]] = []
+    counts: list[dict[str, object]] = []
+    for seed, one in zip(given.seeds, takes, strict=True):
+        for what, answers in one.answers.items():
+            hits, visible, wrong = score(one.actors, given.seconds, answers)
+            counts.append(
+                {"video": seed, "frames": what, "faces": len(one.actors), "visible": visible, "no face": wrong}
+            )
+            smooth = {
+                constant: score(one.actors, given.seconds, smooth_all(answers, constant))[0]
+                for constant in (CONSTANTS[1:] if what == "every frame" else ())
+            }
+            for number, hit in enumerate(hits):
+                row = {"video": seed, "frames": what, "frame": hit.frame, "face": hit.actor, "track": hit.result.track}
+                row |= {"label": hit.label, "expression": hit.result.expression}
+                row |= {f"smoothed {constant:g} s": own[number].result.expression for constant, own in smooth.items()}
+                rows.append(row)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name) for name in columns} for row in rows], counts
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Files that wish the program ill, made by hand: each with the command that meets it, and the answer it must get.
 
 Used by ``tests/integration/test_hostile.py`` and, with seeded damage to good files beside them, by
-``benchmarks/hostile.py``.
+``experiments/hostile.py``.
 """
 
 from __future__ import annotations
@@ -184,18 +184,18 @@ def file_of_8_gigabytes_that_begins_as_a_webp(good: Good, here: Path) -> list[st
     return predict(good, here / "large.webp")
 
 
-@hostile("picture", 3, "is no picture or video of a known kind")
+@hostile("picture", 3, "is no JPEG")
 def pickle_named_jpg(good: Good, here: Path) -> list[str]:
     return picture("a.jpg", pickle.dumps(Evil()))(good, here)
 
 
-@hostile("picture", 3, "is no picture or video of a known kind")
+@hostile("picture", 3, "is no JPEG")
 def link_to_a_device(good: Good, here: Path) -> list[str]:
     (here / "a.jpg").symlink_to("/dev/zero")
     return predict(good, here / "a.jpg")
 
 
-@hostile("picture", 3, "is no picture or video of a known kind")
+@hostile("picture", 3, "is no JPEG")
 def program_in_svg(good: Good, here: Path) -> list[str]:
     return picture("a.png", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')(good, here)
 
@@ -406,7 +406,7 @@ def size_that_overflows(good: Good, here: Path) -> list[str]:
     return evaluate(good, sealed(copied_pack(good, here), size=1 << 62))
 
 
-@hostile("pack", 4, "its SHA-256 is not the one in pack.json")
+@hostile("pack", 4, "its checksum is another")
 def table_that_was_changed(good: Good, here: Path) -> list[str]:
     pack = copied_pack(good, here)
     content = bytearray((pack / TABLE).read_bytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dcdan.benchmark.cells import read_cells, write_folder
 from dcdan.cli.main import run as dcdan
 from dcdan.cli.paper import command
 
@@ -37,11 +38,17 @@ def test_one_table_is_shown_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Table 1: source" not in text
 
 
-def test_json_is_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    assert dcdan(["paper", "--json", "--results", str(ROOT / "docs" / "results" / "synthetic")]) == 0
+def test_json_is_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(read_cells(ROOT / "docs" / "results" / "weights_means" / "cells.parquet"), tmp_path)
+    assert dcdan(["paper", "--json", "--results", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1
-    assert {row["test"] for row in found["measured"]} == {"street", "studio"}
+    assert {row["test"] for row in found["measured"]} == {
+        "LFW expressions",
+        "FERPlus test",
+        "FERPlus test, blur 3",
+        "FERPlus test, low light 4",
+    }
     assert all(row["accuracy_95"][0] < row["accuracy"] < row["accuracy_95"][1] for row in found["measured"])
     assert found["beside"] == []
 

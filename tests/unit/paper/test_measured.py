@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from dcdan.benchmark.cells import read_cells, write_folder
 from dcdan.core.errors import DataError
 from dcdan.metrics.intervals import wilson
 from dcdan.paper.measured import data_set_of, read_results
 from dcdan.paper.sections import sections
 from dcdan.paper.study import study
 
-SYNTHETIC = Path(__file__).parents[3] / "docs" / "results" / "synthetic"
+CELLS = Path(__file__).parents[3] / "docs" / "results" / "weights_means" / "cells.parquet"
 
 
 def write_cell(scores: Path, seed: int, accuracy: float, *, row: str = "DCD-DAN", **changed: Any) -> None:
@@ -110,17 +111,18 @@ def test_a_plans_names_serve_where_specs_do_not(tmp_path: Path) -> None:
     assert (row.source, row.target, row.tested) == ("FERPlus", "RAF-DB", "RAF-DB")
 
 
-def test_the_committed_results_are_read_and_match_nothing() -> None:
-    rows = read_results([SYNTHETIC])
-    street = {row.row: row for row in rows if row.test == "street"}
-    assert f"{100 * street['DCD-DAN'].accuracy:.1f}" == "83.8"
-    assert street["DCD-DAN"].seeds == (0, 1, 2)
+def test_the_committed_results_are_read_and_match_nothing(tmp_path: Path) -> None:
+    write_folder(read_cells(CELLS), tmp_path)
+    rows = read_results([tmp_path])
+    on_lfw = {row.row: row for row in rows if row.test == "LFW expressions"}
+    assert f"{100 * on_lfw['+ votes as soft labels'].accuracy:.1f}" == "77.9"
+    assert on_lfw["+ votes as soft labels"].seeds == (0,)
     found = study(measured=rows)
     assert found.beside == ()
     text = sections(found)[-1].markdown()
     assert "Nothing measured has a source, a target and a trunk of these tables." in text
-    assert "synthetic:studio?n=3000 to synthetic:street?n=3000, mobilenetv2_050, 64 px" in text
-    assert "| DCD-DAN | street | test | 83.83 | 1.4 | 81.01 to 86.30 | 3 | 742 |" in text
+    assert "FERPlus to lfw_expressions:data/facial_expressions, MobileNet-V2, 48 px" in text
+    assert "| + votes as soft labels | LFW expressions | test | 77.92 | one seed | 76.16 to 79.58 | 1 | 2,260 |" in text
 
 
 def test_without_run_json_a_row_matches_nothing(tmp_path: Path) -> None:
