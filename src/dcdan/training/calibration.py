@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dcdan.methods.base import Method
 from dcdan.metrics.calibration import (
+    MINIMUM_FACES,
     Bins,
     binned,
     conformal_thresholds,
@@ -37,7 +38,7 @@ from dcdan.training.model_selection.epoch_evaluation import some
 from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)
-FEWEST = 50
+FEWEST = MINIMUM_FACES
 """Held-out faces below which nothing is calibrated, and target faces below which nothing is corrected."""
 CORRECTED = "by the accuracy that ATC predicts on the target, an estimate"
 LOOKED = 5000
@@ -85,7 +86,7 @@ class Calibrated:
     def sentence(self) -> str:
         """Return what was done in one line."""
         if self.before is None or self.after is None:
-            return f"not calibrated: {self.faces} held-out faces are too few"
+            return f"not calibrated: {self.faces} held-out faces are too few, at least {FEWEST} are needed"
         errors = f"calibration error {self.before.error:.3f}, then {self.after.error:.3f}"
         return f"temperature {self.temperature:.3f}{' (' + self.corrected + ')' if self.corrected else ''}, {errors}"
 
@@ -126,11 +127,11 @@ def calibrated(
         right: share of right answers wanted above ``unsure_below``.
         target: (M, K) chosen probabilities of target faces at temperature 1, to correct the temperature by.
     """
-    plain = temperature = fit_temperature(probabilities, labels)
+    plain = temperature = fit_temperature(probabilities, labels, minimum_faces=FEWEST)
     corrected, predicted = "", None
     correct = probabilities.argmax(1) == labels
     if target is not None:
-        temperature, predicted = matched_temperature(probabilities, correct, target)
+        temperature, predicted = matched_temperature(probabilities, correct, target, minimum_faces=FEWEST)
         corrected = CORRECTED
     final = tempered(probabilities, temperature)
     confidence = final.max(1)

@@ -14,7 +14,7 @@ import dcdan.training.calibration as module
 from dcdan.inference.model_card import Calibration, read_model_info
 from dcdan.inference.session import Session
 from dcdan.methods.base import Method, find_method
-from dcdan.metrics.calibration import fit_temperature, matched_temperature, tempered
+from dcdan.metrics.calibration import binned, fit_temperature, matched_temperature, tempered
 from dcdan.models.deploy import Deployed
 from dcdan.models.domain_norm import norms
 from dcdan.models.network import Network
@@ -33,14 +33,14 @@ def answers(n: int = 400, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(n, classes))
     labels = np.array([rng.choice(classes, p=tempered(np.exp(row)[None], 1.0)[0]) for row in logits])
-    powers = np.exp(3.0 * logits)
+    powers = np.exp(2.0 * logits)
     return powers / powers.sum(1, keepdims=True), labels
 
 
 def test_the_error_falls_and_no_answer_changes() -> None:
     p, labels = answers()
     found = calibrated(p, labels, 0.6)
-    assert found.temperature == found.plain == pytest.approx(3.0, rel=0.2)
+    assert found.temperature == found.plain == pytest.approx(2.0, rel=0.2)
     assert found.before is not None
     assert found.after is not None
     assert found.after.error < 0.5 * found.before.error
@@ -107,8 +107,33 @@ def trained(domains: tuple[Path, Path], method: str) -> tuple[Trained, Network]:
 def test_few_held_out_faces_calibrate_nothing(domains: tuple[Path, Path]) -> None:
     state, network = trained(domains, "source_only")
     found = calibration_of(state, network, torch.zeros(len(state.source.classes)))
-    assert 0 < found.faces < FEWEST
+    assert 0 < found.faces < FEWEST == 100
     assert found == Calibrated(faces=found.faces)
+    assert found.sentence() == f"not calibrated: {found.faces} held-out faces are too few, at least 100 are needed"
+
+
+def test_mirrored_views_are_calibrated_as_they_are_answered(
+    domains: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T: a model that averages a face and its mirror image is calibrated on these averages."""
+    monkeypatch.setattr(module, "FEWEST", 2)
+    state, network = trained(domains, "source_only")
+    thresholds = torch.full((len(state.source.classes),), 0.2)
+    plain = calibration_of(state, network, thresholds)
+    state.settings = tiny("mirror=true", method="source_only")
+    mirrored = calibration_of(state, network, thresholds)
+    rows = state.source.validation
+    both = look(network, state.source.faces, rows, state.device, source=True, bf16=False, mirror=True)
+    p = chosen_probabilities(both, thresholds)
+    assert mirrored.before is not None
+    assert plain.before is not None
+    np.testing.assert_allclose(mirrored.before.confidence, binned_of(p, state.source.hard[rows]), atol=1e-12)
+    assert not np.array_equal(mirrored.before.confidence, plain.before.confidence, equal_nan=True)
+
+
+def binned_of(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean confidences of the bins of answers."""
+    return binned(p.max(1), p.argmax(1) == labels).confidence
 
 
 @pytest.mark.parametrize("method", ["source_only", "adabn", "dann"])
@@ -122,7 +147,7 @@ def test_held_out_faces_are_seen_as_source_faces(
     rows = state.source.validation
     seen = look(network, state.source.faces, rows, state.device, source=True, bf16=False)
     p = chosen_probabilities(seen, thresholds)
-    assert found.plain == fit_temperature(p, state.source.hard[rows])
+    assert found.plain == fit_temperature(p, state.source.hard[rows], minimum_faces=2)
     assert (found.corrected != "") == (method != "source_only")
     state.settings = tiny("calibrate_for=source", method=method)
     assert calibration_of(state, network, thresholds).temperature == found.plain
@@ -130,7 +155,7 @@ def test_held_out_faces_are_seen_as_source_faces(
         at = look(network, state.target.faces, state.target.train, state.device, source=False, bf16=False)
         on_target = chosen_probabilities(at, thresholds)
         assert (found.temperature, found.predicted) == matched_temperature(
-            p, p.argmax(1) == state.source.hard[rows], on_target
+            p, p.argmax(1) == state.source.hard[rows], on_target, minimum_faces=2
         )
 
 
