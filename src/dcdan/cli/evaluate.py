@@ -1,8 +1,9 @@
-"""`dcdan evaluate`: a model's scores on labelled data, as a table, JSON and a picture."""
+"""`dcdan evaluate`: scores of a model on labelled data, as a table, JSON and pictures."""
 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from dcdan.core.sanitize import printable
 REPORT_NAME = "evaluation.json"
 PICTURE_NAME = "confusion.png"
 RELIABILITY_NAME = "reliability.png"
+_LONGEST = 100
 
 
 def evaluate(
@@ -23,13 +25,18 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Where the report goes (default: RUN/evaluation-DATA)."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Where the report goes (default: RUN/evaluation-DATA; evaluation-MODEL-DATA for one of the package).",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, metavar="N", help="Threads to use (default: all cores).")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a report that is in --out already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there already.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the scores.")] = False,
 ) -> None:
     """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix."""
@@ -42,7 +49,7 @@ def evaluate(
         check_target(out / REPORT_NAME, force=force)
     report = run(model, data, split=split, threads=threads, progress=not quiet)
     content = dumps(report.to_dict(), indent=2) + "\n"
-    folder = model / f"evaluation-{folder_name(data, report.split)}" if out is None else out
+    folder = out or free_folder(default_folder(model, data, report.split), content, force=force)
     write_bytes(folder / PICTURE_NAME, report.confusion_png())
     write_bytes(folder / RELIABILITY_NAME, report.reliability_png())
     write_bytes(folder / REPORT_NAME, content.encode())
@@ -56,16 +63,76 @@ def evaluate(
         typer.echo(printable(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}"), err=True)
 
 
-def folder_name(data: str, split: str) -> str:
-    """Return a short name for a folder: the reader or the last part of the path, and the split.
+def default_folder(model: str | Path | None, data: str, split: str) -> Path:
+    """Return where a report goes without ``--out``.
 
-    >>> folder_name("ferplus:/data/FERPlus?votes=majority", "test"), folder_name("packs/lfw/", "all")
-    ('ferplus-test', 'lfw')
+    Args:
+        model: a run folder, or the name of a model of the package; None for the package's default model.
+        data: the spec of the data.
+        split: the split that was scored, ``all`` for every image.
+
+    Returns:
+        ``RUN/evaluation-DATA`` for a run folder. For a model of the package, which is never written into,
+        ``evaluation-MODEL-DATA`` in the working directory, a name that no model has.
+
+    Example:
+        >>> str(default_folder("ferplus-mobilenetv2-64", "packs/lfw", "all"))
+        'evaluation-ferplus-mobilenetv2-64-lfw'
     """
-    head = data.rpartition("?")[0] or data
+    from dcdan.inference.bundled import WEIGHTS, model_folder
+
+    run, name = model_folder(model), folder_name(data, split)
+    if run.resolve().is_relative_to(WEIGHTS.resolve()):
+        return Path(f"evaluation-{run.name}-{name}")
+    return run / f"evaluation-{name}"
+
+
+def free_folder(folder: Path, content: str, *, force: bool = False) -> Path:
+    """Return a folder that holds no other report: ``folder`` itself, or the first free one of ``folder-2``, ``-3``, ...
+
+    Args:
+        folder: the wanted folder.
+        content: the report to write. A folder that holds this very report counts as free.
+        force: whether a report may be replaced.
+    """
+    place, number = folder, 1
+    while not force and (place / REPORT_NAME).exists() and (place / REPORT_NAME).read_text("utf-8") != content:
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    return place
+
+
+def folder_name(data: str, split: str) -> str:
+    """Return a short name for the folder of a report: the data, its options and the split.
+
+    Options are a part of the name, so that the same faces under a shift, or a limited number of them, have a folder of
+    their own.
+
+    Args:
+        data: the spec of the data.
+        split: the split that was scored, ``all`` for every image.
+
+    Returns:
+        A name of letters, digits, dots, dashes and underscores, at most 100 characters.
+
+    Example:
+        >>> folder_name("ferplus:/data/FERPlus?votes=majority", "test"), folder_name("packs/lfw/", "all")
+        ('ferplus-votes-majority-test', 'lfw')
+        >>> folder_name("packs/lfw?shift=blur&severity=3", "all"), folder_name("packs/lfw?limit=50", "all")
+        ('lfw-shift-blur-severity-3', 'lfw-limit-50')
+    """
+    head, mark, query = data.rpartition("?")
+    head, query = (head, query) if mark else (data, "")
     reader, colon, rest = head.partition(":")
     name = Path(rest or head).name if not colon or len(reader) < 2 else reader
     if colon and rest and "/" not in rest:
         name = f"{reader}-{rest}"
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
-    return safe if split == "all" else f"{safe}-{re.sub(r'[^A-Za-z0-9._-]+', '-', split)}"
+    options = [part.split("=", 1) for part in query.split("&") if part]
+    parts = [_safe(name) or "data", *(_safe("-".join(option)) for option in options if option[0] != "split")]
+    parts += [] if split == "all" else [_safe(split)]
+    text = "-".join(part for part in parts if part)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 11]}-{sha256(text.encode()).hexdigest()[:10]}"
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")

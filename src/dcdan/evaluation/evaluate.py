@@ -102,7 +102,8 @@ def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | No
     if not len(kept):
         raise DataError(f"No image of '{data}' (split {scored}) has one of the classes {', '.join(classes)}.")
 
-    predicted, confidence, deciders = _predict(recogniser, pack, kept, class_indices(classes, info.classes))
+    columns = class_indices(classes, info.classes)
+    predicted, confidence, own_choice, deciders = _predict(recogniser, pack, kept, columns)
     others = Counter(pack.classes[label] for label in labels[truth == _OTHER_CLASS].tolist())
     chosen_by = Counter(DECIDERS[index] for index in deciders.tolist())
     return Report(
@@ -114,6 +115,7 @@ def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | No
         confidence=confidence,
         correct=truth_kept == predicted,
         masked=tuple(name for name in info.classes if name not in classes),
+        unmasked_accuracy=float((own_choice == columns[truth_kept]).mean()),
         left_out={name: others[name] for name in pack.classes if others[name]},
         unlabelled=int((truth == _UNLABELLED).sum()),
         lost=lost_images(pack, scored),
@@ -154,13 +156,14 @@ def lost_images(pack: Pack, split: str) -> dict[str, int]:
 
 def _predict(
     recogniser: OfFaces, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return choice among ``columns``, its probability, the choice among all classes, and the head that decided."""
     parts = []
     for start in range(0, len(rows), _FACES_AT_A_TIME):
         outputs = recogniser.recognise_faces(pack.faces[rows[start : start + _FACES_AT_A_TIME]])
-        parts.append((*choose_among(outputs, columns), outputs.decided_by))
-    choices, confidences, deciders = zip(*parts, strict=True)
-    return np.concatenate(choices), np.concatenate(confidences), np.concatenate(deciders)
+        parts.append((*choose_among(outputs, columns), outputs.expression, outputs.decided_by))
+    choices, confidences, expressions, deciders = map(np.concatenate, zip(*parts, strict=True))
+    return choices, confidences, expressions, deciders
 
 
 def choose_among(outputs: SessionOutputs, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Significance tests: McNemar's test of two models on the same faces, paired tests of two methods on the same targets."""
+"""Significance tests: McNemar's of two models on the same faces, paired ones of two methods on the same targets."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def calibrated(
     plain = temperature = fit_temperature(probabilities, labels, minimum_faces=FEWEST)
     corrected, predicted = "", None
     correct = probabilities.argmax(1) == labels
-    if target is not None:
+    if target is not None and len(target) >= FEWEST:
         temperature, predicted = matched_temperature(probabilities, correct, target, minimum_faces=FEWEST)
         corrected = CORRECTED
     final = tempered(probabilities, temperature)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dcdan.cli.evaluate import folder_name
+from dcdan.cli.evaluate import default_folder, folder_name
 from dcdan.cli.main import run as dcdan
+from dcdan.inference.bundled import WEIGHTS, bundled_models
 from tiny_model import coloured
 
 
@@ -56,12 +57,58 @@ def test_data_without_labels_end_with_a_sentence(run: Path, data: Path, capsys: 
 @pytest.mark.parametrize(
     ("data", "split", "name"),
     [
-        ("ferplus:/data/FERPlus?votes=majority", "test", "ferplus-test"),
-        ("synthetic:street?n=2000", "all", "synthetic-street"),
+        ("ferplus:/data/FERPlus?votes=majority", "test", "ferplus-votes-majority-test"),
+        ("synthetic:street?n=2000", "all", "synthetic-street-n-2000"),
         ("packs/lfw/", "all", "lfw"),
         ("packs/lfw?split=test", "test", "lfw-test"),
         ("../..", "all", "data"),
+        ("packs/lfw?shift=blur&severity=3", "all", "lfw-shift-blur-severity-3"),
+        ("packs/lfw?limit=50", "all", "lfw-limit-50"),
+        ("packs/lfw?a=../../b", "all", "lfw-a-..-..-b"),
     ],
 )
 def test_folders_are_named_after_the_data(data: str, split: str, name: str) -> None:
     assert folder_name(data, split) == name
+
+
+def test_long_names_are_cut_and_stay_different() -> None:
+    one, two = (folder_name(f"packs/{'x' * 300}?seed={seed}", "all") for seed in (1, 2))
+    assert len(one) == len(two) == 100
+    assert one != two
+
+
+def test_clean_shifted_and_limited_runs_write_folders_of_their_own(run: Path, data: Path, tmp_path: Path) -> None:
+    """R11: three evaluations of one model on the same faces replace nothing."""
+    pack = tmp_path / "pack"
+    assert dcdan(["pack", str(data), "--out", str(pack), "--size", "32", "--align", "none", "--quiet"]) == 0
+    for options in ("", "?shift=blur&severity=3", "?limit=2"):
+        assert dcdan(["evaluate", "--model", str(run), "--data", f"{pack}{options}", "--quiet"]) == 0
+    found = sorted(path.parent.name for path in run.glob("evaluation*/evaluation.json"))
+    assert found == ["evaluation-pack", "evaluation-pack-limit-2", "evaluation-pack-shift-blur-severity-3"]
+
+
+def test_the_report_of_an_earlier_run_is_not_replaced(
+    run: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """P7, R11: other faces under the same name get a numbered folder; the same report is written once."""
+    arguments = ["evaluate", "--model", str(run), "--data", str(data)]
+    assert dcdan(arguments) == 0
+    first = (run / "evaluation-data" / "evaluation.json").read_bytes()
+    assert dcdan(arguments) == 0
+    assert [path.name for path in run.glob("evaluation*")] == ["evaluation-data"]
+    (data / "fear" / "1.png").unlink()
+    assert dcdan(arguments) == 0
+    assert (run / "evaluation-data" / "evaluation.json").read_bytes() == first
+    assert json.loads((run / "evaluation-data-2" / "evaluation.json").read_text())["images"] == 3
+    assert "evaluation-data-2" in " ".join(capsys.readouterr().err.split())
+    assert dcdan([*arguments, "--force"]) == 0
+    assert json.loads((run / "evaluation-data" / "evaluation.json").read_text())["images"] == 3
+
+
+def test_nothing_is_written_into_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P6, R11: a model of the package, by name or folder, is scored into a folder that no model is named like."""
+    monkeypatch.chdir(tmp_path)
+    name = bundled_models()[0]
+    for model in (name, WEIGHTS / name, None):
+        assert default_folder(model, "packs/lfw", "test") == Path(f"evaluation-{name}-lfw-test")
+    assert not list(tmp_path.iterdir())

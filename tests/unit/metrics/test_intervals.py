@@ -172,9 +172,7 @@ def test_bootstrap_covers_the_truth() -> None:
     assert held / 120 > 0.8
 
 
-TRUTH = float(
-    np.mean(1 / (1 + np.exp(-(1 + np.random.default_rng(9).normal(size=400_000) * math.sqrt(1 + 0.3**2)))))
-)
+TRUTH = float(np.mean(1 / (1 + np.exp(-(1 + np.random.default_rng(9).normal(size=400_000) * math.sqrt(1 + 0.3**2))))))
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (5,)])

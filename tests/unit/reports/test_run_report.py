@@ -85,7 +85,7 @@ def test_a_calibrated_run_shows_what_a_probability_is_worth(trained: Path, targe
     p = rng.dirichlet(np.ones(4), 300)
     labels = p.argmax(1)
     labels[:120] = rng.integers(0, 4, 120)
-    for on_target, told in ((None, ""), (rng.dirichlet(np.full(4, 2.0), 50), "It was set for your faces")):
+    for on_target, told in ((None, ""), (rng.dirichlet(np.full(4, 2.0), 150), "It was set for your faces")):
         found = calibrated(p, labels, 0.9, on_target)
         (trained / "run.json").write_text(json.dumps(FACTS | {"calibration": found.for_run()}))
         page = write_run_report(trained, target).read_text()
