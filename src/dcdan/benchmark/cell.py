@@ -22,6 +22,7 @@ from dcdan.training.forward import chosen, look
 from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metadata, load_epoch, read_kept_epochs
 from dcdan.training.pretrained import network_of
 from dcdan.training.run import train_run
+from dcdan.training.run_folder import read_run_metadata
 from dcdan.training.source_stage import SOURCE_STAGE
 
 SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
@@ -64,7 +65,7 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
     for kind, test in tests:
         pack = pack_for(test.scored, face.size, face.align, progress=False)
         report = evaluate_pack(recogniser, pack, data=test.scored, split=test.split or None)
-        about = {
+        about: dict[str, Any] = {
             "kind": kind,
             "test": test.name,
             "source": cell.source.name,
@@ -74,7 +75,11 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
             "row": cell.entry.name,
             "seed": cell.seed,
             "plan": cell.digest,
+            "code": cell.context.code,
+            "precision": precision_of(folder),
         }
+        if kind == "target":
+            about["transductive"] = test.is_transductive(report.split)
         reports.append({**about, **report.to_dict()})
         answers[f"{test.name}/correct"] = report.correct
         answers[f"{test.name}/confidence"] = report.confidence.astype(np.float32)
@@ -84,6 +89,11 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
     with atomic_write(folder / ANSWERS) as beside, beside.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **answers)
     write_text(folder / SCORES, json.dumps(reports, indent=1) + "\n")
+
+
+def precision_of(folder: Path) -> str:
+    """Return the precision that a run was trained in, as its ``run.json`` says; empty where it does not."""
+    return str(read_run_metadata(folder).get("precision", ""))
 
 
 def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
@@ -125,21 +135,36 @@ def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def check_cells(cells: Sequence[Cell], out: Path) -> None:
-    """Raise UsageError when one of the cells that are done is of another plan."""
+def check_cells(cells: Sequence[Cell], out: Path, *, any_revision: bool = False) -> None:
+    """Raise UsageError when one of the finished cells does not belong to the plan; see :func:`check_same`."""
     for cell in cells:
         if cell_done(cell, out):
-            check_same(cell, out / cell.folder / SCORES)
+            check_same(cell, out / cell.folder / SCORES, any_revision=any_revision)
 
 
-def check_same(cell: Cell, scores: Path) -> None:
-    """Raise UsageError when a cell's scores are of another plan, in which a row or target of that name was other."""
+def check_same(cell: Cell, scores: Path, *, any_revision: bool = False) -> None:
+    """Check that the scores of a cell were measured with what the plan gives it now.
+
+    Args:
+        cell: the cell.
+        scores: its ``scores.json``.
+        any_revision: whether another revision of the code is accepted.
+
+    Raises:
+        UsageError: settings, data or start weights were others, or the revision of the code was.
+    """
     reports = read_json(scores)
-    found = reports[0].get("plan", cell.digest) if isinstance(reports, list) and reports else cell.digest
-    if found != cell.digest:
+    first = reports[0] if isinstance(reports, list) and reports else {}
+    if first.get("plan", cell.digest) != cell.digest:
         raise UsageError(
-            f"'{scores}' was measured with other settings or data than the plan gives {cell.title}: "
+            f"'{scores}' was measured with other settings, data or start weights than the plan gives {cell.title}: "
             "choose another --out and --results, or remove it and it is trained again."
+        )
+    if not any_revision and first.get("code", "") != cell.context.code:
+        raise UsageError(
+            f"'{scores}' was measured by another revision of the code ({first.get('code') or 'not recorded'}, now "
+            f"{cell.context.code}), so it may not repeat: choose another --out and --results, remove it, or keep it "
+            "with --any-revision."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark trains: read from TOML, spread out into source stages and cells, each with a folder of its own."""
+"""The plan of a benchmark: read from TOML and expanded into source stages and cells, each with its own folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.benchmark.revision import PlanContext, start_weights
 from dcdan.core.errors import UsageError
 from dcdan.core.limits import read_toml
+from dcdan.expressions import common_classes
 from dcdan.methods.base import find_method
 from dcdan.training.pretrained import check_pretrained
 from dcdan.training.settings import RunSettings, check, check_config_schema
 
 _CAUSES = {"network", "source", "augment", "size", "seed", "pretrained", "precision", "align"}
+"""Settings that decide a source stage of any method."""
 
 MOST_CELLS = 10_000
 # Of a name that becomes a part of a folder's.
@@ -49,6 +52,28 @@ class PlanDomain(PlanModel):
         """The spec that is scored."""
         return self.test or self.data
 
+    def is_transductive(self, split: str) -> bool:
+        """Return whether the images that are scored are among those that an adaptation sees (protocol, rule 3).
+
+        Args:
+            split: the split that was scored, as its report says; ``all`` for every image.
+
+        Example:
+            >>> jaffe = PlanDomain(name="JAFFE", data="packs/jaffe")
+            >>> jaffe.is_transductive("all"), jaffe.is_transductive("test")
+            (True, False)
+        """
+        same = self.scored.rpartition("?")[0] or self.scored, self.data.rpartition("?")[0] or self.data
+        return same[0] == same[1] and split in ("all", "train")
+
+
+class PlanSource(PlanDomain):
+    """A labelled source."""
+
+    targets: tuple[str, ...] = ()
+    """Names of the targets of this source; all of them when empty. A target of the source's own name or data is left
+    out in any case: nothing would be adapted."""
+
 
 class PlanEntry(PlanModel):
     """A row of the tables."""
@@ -68,7 +93,7 @@ class Plan(PlanModel):
     caption: str = ""
     commands: tuple[str, ...] = ()
     """What to type before, to have the packs."""
-    sources: tuple[PlanDomain, ...] = Field(min_length=1)
+    sources: tuple[PlanSource, ...] = Field(min_length=1)
     targets: tuple[PlanDomain, ...] = Field(min_length=1)
     also: tuple[PlanDomain, ...] = ()
     """Further tests of every model, such as the source's own test split."""
@@ -96,9 +121,28 @@ class Plan(PlanModel):
             unknown = set(entry.targets) - {domain.name for domain in self.targets}
             if unknown:
                 raise ValueError(f"the row '{entry.key}' names a target '{min(unknown)}' that the plan does not have")
+        for source in self.sources:
+            unknown = set(source.targets) - set(names[1])
+            if unknown:
+                raise ValueError(f"the source '{source.name}' names a target '{min(unknown)}' that is not there")
+            if not self.targets_of(source):
+                raise ValueError(f"the source '{source.name}' has no target beside itself")
+        printed: dict[str, str] = {}
+        for entry in (*self.methods, *self.ablations):
+            if printed.setdefault(entry.name, entry.key) != entry.key:
+                raise ValueError(f"the rows '{printed[entry.name]}' and '{entry.key}' have the same name")
         if self.reference and self.reference not in keys:
             raise ValueError(f"the reference '{self.reference}' is no key of a row")
         return self
+
+    def targets_of(self, source: PlanDomain) -> tuple[PlanDomain, ...]:
+        """Return the targets that a source is adapted to, in the order of the plan."""
+        named = getattr(source, "targets", ())
+        return tuple(
+            target
+            for target in self.targets
+            if (target.name in named or not named) and target.name != source.name and target.data != source.data
+        )
 
     @property
     def against(self) -> str:
@@ -108,18 +152,36 @@ class Plan(PlanModel):
 
 @dataclass(frozen=True)
 class PlanStage:
-    """A source stage, shared by all cells whose settings lead to the same one."""
+    """A source stage, shared by all cells whose settings lead to the same one.
+
+    Attributes:
+        folder: its folder under that of the benchmark; the name holds a checksum of all that decides the stage.
+        source: the data that it is trained on.
+        target: one of the targets with these classes. Nothing of it but the names of its classes is used.
+        settings: of its training.
+    """
 
     folder: str
     source: PlanDomain
     target: PlanDomain
-    """One of the targets with these classes; nothing of it but the names of its classes is used."""
     settings: RunSettings
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one pair of data sets with one trunk and one seed."""
+    """One method on one pair of data sets with one trunk and one seed.
+
+    Attributes:
+        folder: its folder under that of the benchmark.
+        source: the labelled data.
+        target: the data that is adapted to and scored.
+        trunk: name of the trunk.
+        entry: the row of the tables.
+        seed: of the training.
+        settings: of the training.
+        stage: the source stage that it starts from.
+        context: the data and code that it is trained with.
+    """
 
     folder: str
     source: PlanDomain
@@ -129,18 +191,25 @@ class Cell:
     seed: int
     settings: RunSettings
     stage: PlanStage
+    context: PlanContext
 
     @property
     def digest(self) -> str:
-        """A checksum of what decides the cell's figures: settings that differ from their defaults, options of the data.
+        """A checksum of all that decides the figures of the cell, but for the code (see ``context.code``).
 
-        Where the data lie is no part of it: a benchmark may go on where the folders are others.
+        These are the settings that differ from their defaults, the revision of the method, options, splits and
+        checksums of the data, and the checksum of the weights that the trunk starts from. Paths are no part of it: a
+        benchmark may continue where the folders have other names.
         """
-        causes = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"})
+        causes = _changed(self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"}))
         causes["revision"] = find_method(self.settings.method).revision
         causes["options"] = self.settings.method_settings().model_dump(mode="json", exclude_defaults=True)
         specs = (self.source.data, self.target.data, self.target.scored)
         causes["data"] = [*(spec.partition("?")[2] for spec in specs), self.target.split]
+        if checksums := [self.context.checksums.get(spec, "") for spec in specs if self.context.checksums]:
+            causes["checksums"] = checksums
+        if weights := start_weights(self.settings):
+            causes["weights"] = weights
         return digest_of(causes)
 
     @property
@@ -157,51 +226,80 @@ def read_plan(file: Path) -> Plan:
         raise UsageError(f"The plan '{file}' cannot be read: {error}.") from error
     check_config_schema(values, file)
     plan = check(Plan, values)
-    for _ in cells_of(plan, {}):
+    for _ in cells_of(plan):
         pass
     return plan
 
 
-def cells_of(plan: Plan, classes: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
-    """Yield every cell, those that share a source stage close together.
+def cells_of(plan: Plan, context: PlanContext | None = None) -> Iterator[Cell]:
+    """Yield every cell of a plan; those that share a source stage come close together.
 
-    ``classes``: names of the classes of each target's data, which a source stage depends on; targets without an entry
-    count as of the same classes. Raises UsageError for settings that are none.
+    Args:
+        plan: the plan.
+        context: the data and code that the cells are trained with; None where only names and settings matter.
+
+    Raises:
+        UsageError: a setting is none.
     """
+    context = context or PlanContext()
     for source in plan.sources:
         for trunk in plan.trunks:
             for seed in plan.seeds:
-                for target in plan.targets:
+                for target in plan.targets_of(source):
                     for entry in (*plan.methods, *plan.ablations):
                         if entry.targets and target.name not in entry.targets:
                             continue
                         settings = settings_of(plan, entry, trunk, seed)
                         name = "-".join(map(slug, (source.name, target.name, trunk, entry.key, str(seed))))
-                        stage = stage_of(source, target, settings, classes.get(target.data, ()))
-                        yield Cell(name, source, target, trunk, entry, seed, settings, stage)
+                        stage = stage_of(source, target, settings, context)
+                        yield Cell(name, source, target, trunk, entry, seed, settings, stage, context)
 
 
 def settings_of(plan: Plan, entry: PlanEntry, trunk: str, seed: int) -> RunSettings:
-    """Return the settings of a row's run."""
+    """Return the settings of the run of a row.
+
+    A precision of ``auto`` becomes fp32: by stopwatch, two cells of one table could get different ones.
+
+    Raises:
+        UsageError: a setting is none.
+    """
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
+    if values.get("precision", "auto") == "auto":
+        values["precision"] = "fp32"
     settings = check(RunSettings, {**values, "seed": seed}, f"{entry.key}: ")
     settings.method_settings()
     check_pretrained(settings.pretrained)
     return settings
 
 
-def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, classes: tuple[str, ...]) -> PlanStage:
-    """Return the source stage that a run starts from, under a name that all its causes decide.
+def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, context: PlanContext) -> PlanStage:
+    """Return the source stage that a run starts from, under a name that holds a checksum of all that decides it.
 
-    Of the settings those count that differ from their defaults, so that the name stays when a field comes.
+    Of the settings those count that differ from their defaults, so that the name stays when a setting is added. Of the
+    target the classes count that it has in common with the source.
+
+    Args:
+        source: the labelled data.
+        target: the data that is adapted to.
+        settings: of the run.
+        context: the data and code that the stage is trained with.
     """
-    causes = settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True)
+    causes = _changed(settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True))
     causes["data"] = source.data
-    causes["classes"] = list(classes)
+    classes, own_classes = (context.classes.get(domain.data, ()) for domain in (target, source))
+    causes["classes"] = list(common_classes(own_classes, classes) if own_classes and classes else classes)
+    if context.checksums.get(source.data):
+        causes["checksum"] = context.checksums[source.data]
+    if context.code:
+        causes["code"] = context.code
+    if weights := start_weights(settings):
+        causes["weights"] = weights
     method = find_method(settings.method)
     own = settings.method_settings()
     if method.owns_source_stage:
         causes["method"] = [settings.method, own.model_dump(mode="json", exclude_defaults=True)]
+        if method.uses_teacher:
+            causes |= settings.model_dump(mode="json", include={"teacher"}, exclude_defaults=True)
     else:
         settings = settings.model_copy(
             update={
@@ -215,6 +313,11 @@ def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, clas
     return PlanStage(name, source, target, settings)
 
 
+def _changed(causes: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the precision where it is fp32, the default of a benchmark."""
+    return {name: value for name, value in causes.items() if (name, value) != ("precision", "fp32")}
+
+
 def digest_of(causes: dict[str, Any]) -> str:
     """Return ten hexadecimal digits that change with any of the JSON-able ``causes``."""
     return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:10]
@@ -224,8 +327,8 @@ def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Return nested settings, the second above the first."""
     out = dict(common)
     for key, value in own.items():
-        held = out.get(key)
-        out[key] = merged(held, value) if isinstance(value, dict) and isinstance(held, dict) else value
+        below = out.get(key)
+        out[key] = merged(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
     return out
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from dcdan.benchmark.cell import FAILED, cell_done, stage_done
 from dcdan.benchmark.plan import Cell, Plan
+from dcdan.benchmark.revision import PlanContext
 from dcdan.benchmark.worker import work
 from dcdan.core.limits import read_json
 from dcdan.core.signals import Interrupted, stoppable
@@ -59,7 +60,7 @@ class Queue:
 def run_plan(
     plan: Plan,
     cells: Sequence[Cell],
-    classes: dict[str, tuple[str, ...]],
+    context: PlanContext,
     out: Path,
     devices: Sequence[str],
     command: str,
@@ -71,7 +72,7 @@ def run_plan(
     SIGTERM let every process save first; then Interrupted is raised.
     """
     queue = Queue(cells, out)
-    context = prepared_context(devices)
+    processes = prepared_context(devices)
     running: dict[BaseProcess, tuple[str, str]] = {}
     text = plan.model_dump_json()
     free = list(devices)
@@ -81,7 +82,7 @@ def run_plan(
         while not stop.is_set():
             while free and (folder := queue.next()) is not None:
                 device = free.pop(0)
-                process = context.Process(target=work, args=(text, classes, folder, out, command, device))
+                process = processes.Process(target=work, args=(text, context, folder, out, command, device))
                 process.start()
                 running[process] = (folder, device)
             if not running:

@@ -33,7 +33,7 @@ class DGL(DCDAN):
     """Global and local adversarial alignment with pseudo-labels above a fixed threshold."""
 
     name: ClassVar[str] = "dgl"
-    title: ClassVar[str] = "DGL (our reading)"
+    title: ClassVar[str] = "DGL"
     paper: ClassVar[str] = (
         "our reading of dual global and local adversarial learning; the work cited is on remote sensing"
     )
