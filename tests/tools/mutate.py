@@ -145,7 +145,11 @@ def survives(name: str, file: Path, tree: ast.Module, tests: list[str]) -> bool:
         sys.meta_path.insert(0, Mutated(name, file, tree))
         code = 1
         try:
-            code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]))
+            code = int(
+                pytest.main(
+                    ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]
+                )
+            )
         finally:
             os._exit(code)
     return os.waitpid(child, 0)[1] == 0
