@@ -155,15 +155,32 @@ def survives(name: str, file: Path, tree: ast.Module, tests: list[str]) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
+def limit_examples(most: int) -> None:
+    """Give every hypothesis test at most so many examples."""
+    import hypothesis
+
+    plain = hypothesis.settings.__init__
+
+    def limited(self: hypothesis.settings, *args: object, **values: object) -> None:
+        if isinstance(values.get("max_examples"), int):
+            values["max_examples"] = min(most, values["max_examples"])  # type: ignore[type-var]
+        plain(self, *args, **values)  # type: ignore[arg-type]
+
+    hypothesis.settings.__init__ = limited  # type: ignore[method-assign]
+
+
 def main() -> int:
     """Run the tester on the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("module", type=Path, help="file under src/")
     parser.add_argument("tests", nargs="+", help="tests to run on each mutant")
     parser.add_argument("--preload", default="numpy,scipy.stats,sklearn.metrics,hypothesis,pytest")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="try each Nth mutant only")
+    parser.add_argument("--examples", type=int, default=15, metavar="N", help="most examples of a hypothesis test")
     options = parser.parse_args()
     for name in options.preload.split(","):
         importlib.import_module(name)
+    limit_examples(options.examples)
     file = options.module.resolve()
     name = ".".join(file.with_suffix("").parts[file.parts.index("src") + 1 :])
     source = file.read_text("utf-8")
@@ -171,7 +188,9 @@ def main() -> int:
         print("The tests fail without a mutant.", file=sys.stderr)
         return 2
     total, left = 0, []
-    for line, what, tree in mutants(source):
+    for number, (line, what, tree) in enumerate(mutants(source)):
+        if number % options.every:
+            continue
         total += 1
         if survives(name, file, tree, options.tests):
             left.append(f"{options.module}:{line}: {what}: {source.splitlines()[line - 1].strip()}")
