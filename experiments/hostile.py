@@ -4,7 +4,7 @@
 
 Good files of every kind that dcdan reads are damaged by a seed (cut short, bits turned, headers that lie, numbers and
 names replaced, files of another kind put in their place; where a checksum guards them, half of them are sealed again),
-and those made by hand in ``tests/hostile_files.py`` are added. A process may take SECONDS of processor time and
+and those made by hand in ``tests/helpers/hostile_files.py`` are added. A process may take SECONDS of processor time and
 GIGABYTES more memory than it began with. Leaves ``files.csv``, a line a file, and ``README.md`` in the folder, and ends
 with code 1 when a file brought a traceback, a crash, a hang, or a character that drives the terminal. POSIX only.
 """

@@ -1,6 +1,6 @@
 """Files that wish the program ill, made by hand: each with the command that meets it, and the answer it must get.
 
-Used by ``tests/test_hostile.py`` and, with seeded damage to good files beside them, by ``benchmarks/hostile.py``.
+Used by ``tests/integration/test_hostile.py`` and, with seeded damage to good files beside them, by ``benchmarks/hostile.py``.
 """
 
 from __future__ import annotations
