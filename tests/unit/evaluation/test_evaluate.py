@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -255,3 +256,16 @@ def test_deciders_and_faces_in_batches_add_up(run: Path, tmp_path: Path, monkeyp
     assert np.array_equal(parts.confusion, whole.confusion)
     assert parts.decided_by == whole.decided_by
     assert sum(parts.decided_by.values()) == 8
+
+
+def test_the_checksum_in_the_report_is_of_the_faces_that_were_read(run: Path, tmp_path: Path) -> None:
+    """S21: it is computed, and a changed byte ends the evaluation."""
+    pack = packed(tmp_path / "data", [(SURPRISE, "surprise", ""), (FEAR, "fear", "")])
+    faces = pack / "faces.npy"
+    expected = hashlib.sha256(faces.read_bytes()).hexdigest()
+    assert evaluate(run, pack).provenance["faces_sha256"] == expected
+    content = bytearray(faces.read_bytes())
+    content[-1] ^= 1
+    faces.write_bytes(content)
+    with pytest.raises(PackError, match="damaged"):
+        evaluate(run, pack)
