@@ -1,4 +1,4 @@
-"""Train and score one cell, or one source stage, in the process that it is given; what is done is not done again."""
+"""Train and score one cell or one source stage; what is finished is left as it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_stage(stage: PlanStage, out: Path, command: str) -> None:
 
 
 def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
-    """Adapt from the stage, which is there, and score the model on the target's test and on the plan's others."""
+    """Adapt from the finished source stage, then score the model on the test of the target and the further tests."""
     if cell_done(cell, out):
         return
     folder = out / cell.folder
@@ -56,7 +56,7 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
 
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:
-    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were named rightly)."""
+    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were classified correctly)."""
     recogniser = TorchRecogniser(folder)
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
@@ -99,7 +99,7 @@ def precision_of(folder: Path) -> str:
 def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
     """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
 
-    The accuracies say afterwards how good a choice would have been; no choice sees them.
+    The accuracies show afterwards how good a choice would have been. No choice uses them.
     """
     candidates = read_kept_epochs(folder)
     if not candidates:
@@ -123,7 +123,7 @@ def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
 
 
 def read_epochs(cell: Cell, out: Path) -> list[dict[str, Any]]:
-    """Return what :func:`score_epochs` said of a cell; [] when it kept no epochs."""
+    """Return the result of :func:`score_epochs` of a cell; [] when it kept no epochs."""
     path = out / cell.folder / EPOCHS
     found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
     return found
@@ -169,6 +169,6 @@ def check_same(cell: Cell, scores: Path, *, any_revision: bool = False) -> None:
 
 
 def read_correct(cell: Cell, out: Path, test: str) -> np.ndarray:
-    """Return which faces of a test a cell named rightly, ``(N,)`` bool."""
+    """Return which faces of a test a cell classified correctly, ``(N,) bool``."""
     with np.load(out / cell.folder / ANSWERS, allow_pickle=False) as answers:
         return np.asarray(answers[f"{test}/correct"], bool)

@@ -1,4 +1,4 @@
-"""A benchmark written up: Markdown, CSV, LaTeX, pictures and one HTML page, all from what the cells left behind."""
+"""Write the results of a benchmark from its finished cells: Markdown, CSV, LaTeX, figures and one HTML page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dcdan.reports.text_table import Table
 
 MARKDOWN, PAGE = "table.md", "report.html"
 KEPT = ("run.json", ANSWERS, EPOCHS, SCORES)
-"""What is kept of a cell; weights are not."""
+"""Files of a cell that are copied to the results; weights are not."""
 Pictures = list[tuple[str, str, bytes]]
 """File name, caption, PNG."""
 

@@ -11,7 +11,7 @@ import typer
 def benchmark(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The plan, a TOML file: see docs/benchmark.md.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; the same command goes on in it.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; the same command resumes in it.")],
     results: Annotated[
         Path | None, typer.Option("--results", help="Folder of tables, pictures and page; OUT/results by default.")
     ] = None,

@@ -54,6 +54,8 @@ def test_a_source_is_not_its_own_target() -> None:
     assert pairs(plan()) == {("A", "B"), ("A", "C"), ("B", "A"), ("B", "C")}
     renamed = plan(targets=[{"name": "A again", "data": "packs/a"}, {"name": "C", "data": "packs/c"}])
     assert pairs(renamed) == {("A", "C"), ("B", "A again"), ("B", "C")}
+    moved = plan(targets=[{"name": "A", "data": "copies/a"}, {"name": "C", "data": "packs/c"}])
+    assert pairs(moved) == {("A", "C"), ("B", "A"), ("B", "C")}
     shifted = plan(targets=[{"name": "A, blurred", "data": "packs/a?shift=blur&severity=3"}])
     assert pairs(shifted) == {("A", "A, blurred"), ("B", "A, blurred")}
 
@@ -65,6 +67,16 @@ def test_a_source_may_name_its_targets() -> None:
     for targets, words in ((["D"], "names a target 'D'"), (["A"], "no target beside itself")):
         with pytest.raises(ValidationError, match=words):
             plan(sources=[{"name": "A", "data": "packs/a", "targets": targets}])
+
+
+def test_a_row_may_run_on_some_targets_only() -> None:
+    rows = [
+        {"key": "all", "name": "All", "settings": {"method": "adabn"}},
+        {"key": "some", "name": "Some", "settings": {"method": "adabn"}, "targets": ["C"]},
+    ]
+    found = {(cell.entry.key, cell.source.name, cell.target.name) for cell in cells_of(plan(methods=rows))}
+    assert {each for each in found if each[0] == "some"} == {("some", "A", "C"), ("some", "B", "C")}
+    assert len(found) == 4 + 2
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
