@@ -110,3 +110,9 @@ def test_rows_join_the_papers_by_name() -> None:
     table = TABLES[0]
     assert _figure(table, "DGL (our reading)", "RAF-DB") == _figure(table, "DGL", "RAF-DB") == 75.09
     assert _figure(table, "AdaBN", "RAF-DB") is None
+
+
+def test_further_tests_are_no_target() -> None:
+    """A report of kind "also" on a test of a target's name does not enter the target's column."""
+    also = [ScoredCell(one.cell, {**one.report, "kind": "also", "accuracy": 0.0}) for one in scored()]
+    assert accuracy_table(PLAN, [*scored(), *also], "A", TRUNK).rows == accuracy_table(PLAN, scored(), "A", TRUNK).rows

@@ -15,6 +15,7 @@ from dcdan.core.errors import DataError, ModelError, PackError
 from dcdan.datasets.spec import open_reader, parse_spec
 from dcdan.evaluation.evaluate import choose_among, evaluate, evaluate_pack, labels_among
 from dcdan.expressions import EXPRESSIONS
+from dcdan.images.status import Status
 from dcdan.inference.model_card import read_model_info
 from dcdan.inference.session import SessionOutputs
 from dcdan.packs.build import build_pack
@@ -269,3 +270,19 @@ def test_the_checksum_in_the_report_is_of_the_faces_that_were_read(run: Path, tm
     faces.write_bytes(content)
     with pytest.raises(PackError, match="damaged"):
         evaluate(run, pack)
+
+
+def test_faces_that_could_not_be_aligned_are_counted(tmp_path: Path) -> None:
+    """T: those that were kept as they came, and not the others."""
+    run = write_run(tmp_path / "run", classes=("surprise", "fear"))
+    pack = Pack.open(packed(tmp_path / "data", [(0, "surprise", ""), (1, "fear", ""), (1, "fear", "")]))
+    vars(pack)["statuses"] = np.array([Status.OK, Status.NOT_ALIGNED, Status.OK])
+    report = evaluate_pack(Answering(run, [[0.7, 0.3], [0.1, 0.9], [0.1, 0.9]]), pack, data="x")
+    assert report.not_aligned == 1
+    assert any(note.startswith("1 faces could not be aligned") for note in report.notes())
+
+
+def test_unmasked_accuracy_counts_in_the_models_own_classes(run: Path, tmp_path: Path) -> None:
+    """D5: fear and disgust are the second and third class of the model, and the first and second of the data."""
+    report = evaluate(run, packed(tmp_path / "data", [(FEAR, "fear", ""), (DISGUST, "disgust", "")]))
+    assert (report.accuracy, report.unmasked_accuracy) == (1.0, 1.0)

@@ -186,3 +186,16 @@ def test_bootstrap_stays_within_0_and_1() -> None:
     assert bootstrap_interval(ones) == (1.0, 1.0)
     mixed = np.stack([np.ones(40, bool), np.zeros(40, bool)])
     assert bootstrap_interval(mixed) == (0.0, 1.0)
+
+
+def test_ends_are_exact_where_all_or_none_are_correct() -> None:
+    """The formula misses 0 and 1 by a rounding error at some of these counts."""
+    assert all(wilson(n, n).high == 1.0 and wilson(0, n).low == 0.0 for n in range(1, 300))
+
+
+def test_the_default_confidence_is_95_per_cent() -> None:
+    assert summarise([1.0, 2.0, 4.0]) == summarise([1.0, 2.0, 4.0], 0.95)
+    assert wilson(3, 9) == wilson(3, 9, 0.95)
+    assert faces_needed(0.1) == faces_needed(0.1, 0.95)
+    answers = np.arange(40).reshape(2, 20) % 3 > 0
+    assert bootstrap_interval(answers) == bootstrap_interval(answers, 0.95, resamples=2000, seed=0)
