@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-
 from dcdan.bundled import model_folder
 from dcdan.data.pack import Pack
 from dcdan.data.shifts import KINDS, Kind, Shift, shifted

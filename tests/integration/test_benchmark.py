@@ -13,6 +13,7 @@ import pytest
 from dcdan.benchmark.cell import read_correct, read_scores
 from dcdan.benchmark.plan import cells_of, merged, read_plan, slug
 from dcdan.benchmark.prepare import duration, prepared_cells
+from dcdan.benchmark.revision import PlanContext
 from dcdan.benchmark.runner import Queue, last_step, reason
 from dcdan.benchmark.tables import ablation_table, accuracy_table, compare, done_cells, figures, reports_of
 from dcdan.cli.main import run as dcdan
@@ -86,13 +87,13 @@ def finished(plan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_cells_share_a_stage_when_nothing_before_it_differs(plan_file: Path) -> None:
-    cells = list(cells_of(read_plan(plan_file), {}))
+    cells = list(cells_of(read_plan(plan_file)))
     assert len(cells) == len({cell.folder for cell in cells}) == 2 * 3
     stages = {(cell.entry.key, cell.seed): cell.stage.folder for cell in cells}
     assert stages["source-only", 0] == stages["adabn", 0]
     assert stages["adabn", 0] != stages["adabn", 1]
     assert stages["adabn", 0] != stages["no-attention", 0]
-    other = list(cells_of(read_plan(plan_file), {cells[0].target.data: ("fear", "anger")}))
+    other = list(cells_of(read_plan(plan_file), PlanContext({cells[0].target.data: ("fear", "anger")})))
     assert other[0].stage.folder != cells[0].stage.folder
 
 
@@ -117,7 +118,7 @@ def test_a_row_may_run_on_some_targets_only(plan_file: Path) -> None:
     plan = read_plan(plan_file)
     second = plan.targets[0].model_copy(update={"name": "other"})
     rows = (plan.methods[0].model_copy(update={"targets": ("other",)}), *plan.methods[1:])
-    cells = list(cells_of(plan.model_copy(update={"targets": (*plan.targets, second), "methods": rows}), {}))
+    cells = list(cells_of(plan.model_copy(update={"targets": (*plan.targets, second), "methods": rows})))
     seen = {key: {c.target.name for c in cells if c.entry.key == key} for key in ("source-only", "adabn")}
     assert seen == {"source-only": {"other"}, "adabn": {plan.targets[0].name, "other"}}
 
@@ -182,7 +183,7 @@ def test_a_failed_cell_is_named_and_the_rest_goes_on(
 
 def test_figures_are_means_over_seeds_and_mcnemar_is_of_the_same_faces(plan_file: Path, finished: Path) -> None:
     plan = read_plan(plan_file)
-    cells = list(cells_of(plan, {}))
+    cells = list(cells_of(plan))
     cells = prepared_cells(plan, progress=False)[0]
     scored = done_cells(cells, finished)
     assert {one.report["kind"] for one in scored} == {"target", "also"}
@@ -231,7 +232,9 @@ def test_cells_of_another_plan_are_refused(
     changed.write_text(text.replace(old, new, 1))
     for place in (["--out", str(finished)], ["--out", str(tmp_path / "runs"), "--results", str(finished / "results")]):
         assert dcdan(["benchmark", str(changed), *place, "--plan"]) == 2
-        assert "with other settings or data than the plan gives" in " ".join(capsys.readouterr().err.split())
+        assert "with other settings, data or start weights than the plan gives" in " ".join(
+            capsys.readouterr().err.split()
+        )
     assert not list((tmp_path / "runs").glob("*-adabn-*/scores.json"))
 
 
@@ -239,7 +242,7 @@ def test_where_the_data_lie_makes_no_other_plan(plan_file: Path, domains: tuple[
     plan = read_plan(plan_file)
     moved = plan_file.with_name("moved.toml")
     moved.write_text(plan_file.read_text().replace(str(domains[1]), "elsewhere/street"))
-    before, after = ([cell.digest for cell in cells_of(each, {})] for each in (plan, read_plan(moved)))
+    before, after = ([cell.digest for cell in cells_of(each)] for each in (plan, read_plan(moved)))
     assert before == after
     assert len(set(before)) == len(before)
 
@@ -254,7 +257,7 @@ def test_tables_say_what_is_missing_by_dashes_only(plan_file: Path, finished: Pa
 
 
 def test_a_cell_waits_for_its_stage_and_fails_with_it(plan_file: Path, tmp_path: Path) -> None:
-    cells = list(cells_of(read_plan(plan_file), {}))
+    cells = list(cells_of(read_plan(plan_file)))
     queue = Queue(cells, tmp_path)
     first = [queue.next() for _ in range(4)]
     assert set(first) == {cell.stage.folder for cell in cells}

@@ -60,7 +60,7 @@ def test_the_settings_are_those_of_the_run() -> None:
 
 def test_the_plan_names_its_folders_as_it_did() -> None:
     """A new setting must not rename what is trained already: its default does not count."""
-    names = [(cell.folder, cell.stage.folder) for cell in cells_of(read_plan(KEPT / "plan.toml"), {})]
+    names = [(cell.folder, cell.stage.folder) for cell in cells_of(read_plan(KEPT / "plan.toml"))]
     assert names == [
         ("studio-street-mobilenetv2-100-source-only-0", "source-studio-0-f79e0de35b"),
         ("studio-street-mobilenetv2-100-dcdan-0", "source-studio-0-f79e0de35b"),

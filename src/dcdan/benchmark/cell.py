@@ -1,4 +1,4 @@
-"""Train and score one cell, or one source stage, in the process that it is given; what is done is not done again."""
+"""Train and score one cell or one source stage; what is finished is left as it is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from dcdan.training.forward import chosen, look
 from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metadata, load_epoch, read_kept_epochs
 from dcdan.training.pretrained import network_of
 from dcdan.training.run import train_run
+from dcdan.training.run_folder import read_run_metadata
 from dcdan.training.source_stage import SOURCE_STAGE
 
 SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
@@ -48,7 +49,7 @@ def run_stage(stage: PlanStage, out: Path, command: str) -> None:
 
 
 def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
-    """Adapt from the stage, which is there, and score the model on the target's test and on the plan's others."""
+    """Adapt from the finished source stage, then score the model on the test of the target and the further tests."""
     if cell_done(cell, out):
         return
     folder = out / cell.folder
@@ -59,7 +60,7 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
 
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:
-    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were named rightly)."""
+    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were classified correctly)."""
     recogniser = TorchRecogniser(folder)
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
@@ -68,7 +69,7 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
     for kind, test in tests:
         pack = pack_for(test.scored, face.size, face.align, progress=False)
         report = evaluate_pack(recogniser, pack, data=test.scored, split=test.split or None)
-        about = {
+        about: dict[str, Any] = {
             "kind": kind,
             "test": test.name,
             "source": cell.source.name,
@@ -78,7 +79,11 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
             "row": cell.entry.name,
             "seed": cell.seed,
             "plan": cell.digest,
+            "code": cell.context.code,
+            "precision": precision_of(folder),
         }
+        if kind == "target":
+            about["transductive"] = test.is_transductive(report.split)
         reports.append({**about, **report.to_dict()})
         answers[f"{test.name}/correct"] = report.correct
         answers[f"{test.name}/confidence"] = report.confidence.astype(np.float32)
@@ -90,10 +95,15 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
     write_text(folder / SCORES, json.dumps(reports, indent=1) + "\n")
 
 
+def precision_of(folder: Path) -> str:
+    """Return the precision that a run was trained in, as its ``run.json`` says; empty where it does not."""
+    return str(read_run_metadata(folder).get("precision", ""))
+
+
 def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
     """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
 
-    The accuracies say afterwards how good a choice would have been; no choice sees them.
+    The accuracies show afterwards how good a choice would have been. No choice uses them.
     """
     candidates = read_kept_epochs(folder)
     if not candidates:
@@ -117,7 +127,7 @@ def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
 
 
 def read_epochs(cell: Cell, out: Path) -> list[dict[str, Any]]:
-    """Return what :func:`score_epochs` said of a cell; [] when it kept no epochs."""
+    """Return the result of :func:`score_epochs` of a cell; [] when it kept no epochs."""
     path = out / cell.folder / EPOCHS
     found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
     return found
@@ -129,25 +139,40 @@ def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def check_cells(cells: Sequence[Cell], out: Path) -> None:
-    """Raise UsageError when one of the cells that are done is of another plan."""
+def check_cells(cells: Sequence[Cell], out: Path, *, any_revision: bool = False) -> None:
+    """Raise UsageError when one of the finished cells does not belong to the plan; see :func:`check_same`."""
     for cell in cells:
         if cell_done(cell, out):
-            check_same(cell, out / cell.folder / SCORES)
+            check_same(cell, out / cell.folder / SCORES, any_revision=any_revision)
 
 
-def check_same(cell: Cell, scores: Path) -> None:
-    """Raise UsageError when a cell's scores are of another plan, in which a row or target of that name was other."""
+def check_same(cell: Cell, scores: Path, *, any_revision: bool = False) -> None:
+    """Check that the scores of a cell were measured with what the plan gives it now.
+
+    Args:
+        cell: the cell.
+        scores: its ``scores.json``.
+        any_revision: whether another revision of the code is accepted.
+
+    Raises:
+        UsageError: settings, data or start weights were others, or the revision of the code was.
+    """
     reports = read_json(scores)
-    found = reports[0].get("plan", cell.digest) if isinstance(reports, list) and reports else cell.digest
-    if found != cell.digest:
+    first = reports[0] if isinstance(reports, list) and reports else {}
+    if first.get("plan", cell.digest) != cell.digest:
         raise UsageError(
-            f"'{scores}' was measured with other settings or data than the plan gives {cell.title}: "
+            f"'{scores}' was measured with other settings, data or start weights than the plan gives {cell.title}: "
             "choose another --out and --results, or remove it and it is trained again."
+        )
+    if not any_revision and first.get("code", "") != cell.context.code:
+        raise UsageError(
+            f"'{scores}' was measured by another revision of the code ({first.get('code') or 'not recorded'}, now "
+            f"{cell.context.code}), so it may not repeat: choose another --out and --results, remove it, or keep it "
+            "with --any-revision."
         )
 
 
 def read_correct(cell: Cell, out: Path, test: str) -> np.ndarray:
-    """Return which faces of a test a cell named rightly, ``(N,)`` bool."""
+    """Return which faces of a test a cell classified correctly, ``(N,) bool``."""
     with np.load(out / cell.folder / ANSWERS, allow_pickle=False) as answers:
         return np.asarray(answers[f"{test}/correct"], bool)

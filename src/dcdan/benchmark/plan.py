@@ -1,4 +1,4 @@
-"""What a benchmark trains: read from TOML, spread out into source stages and cells, each with a folder of its own."""
+"""The plan of a benchmark: read from TOML and expanded into source stages and cells, each with its own folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.benchmark.revision import PlanContext, start_weights
 from dcdan.core.errors import UsageError
 from dcdan.core.limits import read_toml
 from dcdan.expressions import common_classes
 from dcdan.methods.base import find_method
-from dcdan.training.loop import TRAINING_REVISION
 from dcdan.training.pretrained import check_pretrained
 from dcdan.training.settings import RunSettings, check, check_config_schema
 
 _CAUSES = {"network", "source", "augment", "size", "seed", "pretrained", "precision", "align"}
 _CAUSES |= {"fuse_activation", "on_trouble", "minutes"}
+"""Settings that decide a source stage of any method."""
 
 MOST_CELLS = 10_000
 # Of a name that becomes a part of a folder's.
@@ -54,6 +55,28 @@ class PlanDomain(PlanModel):
         """The spec that is scored."""
         return self.test or self.data
 
+    def is_transductive(self, split: str) -> bool:
+        """Return whether the images that are scored are among those that an adaptation sees (protocol, rule 3).
+
+        Args:
+            split: the split that was scored, as its report says; ``all`` for every image.
+
+        Example:
+            >>> jaffe = PlanDomain(name="JAFFE", data="packs/jaffe")
+            >>> jaffe.is_transductive("all"), jaffe.is_transductive("test")
+            (True, False)
+        """
+        same = self.scored.rpartition("?")[0] or self.scored, self.data.rpartition("?")[0] or self.data
+        return same[0] == same[1] and split in ("all", "train")
+
+
+class PlanSource(PlanDomain):
+    """A labelled source."""
+
+    targets: tuple[str, ...] = ()
+    """Names of the targets of this source; all of them when empty. A target of the source's own name or data is left
+    out in any case: nothing would be adapted."""
+
 
 class PlanEntry(PlanModel):
     """A row of the tables."""
@@ -73,7 +96,7 @@ class Plan(PlanModel):
     caption: str = ""
     commands: tuple[str, ...] = ()
     """What to type before, to have the packs."""
-    sources: tuple[PlanDomain, ...] = Field(min_length=1)
+    sources: tuple[PlanSource, ...] = Field(min_length=1)
     targets: tuple[PlanDomain, ...] = Field(min_length=1)
     also: tuple[PlanDomain, ...] = ()
     """Further tests of every model, such as the source's own test split."""
@@ -102,14 +125,27 @@ class Plan(PlanModel):
             if unknown:
                 raise ValueError(f"the row '{entry.key}' names a target '{min(unknown)}' that the plan does not have")
         for source in self.sources:
-            unknown = set(source.targets) - {domain.name for domain in self.targets}
+            unknown = set(source.targets) - set(names[1])
             if unknown:
-                raise ValueError(
-                    f"the source '{source.name}' names a target '{min(unknown)}' that the plan does not have"
-                )
+                raise ValueError(f"the source '{source.name}' names a target '{min(unknown)}' that is not there")
+            if not self.targets_of(source):
+                raise ValueError(f"the source '{source.name}' has no target beside itself")
+        printed: dict[str, str] = {}
+        for entry in (*self.methods, *self.ablations):
+            if printed.setdefault(entry.name, entry.key) != entry.key:
+                raise ValueError(f"the rows '{printed[entry.name]}' and '{entry.key}' have the same name")
         if self.reference and self.reference not in keys:
             raise ValueError(f"the reference '{self.reference}' is no key of a row")
         return self
+
+    def targets_of(self, source: PlanDomain) -> tuple[PlanDomain, ...]:
+        """Return the targets that a source is adapted to, in the order of the plan."""
+        named = getattr(source, "targets", ())
+        return tuple(
+            target
+            for target in self.targets
+            if (target.name in named or not named) and target.name != source.name and target.data != source.data
+        )
 
     @property
     def against(self) -> str:
@@ -119,18 +155,36 @@ class Plan(PlanModel):
 
 @dataclass(frozen=True)
 class PlanStage:
-    """A source stage, shared by all cells whose settings lead to the same one."""
+    """A source stage, shared by all cells whose settings lead to the same one.
+
+    Attributes:
+        folder: its folder under that of the benchmark; the name holds a checksum of all that decides the stage.
+        source: the data that it is trained on.
+        target: one of the targets with these classes. Nothing of it but the names of its classes is used.
+        settings: of its training.
+    """
 
     folder: str
     source: PlanDomain
     target: PlanDomain
-    """One of the targets with these classes; nothing of it but the names of its classes is used."""
     settings: RunSettings
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one pair of data sets with one trunk and one seed."""
+    """One method on one pair of data sets with one trunk and one seed.
+
+    Attributes:
+        folder: its folder under that of the benchmark.
+        source: the labelled data.
+        target: the data that is adapted to and scored.
+        trunk: name of the trunk.
+        entry: the row of the tables.
+        seed: of the training.
+        settings: of the training.
+        stage: the source stage that it starts from.
+        context: the data and code that it is trained with.
+    """
 
     folder: str
     source: PlanDomain
@@ -140,18 +194,25 @@ class Cell:
     seed: int
     settings: RunSettings
     stage: PlanStage
+    context: PlanContext
 
     @property
     def digest(self) -> str:
-        """A checksum of what decides the cell's figures: settings that differ from their defaults, options of the data.
+        """A checksum of all that decides the figures of the cell, but for the code (see ``context.code``).
 
-        Where the data lie is no part of it: a benchmark may go on where the folders are others.
+        These are the settings that differ from their defaults, the revision of the method, options, splits and
+        checksums of the data, and the checksum of the weights that the trunk starts from. Paths are no part of it: a
+        benchmark may continue where the folders have other names.
         """
-        causes = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"})
-        causes["revision"] = [TRAINING_REVISION, find_method(self.settings.method).revision]
+        causes = _changed(self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"}))
+        causes["revision"] = find_method(self.settings.method).revision
         causes["options"] = self.settings.method_settings().model_dump(mode="json", exclude_defaults=True)
         specs = (self.source.data, self.target.data, self.target.scored)
         causes["data"] = [*(spec.partition("?")[2] for spec in specs), self.target.split]
+        if checksums := [self.context.checksums.get(spec, "") for spec in specs if self.context.checksums]:
+            causes["checksums"] = checksums
+        if weights := start_weights(self.settings):
+            causes["weights"] = weights
         return digest_of(causes)
 
     @property
@@ -168,79 +229,80 @@ def read_plan(file: Path) -> Plan:
         raise UsageError(f"The plan '{file}' cannot be read: {error}.") from error
     check_config_schema(values, file)
     plan = check(Plan, values)
-    for _ in cells_of(plan, {}):
+    for _ in cells_of(plan):
         pass
     return plan
 
 
-def cells_of(plan: Plan, classes: dict[str, tuple[str, ...]]) -> Iterator[Cell]:
-    """Yield every cell, those that share a source stage close together.
-
-    A source is not adapted to itself.
+def cells_of(plan: Plan, context: PlanContext | None = None) -> Iterator[Cell]:
+    """Yield every cell of a plan; those that share a source stage come close together.
 
     Args:
         plan: the plan.
-        classes: spec -> names of its classes, of sources and targets. A source stage depends on those in common; data
-            without an entry count as of the same classes.
-
-    Yields:
-        The cells.
+        context: the data and code that the cells are trained with; None where only names and settings matter.
 
     Raises:
-        UsageError: for wrong settings.
+        UsageError: a setting is none.
     """
+    context = context or PlanContext()
     for source in plan.sources:
         for trunk in plan.trunks:
             for seed in plan.seeds:
-                for target in plan.targets:
-                    if is_self_pair(source, target) or (source.targets and target.name not in source.targets):
-                        continue
+                for target in plan.targets_of(source):
                     for entry in (*plan.methods, *plan.ablations):
                         if entry.targets and target.name not in entry.targets:
                             continue
                         settings = settings_of(plan, entry, trunk, seed)
                         name = "-".join(map(slug, (source.name, target.name, trunk, entry.key, str(seed))))
-                        shared = shared_classes(classes.get(source.data, ()), classes.get(target.data, ()))
-                        stage = stage_of(source, target, settings, shared)
-                        yield Cell(name, source, target, trunk, entry, seed, settings, stage)
-
-
-def is_self_pair(source: PlanDomain, target: PlanDomain) -> bool:
-    """Return whether source and target are one data set, by name or by spec."""
-    return slug(source.name) == slug(target.name) or source.data == target.data
-
-
-def shared_classes(source: tuple[str, ...], target: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the classes that a run from source to target knows; one without classes has all of the other's."""
-    return common_classes(source, target) if source and target else source or target
+                        stage = stage_of(source, target, settings, context)
+                        yield Cell(name, source, target, trunk, entry, seed, settings, stage, context)
 
 
 def settings_of(plan: Plan, entry: PlanEntry, trunk: str, seed: int) -> RunSettings:
-    """Return the settings of a row's run.
+    """Return the settings of the run of a row.
 
-    ``precision = auto`` is decided by a stopwatch, which may differ between two runs of a table: here it means fp32.
+    A precision of ``auto`` becomes fp32: by stopwatch, two cells of one table could get different ones.
+
+    Raises:
+        UsageError: a setting is none.
     """
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
+    if values.get("precision", "auto") == "auto":
+        values["precision"] = "fp32"
     settings = check(RunSettings, {**values, "seed": seed}, f"{entry.key}: ")
     settings.method_settings()
     check_pretrained(settings.pretrained, settings.network.init)
     return settings.model_copy(update={"precision": "fp32"}) if settings.precision == "auto" else settings
 
 
-def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, classes: tuple[str, ...]) -> PlanStage:
-    """Return the source stage that a run starts from, under a name that all its causes decide.
+def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, context: PlanContext) -> PlanStage:
+    """Return the source stage that a run starts from, under a name that holds a checksum of all that decides it.
 
-    Of the settings those count that differ from their defaults, so that the name stays when a field comes.
+    Of the settings those count that differ from their defaults, so that the name stays when a setting is added. Of the
+    target the classes count that it has in common with the source.
+
+    Args:
+        source: the labelled data.
+        target: the data that is adapted to.
+        settings: of the run.
+        context: the data and code that the stage is trained with.
     """
-    causes = settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True)
+    causes = _changed(settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True))
     causes["data"] = source.data
-    causes["classes"] = list(classes)
-    causes["revision"] = TRAINING_REVISION
+    classes, own_classes = (context.classes.get(domain.data, ()) for domain in (target, source))
+    causes["classes"] = list(common_classes(own_classes, classes) if own_classes and classes else classes)
+    if context.checksums.get(source.data):
+        causes["checksum"] = context.checksums[source.data]
+    if context.code:
+        causes["code"] = context.code
+    if weights := start_weights(settings):
+        causes["weights"] = weights
     method = find_method(settings.method)
     own = settings.method_settings()
     if method.owns_source_stage:
-        causes["method"] = [settings.method, method.revision, own.model_dump(mode="json", exclude_defaults=True)]
-        causes["teacher"] = settings.teacher if method.uses_teacher else None
+        causes["method"] = [settings.method, own.model_dump(mode="json", exclude_defaults=True)]
+        if method.uses_teacher:
+            causes |= settings.model_dump(mode="json", include={"teacher"}, exclude_defaults=True)
     else:
         settings = settings.model_copy(
             update={
@@ -254,6 +316,11 @@ def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, clas
     return PlanStage(name, source, target, settings)
 
 
+def _changed(causes: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the precision where it is fp32, the default of a benchmark."""
+    return {name: value for name, value in causes.items() if (name, value) != ("precision", "fp32")}
+
+
 def digest_of(causes: dict[str, Any]) -> str:
     """Return ten hexadecimal digits that change with any of the JSON-able ``causes``."""
     return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:10]
@@ -263,8 +330,8 @@ def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Return nested settings, the second above the first."""
     out = dict(common)
     for key, value in own.items():
-        held = out.get(key)
-        out[key] = merged(held, value) if isinstance(value, dict) and isinstance(held, dict) else value
+        below = out.get(key)
+        out[key] = merged(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
     return out
 
 

@@ -1,9 +1,4 @@
-"""Before a benchmark runs: its packs, its plan as a table, and how long it will take.
-
-How long a plan will take: a few measured steps of each network, times the steps that are left.
-
-A benchmark from its file to its page: packs, plan, training, tables.
-"""
+"""Before a benchmark runs: its packs, its plan as a table, and an estimate of its time from a few measured steps."""
 
 from __future__ import annotations
 
@@ -17,11 +12,13 @@ import torch
 
 from dcdan.benchmark.cell import cell_done, stage_done
 from dcdan.benchmark.plan import Cell, Plan, cells_of
+from dcdan.benchmark.revision import PlanContext, code_revision
 from dcdan.core.errors import UsageError
 from dcdan.jobs.workers import cores
 from dcdan.methods.base import find_method
 from dcdan.models.network import NetworkSettings
 from dcdan.packs.build import pack_for
+from dcdan.packs.format import FACES
 from dcdan.packs.pack import Pack
 from dcdan.reports.text_table import Table
 from dcdan.training.data import source_of, target_of
@@ -97,23 +94,35 @@ def seconds_a_face(settings: RunSettings) -> float:
     return min(times) / _MEASURED_FACES
 
 
-def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pack], dict[str, tuple[str, ...]]]:
-    """Build or open every pack that the plan names; return its cells, the packs, and each target's class names.
+def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pack], PlanContext]:
+    """Build or open every pack that a plan names.
 
-    Packs stand under "source SPEC" and "target SPEC"; targets are opened without labels.
-    Raises UsageError when the runs of a plan differ in face size: they would not see the same faces.
+    Args:
+        plan: the plan.
+        progress: whether to show a bar while a pack is built (on a terminal only).
+
+    Returns:
+        The cells; the packs, under "source SPEC" and "target SPEC", targets opened without labels; and the context
+        that the cells were made with.
+
+    Raises:
+        UsageError: the runs of the plan differ in face size or alignment, and so would not see the same faces.
     """
-    shapes = {(cell.settings.size, cell.settings.align) for cell in cells_of(plan, {})}
+    shapes = {(cell.settings.size, cell.settings.align) for cell in cells_of(plan)}
     if len(shapes) > 1:
         raise UsageError("The rows of the plan differ in size or align: a table compares runs on the same faces.")
     size, align = next(iter(shapes))
     packs = {f"source {d.data}": pack_for(d.data, size, align, progress=progress) for d in plan.sources}
+    classes = {domain.data: packs[f"source {domain.data}"].classes for domain in plan.sources}
+    scored = {}
     for domain in (*plan.targets, *plan.also):
         packs[f"target {domain.data}"] = pack_for(domain.data, size, align, labelled=False, progress=progress)
-        pack_for(domain.scored, size, align, labelled=False, progress=progress)
-    classes = {domain.data: packs[f"target {domain.data}"].classes for domain in plan.targets}
-    classes |= {domain.data: packs[f"source {domain.data}"].classes for domain in plan.sources}
-    return list(cells_of(plan, classes)), packs, classes
+        classes.setdefault(domain.data, packs[f"target {domain.data}"].classes)
+        scored[domain.scored] = pack_for(domain.scored, size, align, labelled=False, progress=progress)
+    every = {name.partition(" ")[2]: pack for name, pack in packs.items()} | scored
+    checksums = {spec: pack.info.sha256.get(FACES, "") for spec, pack in every.items()}
+    context = PlanContext(classes, checksums, code_revision())
+    return list(cells_of(plan, context)), packs, context
 
 
 def devices(jobs: int | None) -> list[str]:
@@ -138,10 +147,10 @@ def plan_table(plan: Plan, cells: Sequence[Cell], work: RemainingWork, processes
         done = sum(cell_done(cell, out) for cell in own)
         rows.append((entry.name, own[0].settings.method, str(len(own)), str(done)))
     rows.append(("source stages", "shared", str(work.stages), str(work.stages_done)))
+    pairs = {(cell.source.name, cell.target.name) for cell in cells}
     note = (
-        f"{len(plan.sources)} sources x {len(plan.targets)} targets x {len(plan.trunks)} trunks x {len(plan.seeds)} "
-        f"seeds; about {duration(work.seconds / processes)} of training left with {processes} processes, by a few "
-        "measured steps."
+        f"{len(plan.sources)} sources, {len(pairs)} pairs x {len(plan.trunks)} trunks x {len(plan.seeds)} seeds; about "
+        f"{duration(work.seconds / processes)} of training left with {processes} processes, by a few measured steps."
     )
     return Table(plan.title, ("row", "method", "cells", "done"), tuple(rows), note)
 

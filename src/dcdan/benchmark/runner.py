@@ -1,4 +1,4 @@
-"""Run a plan: a process for each stage or cell, as many at a time as there are devices, to the end."""
+"""Run a plan: one process for each stage or cell, as many at a time as there are devices."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from typing import Any
 
 from dcdan.benchmark.cell import FAILED, cell_done, stage_done
 from dcdan.benchmark.plan import Cell, Plan
+from dcdan.benchmark.revision import PlanContext
 from dcdan.benchmark.worker import work
 from dcdan.core.limits import read_json
 from dcdan.core.signals import Interrupted, stoppable
 
-_LOOK_EVERY = 1.0
+_POLL_SECONDS = 1.0
 _PRELOADED = "dcdan.benchmark.cell", "sklearn.linear_model"
 _COMPILER = ("torch._inductor.compile_fx",)
 
 
 @dataclass
 class Queue:
-    """What is to be done in which order; a cell waits for its stage, and fails with it."""
+    """Stages and cells in the order in which they run; a cell waits for its stage, and fails with it."""
 
     cells: Sequence[Cell]
     out: Path
@@ -59,7 +60,7 @@ class Queue:
 def run_plan(
     plan: Plan,
     cells: Sequence[Cell],
-    classes: dict[str, tuple[str, ...]],
+    context: PlanContext,
     out: Path,
     devices: Sequence[str],
     command: str,
@@ -71,22 +72,22 @@ def run_plan(
     SIGTERM let every process save first; then Interrupted is raised.
     """
     queue = Queue(cells, out)
-    context = prepared_context(devices)
+    processes = prepared_context(devices)
     running: dict[BaseProcess, tuple[str, str]] = {}
     text = plan.model_dump_json()
     free = list(devices)
     with ExitStack() as stack:
         stop = stack.enter_context(stoppable())
-        board = stack.enter_context(Board(len(cells), quiet))
+        board = stack.enter_context(ProgressBoard(len(cells), quiet))
         while not stop.is_set():
             while free and (folder := queue.next()) is not None:
                 device = free.pop(0)
-                process = context.Process(target=work, args=(text, classes, folder, out, command, device))
+                process = processes.Process(target=work, args=(text, context, folder, out, command, device))
                 process.start()
                 running[process] = (folder, device)
             if not running:
                 break
-            wait([process.sentinel for process in running], timeout=_LOOK_EVERY)
+            wait([process.sentinel for process in running], timeout=_POLL_SECONDS)
             for ended in [process for process in running if not process.is_alive()]:
                 folder, device = running.pop(ended)
                 free.append(device)
@@ -98,15 +99,15 @@ def run_plan(
         for left in running:
             left.join()
         if stop.is_set():
-            raise Interrupted(f"Stopped; everything is saved in '{out}': the same command goes on from there.")
+            raise Interrupted(f"Stopped. Everything is saved in '{out}': the same command resumes.")
     return {cell.folder: queue.failed[cell.folder] for cell in cells if cell.folder in queue.failed}
 
 
 def prepared_context(devices: Sequence[str]) -> ForkServerContext | SpawnContext:
-    """Return a context whose processes start with what training imports, where the system can fork one that has it.
+    """Return a multiprocessing context whose processes have imported already what training needs.
 
-    They choose their own device and number of threads before either is used: what asks for CUDA when it is imported is
-    left to them where they have any.
+    Where the system cannot fork, processes are spawned. Each chooses its device and number of threads before either is
+    used, so modules that ask for CUDA on import are imported beforehand only where all devices are "cpu".
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -123,15 +124,15 @@ def reason(folder: Path, code: int | None) -> str:
         return f"its process ended with code {code} (out of memory?)"
 
 
-class Board:
-    """Progress on a terminal: cells done, and where each running training is."""
+class ProgressBoard:
+    """Progress on a terminal: number of finished cells, and the step of each training."""
 
     def __init__(self, total: int, quiet: bool) -> None:
         self.total = total
         self.quiet = quiet
         self.lines: dict[str, Any] = {}
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressBoard:
         """Start the display, where a person is watching."""
         import sys
 

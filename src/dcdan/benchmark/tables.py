@@ -1,9 +1,4 @@
-"""The scores of a benchmark as figures, and its tables in the shape of the paper's.
-
-Scores of many cells as figures: means over seeds and targets, spread, intervals, and tests between methods.
-
-The tables of a benchmark, in the shape of the paper's: a row a method, a column a target, by source and trunk.
-"""
+"""The tables of a benchmark, as in the paper: one row a method, one column a target, by source and trunk."""
 
 from __future__ import annotations
 
@@ -13,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dcdan.benchmark.cell import cell_done, read_correct, read_epochs, read_scores
-from dcdan.benchmark.plan import Cell, Plan, PlanEntry
+from dcdan.benchmark.plan import Cell, Plan, PlanDomain, PlanEntry
 from dcdan.methods.base import find_method
-from dcdan.metrics.intervals import LAST, Interval, wilson
+from dcdan.metrics.intervals import LAST, Interval, bootstrap_interval, wilson
 from dcdan.metrics.significance import least_rank_p, mcnemar, paired_t, signed_rank
 from dcdan.reports.text_table import Table
 from dcdan.training.model_selection.kept_epochs import candidate_of
@@ -26,49 +23,93 @@ SIGNIFICANT = 0.05
 
 
 class Figures(NamedTuple):
-    """One row on one test: means over the seeds, all 0..1."""
+    """One row on one test: means over the seeds, all 0..1.
+
+    Attributes:
+        seeds: number of seeds.
+        images: number of faces of the test.
+        accuracy: mean accuracy.
+        deviation: standard deviation of the accuracy over the seeds (n - 1); NaN for one seed.
+        interval: 95 % interval of the mean accuracy. With several seeds it holds the spread of seeds and of faces, by
+            the bootstrap over both; for one seed it is Wilson's.
+        macro_f1: mean macro-F1.
+        uar: mean of the unweighted average recall.
+        ece: mean expected calibration error.
+    """
 
     seeds: int
     images: int
     accuracy: float
     deviation: float
-    """Standard deviation of the accuracy over the seeds (n - 1); not a number for one seed."""
     interval: Interval
-    """95 % Wilson interval of the mean accuracy over so many images: of the images drawn, not of the seeds."""
     macro_f1: float
     uar: float
     ece: float
 
 
 class ScoredCell(NamedTuple):
-    """A cell that is done, with its report on one test."""
+    """A cell that is done, with its report on one test.
+
+    Attributes:
+        cell: the cell.
+        report: the report, from ``scores.json``.
+        correct: ``(N,) bool``, which faces of the test were classified correctly; None where this was not kept.
+    """
 
     cell: Cell
     report: dict[str, Any]
+    correct: np.ndarray | None = None
 
 
 class Compared(NamedTuple):
-    """McNemar's test between the reference and another row on the same faces, seed by seed."""
+    """McNemar's test between the reference and another row on the same faces, seed by seed.
+
+    Attributes:
+        better: number of seeds in which the reference is significantly better.
+        worse: number of seeds in which it is significantly worse.
+        seeds: number of seeds that both rows have.
+        p_value: median of the p-values.
+    """
 
     better: int
-    """Seeds in which the reference is significantly better."""
     worse: int
     seeds: int
     p_value: float
-    """The median of the seeds' probabilities."""
 
 
 def done_cells(cells: Iterable[Cell], out: Path) -> list[ScoredCell]:
-    """Return every report of the cells that are done."""
-    return [ScoredCell(cell, report) for cell in cells if cell_done(cell, out) for report in read_scores(cell, out)]
+    """Return every report of the cells that are done, with the answers where they were kept."""
+    return [
+        ScoredCell(cell, report, _correct(cell, out, report["test"]))
+        for cell in cells
+        if cell_done(cell, out)
+        for report in read_scores(cell, out)
+    ]
 
 
-def figures(reports: Sequence[dict[str, Any]]) -> Figures:
-    """Return the figures of one row on one test from its seeds' reports."""
+def _correct(cell: Cell, out: Path, test: str) -> np.ndarray | None:
+    try:
+        return read_correct(cell, out, test)
+    except (OSError, KeyError):
+        return None
+
+
+def figures(reports: Sequence[dict[str, Any]], correct: Sequence[np.ndarray | None] = ()) -> Figures:
+    """Return the figures of one row on one test.
+
+    Args:
+        reports: one report a seed.
+        correct: for each seed ``(N,) bool``, which faces were classified correctly. Where they are missing, the
+            interval is Wilson's of the mean accuracy, which holds the faces alone.
+    """
     mean = {key: statistics.mean(report[key] for report in reports) for key in ("accuracy", "macro_f1", "uar", "ece")}
     images = int(reports[0]["images"])
     spread = statistics.stdev(report["accuracy"] for report in reports) if len(reports) > 1 else float("nan")
-    interval = wilson(round(mean["accuracy"] * images), images)
+    answers = [each for each in correct if each is not None and len(each) == images]
+    if len(reports) > 1 and len(answers) == len(reports):
+        interval = bootstrap_interval(np.stack(answers))
+    else:
+        interval = wilson(round(mean["accuracy"] * images), images)
     return Figures(len(reports), images, mean["accuracy"], spread, interval, mean["macro_f1"], mean["uar"], mean["ece"])
 
 
@@ -76,14 +117,21 @@ def reports_of(
     scored: Sequence[ScoredCell], key: str, test: str, source: str, trunk: str, target: str = ""
 ) -> list[Any]:
     """Return the reports of a row on a test, by seed; of the target's own test where no target is named."""
+    return [one.report for one in scored_of(scored, key, test, source, trunk, target)]
+
+
+def scored_of(
+    scored: Sequence[ScoredCell], key: str, test: str, source: str, trunk: str, target: str = ""
+) -> list[ScoredCell]:
+    """Return the scored cells of a row on a test, by seed; of the target's own test where no target is named."""
     return [
-        report
-        for cell, report in scored
-        if cell.entry.key == key
-        and cell.source.name == source
-        and cell.trunk == trunk
-        and report["test"] == test
-        and (cell.target.name == target if target else report["kind"] == "target")
+        one
+        for one in scored
+        if one.cell.entry.key == key
+        and one.cell.source.name == source
+        and one.cell.trunk == trunk
+        and one.report["test"] == test
+        and (one.cell.target.name == target if target else one.report["kind"] == "target")
     ]
 
 
@@ -111,7 +159,7 @@ def compare(cells: Sequence[Cell], out: Path, reference: str, other: str, target
 
 def target_means(scored: Sequence[ScoredCell], plan: Plan, key: str, source: str, trunk: str) -> list[float]:
     """Return a row's mean accuracy on every target, in the plan's order; [] unless all of them are there."""
-    found = [reports_of(scored, key, target.name, source, trunk) for target in plan.targets]
+    found = [reports_of(scored, key, target.name, source, trunk) for target in targets_of(plan, source)]
     return [figures(reports).accuracy for reports in found] if all(found) else []
 
 
@@ -122,9 +170,10 @@ def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[ScoredCell], 
         for trunk in plan.trunks:
             own = [cell for cell in cells if cell.source.name == source.name and cell.trunk == trunk]
             tables.append(accuracy_table(plan, scored, source.name, trunk))
-            tables += [figures_table(plan, scored, source.name, trunk, name, target) for name, target in tests_of(plan)]
+            tests = tests_of(plan, source.name)
+            tables += [figures_table(plan, scored, source.name, trunk, name, target) for name, target in tests]
             tables.append(mcnemar_table(plan, own, out, source.name, trunk))
-            if len(plan.targets) > 1:
+            if len(plan.targets_of(source)) > 1:
                 tables.append(paired_table(plan, scored, source.name, trunk))
             if plan.ablations:
                 tables.append(ablation_table(plan, scored, source.name, trunk))
@@ -132,16 +181,49 @@ def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[ScoredCell], 
     return [table for table in tables if table.rows]
 
 
-def tests_of(plan: Plan) -> list[tuple[str, str]]:
+def targets_of(plan: Plan, source: str) -> tuple[PlanDomain, ...]:
+    """Return the targets of the source of this name, in the plan's order."""
+    return next(plan.targets_of(one) for one in plan.sources if one.name == source)
+
+
+def tests_of(plan: Plan, source: str) -> list[tuple[str, str]]:
     """Return each test with the target whose models it scores; '' where the test is the target's own."""
-    own = [(target.name, "") for target in plan.targets]
-    return own + [(test.name, target.name) for test in plan.also for target in plan.targets]
+    targets = targets_of(plan, source)
+    own = [(target.name, "") for target in targets]
+    return own + [(test.name, target.name) for test in plan.also for target in targets]
+
+
+def transductive(plan: Plan, scored: Sequence[ScoredCell], source: str) -> set[str]:
+    """Return the names of the targets whose models are adapted to and tested on the same images."""
+    targets = {target.name: target for target in targets_of(plan, source)}
+    return {
+        one.report["test"]
+        for one in scored
+        if one.report["kind"] == "target"
+        and one.cell.source.name == source
+        and targets[one.report["test"]].is_transductive(one.report.get("split", ""))
+    }
+
+
+def heading(name: str, marked: set[str]) -> str:
+    """Return the name of a target as the head of a column, marked where it is transductive."""
+    return f"{name} (transductive)" if name in marked else name
+
+
+def trained_by(scored: Sequence[ScoredCell], source: str, trunk: str) -> str:
+    """Say in which precision, and by how many revisions of the code, the cells of a table were trained."""
+    own = [one.report for one in scored if one.cell.source.name == source and one.cell.trunk == trunk]
+    precisions = sorted({str(report.get("precision") or "precision not recorded") for report in own})
+    revisions = {report.get("code") or "" for report in own}
+    mixed = f"; cells of {len(revisions)} revisions of the code" if len(revisions) > 1 else ""
+    return " and ".join(precisions) + mixed
 
 
 def accuracy_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return accuracy in per cent by method and target, and the means of all targets and of the last four."""
-    names = [target.name for target in plan.targets]
-    header = ["method", "sees target", *names]
+    names = [target.name for target in targets_of(plan, source)]
+    marked = transductive(plan, scored, source)
+    header = ["method", "sees target", *(heading(name, marked) for name in names)]
     header += ["mean"] if len(names) > 1 else []
     header += [f"mean of the last {LAST}"] if len(names) > LAST else []
     rows = []
@@ -154,7 +236,11 @@ def accuracy_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk:
         row += [_percent(statistics.mean(means)) if means else "–"] if len(names) > 1 else []
         row += [_percent(statistics.mean(means[-LAST:])) if means else "–"] if len(names) > LAST else []
         rows.append(tuple(row))
-    note = f"Accuracy in per cent, mean and standard deviation over the seeds; {trunk}, last checkpoint."
+    training = trained_by(scored, source, trunk)
+    note = (
+        f"Accuracy in per cent, mean and standard deviation over the seeds; {trunk}, {training}, "
+        "last checkpoint." + (" Transductive: adapted to and tested on the same images." if marked else "")
+    )
     return Table(f"{source}, {trunk}", tuple(header), tuple(rows), note)
 
 
@@ -165,10 +251,10 @@ def figures_table(
     rows = []
     images = 0
     for entry in (*plan.methods, *plan.ablations):
-        reports = reports_of(scored, entry.key, test, source, trunk, target)
-        if not reports:
+        own = scored_of(scored, entry.key, test, source, trunk, target)
+        if not own:
             continue
-        found = figures(reports)
+        found = figures([one.report for one in own], [one.correct for one in own])
         images = found.images
         low, high = found.interval
         rows.append(
@@ -182,19 +268,24 @@ def figures_table(
             )
         )
     header = ("method", "seeds", "accuracy %", "sd", "95 % interval", "macro-F1", "UAR", "ECE")
-    title = f"{source}, {trunk}: {test}" + (f", models adapted to {target}" if target else "")
-    note = f"{images} faces; the Wilson interval is that of the mean accuracy over so many faces."
+    marked = set() if target else transductive(plan, scored, source)
+    title = f"{source}, {trunk}: {heading(test, marked)}" + (f", models adapted to {target}" if target else "")
+    note = (
+        f"{images} faces. The interval of several seeds holds the spread of seeds and of faces (bootstrap over both), "
+        "that of one seed the faces alone (Wilson)."
+    )
     return Table(title, header, tuple(rows), note)
 
 
 def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
     """Return McNemar's test of the reference against every other row, on each target's test."""
-    header = ("against", *(target.name for target in plan.targets))
+    targets = targets_of(plan, source)
+    header = ("against", *(target.name for target in targets))
     rows = []
     for entry in (*plan.methods, *plan.ablations):
         if entry.key == plan.against:
             continue
-        found = [compare(cells, out, plan.against, entry.key, target.name) for target in plan.targets]
+        found = [compare(cells, out, plan.against, entry.key, target.name) for target in targets]
         if any(found):
             rows.append((entry.name, *(_compared(f.better, f.worse, f.seeds, f.p_value) if f else "–" for f in found)))
     reference = name_of(plan, plan.against)
@@ -217,18 +308,19 @@ def paired_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: s
         rows.append(
             (entry.name, f"{100 * t.difference:+.1f}", f"{t.t:.2f}", f"{t.p_value:.3f}", f"{ranks.p_value:.3f}")
         )
-    header = ("against", "mean difference", f"t({len(plan.targets) - 1})", "p, paired t", "p, Wilcoxon")
-    count = len(plan.targets)
+    count = len(targets_of(plan, source))
+    header = ("against", "mean difference", f"t({count - 1})", "p, paired t", "p, Wilcoxon")
     note = f"Over {count} targets, each the mean of its seeds; Wilcoxon's p cannot be below {least_rank_p(count):.3f}."
     return Table(f"{source}, {trunk}: over the targets", header, tuple(rows), note)
 
 
 def ablation_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return the change of accuracy when a part is taken away, seed against seed."""
+    targets = targets_of(plan, source)
     rows = []
     for entry in plan.ablations:
         cells = []
-        for target in plan.targets:
+        for target in targets:
             whole = {r["seed"]: r for r in reports_of(scored, plan.against, target.name, source, trunk)}
             without = reports_of(scored, entry.key, target.name, source, trunk)
             gaps = [100 * (r["accuracy"] - whole[r["seed"]]["accuracy"]) for r in without if r["seed"] in whole]
@@ -236,7 +328,7 @@ def ablation_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk:
             cells.append(f"{statistics.mean(gaps):+.1f}{spread} ({len(gaps)})" if gaps else "–")
         if set(cells) != {"–"}:
             rows.append((entry.name, *cells))
-    header = ("taken away", *(target.name for target in plan.targets))
+    header = ("taken away", *(target.name for target in targets))
     note = (
         f"Accuracy less that of {name_of(plan, plan.against)} at the same seed, points: mean, standard deviation of "
         "the differences, and number of seeds."
@@ -249,7 +341,7 @@ def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trun
     header = ("method", "target", "cells", "last", *(name.replace("_", " ") for name in SCORES), "oracle")
     rows = []
     for entry in (*plan.methods, *plan.ablations):
-        for target in plan.targets:
+        for target in targets_of(plan, source):
             own = [c for c in cells if c.entry.key == entry.key and c.target.name == target.name and cell_done(c, out)]
             kept = [found for found in (read_epochs(cell, out) for cell in own) if found]
             if not kept:

@@ -8,14 +8,24 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcdan.benchmark.revision import PlanContext
 
 
-def work(
-    plan_text: str, classes: dict[str, tuple[str, ...]], folder: str, out: Path, command: str, device: str
-) -> None:
-    """Train the stage or cell that ``folder`` names, and end the process: 0 done, 1 failed, 130 stopped and saved.
+def work(plan_text: str, context: PlanContext, folder: str, out: Path, command: str, device: str) -> None:
+    """Train one stage or cell and end the process: exit code 0 done, 1 failed, 130 stopped and saved.
 
-    ``device`` is "cpu" (one thread) or the number of a CUDA device. Of a failure ``failed.json`` keeps the sentence.
+    Args:
+        plan_text: the plan as JSON.
+        context: the data and code that the cells were made with.
+        folder: name of the stage or cell.
+        out: folder of the benchmark.
+        command: what the user typed, for ``run.json``.
+        device: "cpu" (one thread) or the number of a CUDA device.
+
+    The sentence of a failure goes to ``failed.json``.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if device == "cpu":
@@ -37,7 +47,7 @@ def work(
     plan = Plan.model_validate_json(plan_text)
     failed = out / folder / FAILED
     try:
-        for cell in cells_of(plan, classes):
+        for cell in cells_of(plan, context):
             if cell.stage.folder == folder:
                 run_stage(cell.stage, out, command)
                 break

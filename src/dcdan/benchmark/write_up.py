@@ -1,4 +1,4 @@
-"""A benchmark written up: Markdown, CSV, LaTeX, pictures and one HTML page, all from what the cells left behind."""
+"""Write the results of a benchmark from its finished cells: Markdown, CSV, LaTeX, figures and one HTML page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dcdan.reports.text_table import Table
 
 MARKDOWN, PAGE = "table.md", "report.html"
 KEPT = ("run.json", ANSWERS, EPOCHS, SCORES)
-"""What is kept of a cell; weights are not."""
+"""Files of a cell that are copied to the results; weights are not."""
 Pictures = list[tuple[str, str, bytes]]
 """File name, caption, PNG."""
 
@@ -64,7 +64,7 @@ def keep_cells(cells: Sequence[Cell], out: Path, results: Path) -> None:
                 copy_file(out / cell.folder / name, place / f"{cell.folder}.{name}")
 
 
-def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
+def take_over(cells: Sequence[Cell], out: Path, results: Path, *, any_revision: bool = False) -> None:
     """Take finished cells that another machine left in the results, so that they are not trained again.
 
     Raises UsageError for one of another plan.
@@ -73,7 +73,7 @@ def take_over(cells: Sequence[Cell], out: Path, results: Path) -> None:
         kept = {name: results / "cells" / f"{cell.folder}.{name}" for name in KEPT}
         if cell_done(cell, out) or not all(kept[name].exists() for name in (SCORES, ANSWERS)):
             continue
-        check_same(cell, kept[SCORES])
+        check_same(cell, kept[SCORES], any_revision=any_revision)
         for name, path in kept.items():
             if path.exists() and name != SCORES:
                 copy_file(path, out / cell.folder / name)

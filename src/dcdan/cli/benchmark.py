@@ -32,6 +32,9 @@ def benchmark(
     tables_only: Annotated[
         bool, typer.Option("--tables", help="Train nothing: write the tables of what is done.")
     ] = False,
+    any_revision: Annotated[
+        bool, typer.Option("--any-revision", help="Keep cells that another revision of the code trained.")
+    ] = False,
     tsne: Annotated[bool, typer.Option("--tsne/--no-tsne", help="Draw t-SNE of features.")] = True,
     quiet: options.Quiet = False,
 ) -> None:
@@ -55,12 +58,12 @@ def benchmark(
 
     console = Console(quiet=quiet)
     plan = read_plan(file)
-    cells, packs, classes = prepared_cells(plan, progress=not quiet)
+    cells, packs, prepared = prepared_cells(plan, progress=not quiet)
     command = shlex.join(["dcdan", *(context.obj or ["benchmark", str(file), "--out", str(out)])])
     place = results or out / "results"
     if results is not None:
-        take_over(cells, out, results)
-    check_cells(cells, out)
+        take_over(cells, out, results, any_revision=any_revision or tables_only)
+    check_cells(cells, out, any_revision=any_revision or tables_only)
     if not tables_only:
         places = devices(jobs)
         console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())
@@ -71,7 +74,7 @@ def benchmark(
         if not tables_only:
             sweep(out)
             sweep(place)
-            failed = run_plan(plan, cells, classes, out, places, command, quiet)
+            failed = run_plan(plan, cells, prepared, out, places, command, quiet)
         for table in write_up(plan, cells, out, place, failed, command, tsne):
             console.print(table.rich())
     typer.echo(printable(str(place / PAGE)))

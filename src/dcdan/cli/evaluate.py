@@ -1,8 +1,9 @@
-"""`dcdan evaluate`: a model's scores on labelled data, as a table, JSON and a picture."""
+"""`dcdan evaluate`: scores of a model on labelled data, as a table, JSON and pictures."""
 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from dcdan.core.sanitize import printable
 REPORT_NAME = "evaluation.json"
 PICTURE_NAME = "confusion.png"
 RELIABILITY_NAME = "reliability.png"
+_LONGEST = 100
 
 
 def evaluate(
@@ -113,7 +115,8 @@ def folder_name(data: str, split: str) -> str:
         name = f"{reader}-{rest}"
     chosen = [item for item in query.split("&") if item and not item.startswith("split=")]
     parts = [_safe(name) or "data", *(_safe(item) for item in chosen), *([] if split == "all" else [_safe(split)])]
-    return "-".join(parts)
+    text = "-".join(part for part in parts if part)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 11]}-{sha256(text.encode()).hexdigest()[:10]}"
 
 
 def with_option(data: str, name: str, value: str) -> str:

@@ -22,12 +22,20 @@ def paper(
     ] = None,
     json: options.Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page.")] = False,
+    errata: Annotated[
+        bool, typer.Option("--errata", help="Print a Markdown page of the inconsistencies, with what dcdan does.")
+    ] = False,
 ) -> None:
     """Recompute the paper's tables and statistics, list its inconsistencies, and put measured results beside them."""
     from dcdan.core.errors import UsageError
 
-    if json and markdown:
-        raise UsageError("--json and --markdown are two forms of the same: give one of them.")
+    if json + markdown + errata > 1:
+        raise UsageError("--json, --markdown and --errata are forms of the same: give one of them.")
+    if errata:
+        from dcdan.paper.errata import errata_page
+
+        typer.echo(errata_page(), nl=False)
+        return
     from dcdan.paper.measured import read_results
     from dcdan.paper.study import study
 

@@ -1,4 +1,4 @@
-"""Run a recogniser over labelled faces and score it on the classes that both sides have."""
+"""Score a recogniser on labelled faces, on the classes that the model and the data have in common."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _FACES_AT_A_TIME = 1024
 _OTHER_CLASS, _UNLABELLED = -1, -2
 
 
-class OfFaces(Protocol):
-    """What can be scored: a :class:`Recogniser`, or a network that has no graph."""
+class FaceRecogniser(Protocol):
+    """What can be scored: a :class:`Recogniser`, or a network without a graph (``TorchRecogniser``)."""
 
     @property
     def info(self) -> ModelInfo:
@@ -65,10 +65,17 @@ def evaluate(
         progress: whether to show a bar while a pack is built (on a terminal only).
         threads: threads for the network when ``model`` is a folder; None for all cores.
 
+    Returns:
+        The report: accuracy with its interval, chance, majority, macro-F1, UAR, calibration error, confusion matrix.
+
     Raises:
-        ModelError: when there is no usable model.
-        PackError: when the pack holds faces of another size than the model reads.
-        DataError: when the data has no labels, no such split, or no class in common with the model.
+        ModelError: there is no usable model.
+        PackError: the pack is damaged, or holds faces of another size than the model reads.
+        DataError: the data has no labels, no such split, or no class in common with the model.
+
+    Example:
+        >>> report = evaluate("runs/mine", "ferplus:/data/FERPlus", split="test")  # doctest: +SKIP
+        >>> report.accuracy, report.interval, report.uar  # doctest: +SKIP
     """
     from dcdan.packs.build import pack_for
 
@@ -78,14 +85,29 @@ def evaluate(
     return evaluate_pack(recogniser, pack, data=str(data), split=split)
 
 
-def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | None = None) -> Report:
-    """Score a recogniser on a labelled pack that is open; ``data`` is its name in the report. See :func:`evaluate`."""
+def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: str | None = None) -> Report:
+    """Score a recogniser on an open pack with labels.
+
+    Args:
+        recogniser: answers aligned faces.
+        pack: the pack. Its files are read and compared with their checksums first.
+        data: name of the data in the report.
+        split: the split to score, or ``all``; None takes ``test`` where there is one and all images otherwise.
+
+    Returns:
+        The report.
+
+    Raises:
+        PackError: the pack is damaged, or holds faces of another size than the model reads.
+        DataError: the data has no labels, no such split, or no class in common with the model.
+    """
     info = recogniser.info
     if pack.size != info.face.size:
         raise PackError(
             f"The pack '{data}' has faces of {pack.size} pixels and the model reads {info.face.size}:"
             f" build it again with `dcdan pack ... --size {info.face.size}`."
         )
+    pack.verify()  # so that the checksum in the report is that of the faces that were read
     labels = np.asarray(pack.labels)
     if not (labels >= 0).any():
         raise DataError(f"'{data}' has no labels, so nothing can be scored: give labelled data.")
@@ -98,11 +120,12 @@ def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | No
     labels = labels[rows]
     own = class_indices(pack.classes, classes)
     truth = np.where(labels >= 0, own[labels], _UNLABELLED)
-    kept, truth_kept = rows[truth >= 0], truth[truth >= 0]
-    if not len(kept):
+    scored_rows, truth_scored = rows[truth >= 0], truth[truth >= 0]
+    if not len(scored_rows):
         raise DataError(f"No image of '{data}' (split {scored}) has one of the classes {', '.join(classes)}.")
 
-    predicted, confidence, deciders = _predict(recogniser, pack, kept, class_indices(classes, info.classes))
+    columns = class_indices(classes, info.classes)
+    predicted, confidence, own_choice, deciders = _predict(recogniser, pack, scored_rows, columns)
     others = Counter(pack.classes[label] for label in labels[truth == _OTHER_CLASS].tolist())
     chosen_by = Counter(DECIDERS[index] for index in deciders.tolist())
     return Report(
@@ -110,14 +133,15 @@ def evaluate_pack(recogniser: OfFaces, pack: Pack, *, data: str, split: str | No
         data=data,
         split=scored,
         classes=classes,
-        confusion=confusion_matrix(truth_kept, predicted, len(classes)),
+        confusion=confusion_matrix(truth_scored, predicted, len(classes)),
         confidence=confidence,
-        correct=truth_kept == predicted,
+        correct=truth_scored == predicted,
         masked=tuple(name for name in info.classes if name not in classes),
+        unmasked_accuracy=float((own_choice == columns[truth_scored]).mean()),
         left_out={name: others[name] for name in pack.classes if others[name]},
         unlabelled=int((truth == _UNLABELLED).sum()),
         lost=lost_images(pack, scored),
-        not_aligned=int((pack.statuses[kept] == Status.NOT_ALIGNED).sum()),
+        not_aligned=int((pack.statuses[scored_rows] == Status.NOT_ALIGNED).sum()),
         alignments=(info.face.align, pack.info.alignment),
         decided_by={name: chosen_by[name] for name in DECIDERS if chosen_by[name]},
         provenance={
@@ -153,14 +177,15 @@ def lost_images(pack: Pack, split: str) -> dict[str, int]:
 
 
 def _predict(
-    recogniser: OfFaces, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    recogniser: FaceRecogniser, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return choice among ``columns``, its probability, the choice among all classes, and the head that decided."""
     parts = []
     for start in range(0, len(rows), _FACES_AT_A_TIME):
         outputs = recogniser.recognise_faces(pack.faces[rows[start : start + _FACES_AT_A_TIME]])
-        parts.append((*choose_among(outputs, columns), outputs.decided_by))
-    choices, confidences, deciders = zip(*parts, strict=True)
-    return np.concatenate(choices), np.concatenate(confidences), np.concatenate(deciders)
+        parts.append((*choose_among(outputs, columns), outputs.expression, outputs.decided_by))
+    choices, confidences, expressions, deciders = map(np.concatenate, zip(*parts, strict=True))
+    return choices, confidences, expressions, deciders
 
 
 def choose_among(outputs: SessionOutputs, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -11,10 +11,13 @@ import numpy as np
 
 from dcdan.metrics import classification
 from dcdan.metrics.calibration import binned, expected_calibration_error
-from dcdan.metrics.intervals import Interval, wilson
+from dcdan.metrics.intervals import Interval, faces_needed, wilson
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+FEW_FACES = 100
+"""Number of faces below which a report says how wide its interval is and how many faces narrow it."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,9 @@ class Report:
         classes: the classes that are scored, which model and data both have, in canonical order.
         confusion: (K, K) counts; row = label, column = prediction.
         confidence: (N,) probability of each prediction.
-        correct: (N,) whether it was right.
+        correct: (N,) whether it is correct.
         masked: classes of the model that the data lacks; their probability was set to zero and the rest scaled to 1.
+        unmasked_accuracy: accuracy when the model chooses among all its classes, 0..1; NaN where it was not counted.
         left_out: labelled images of classes that the model lacks, by class.
         unlabelled: images without a label.
         lost: images of the scored split that gave no face, by status (labelled or not).
@@ -47,6 +51,7 @@ class Report:
     confidence: np.ndarray
     correct: np.ndarray
     masked: tuple[str, ...] = ()
+    unmasked_accuracy: float = float("nan")
     left_out: dict[str, int] = field(default_factory=dict)
     unlabelled: int = 0
     lost: dict[str, int] = field(default_factory=dict)
@@ -57,13 +62,23 @@ class Report:
 
     @property
     def images(self) -> int:
-        """Number of scored faces."""
+        """Number of scored faces, which is the number of images with a face and a label of a scored class."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """Share of right predictions."""
+        """Share of correct predictions."""
         return classification.accuracy(self.confusion)
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a choice among the scored classes by lot."""
+        return classification.chance_accuracy(self.confusion)
+
+    @property
+    def majority(self) -> float:
+        """Accuracy of the answer that is always the commonest class of the data."""
+        return classification.majority_share(self.confusion)
 
     @property
     def interval(self) -> Interval:
@@ -90,11 +105,20 @@ class Report:
         """Scored classes without a single sample; they are in no mean."""
         return tuple(name for name, count in zip(self.classes, self.confusion.sum(axis=1), strict=True) if not count)
 
+    @property
+    def classes_with_faces(self) -> int:
+        """Number of scored classes that have faces; UAR and macro-F1 are means over these."""
+        return len(self.classes) - len(self.empty_classes)
+
     def notes(self) -> list[str]:
-        """Return, in sentences, what a reader must know to compare the figures with others."""
-        notes = []
-        if self.masked:
-            notes.append(f"The data has no {_list(self.masked)}: the model could not choose it.")
+        """Return, in sentences, what a reader must know to judge the figures and to compare them with others."""
+        notes = self._notes_on_classes()
+        if self.images < FEW_FACES:
+            low, high = self.interval
+            notes.append(
+                f"{self.images} faces are few: the 95 % interval is {100 * (high - low):.0f} points wide."
+                f" {faces_needed(0.1)} faces give +- 10 points, {faces_needed(0.05)} faces +- 5."
+            )
         if self.left_out:
             counts = _list([f"{count} of {name}" for name, count in self.left_out.items()])
             notes.append(f"Left out, because the model does not know the class: {counts}.")
@@ -109,7 +133,29 @@ class Report:
             trained, given = self.alignments
             notes.append(f"The model was trained on faces aligned by '{trained}', these are aligned by '{given}'.")
         if self.empty_classes:
-            notes.append(f"No sample of {_list(self.empty_classes)}: not in the means.")
+            notes.append(f"No face of {_list(self.empty_classes)}: not in the means.")
+        return notes
+
+    def _notes_on_classes(self) -> list[str]:
+        notes = []
+        if self.masked:
+            unmasked = self.unmasked_accuracy
+            alone = (
+                "" if math.isnan(unmasked) else f" Choosing among all its classes it reaches {100 * unmasked:.1f} %."
+            )
+            notes.append(f"The data has no {_list(self.masked)}: the model could not choose it.{alone}")
+        count, total = self.classes_with_faces, len(self.classes) + len(self.masked)
+        if count == 1:
+            notes.append(
+                f"Faces of 1 class only, of {total} that the model knows: accuracy is the recall of this class and says"
+                " nothing of the others."
+            )
+        elif count == 2 < total:
+            notes.append(f"Faces of 2 classes only, of {total} that the model knows: a choice by lot is often right.")
+        if self.images and count > 1 and self.accuracy <= self.majority:
+            notes.append(
+                f"Accuracy is not above the {100 * self.majority:.1f} % of always answering the commonest class."
+            )
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,6 +169,10 @@ class Report:
             "images": self.images,
             "accuracy": _number(self.accuracy),
             "accuracy_95": [_number(end) for end in self.interval],
+            "chance": _number(self.chance),
+            "majority": _number(self.majority),
+            "unmasked_accuracy": _number(self.unmasked_accuracy),
+            "classes_with_faces": self.classes_with_faces,
             "macro_f1": _number(self.macro_f1),
             "uar": _number(self.uar),
             "ece": _number(self.calibration_error),
@@ -184,8 +234,11 @@ class Report:
         low, high = self.interval
         head = Table.grid(padding=(0, 2))
         head.add_row("accuracy", Text(f"{100 * self.accuracy:.2f} %", style="bold"), _dim(f"95 % {_range(low, high)}"))
-        head.add_row("macro-F1", _share(self.macro_f1), "")
-        head.add_row("UAR", _share(self.uar), _dim("mean recall of the classes"))
+        head.add_row("always the commonest class", f"{100 * self.majority:.2f} %", "")
+        head.add_row("chance", f"{100 * self.chance:.2f} %", _dim(f"one of {len(self.classes)} classes by lot"))
+        over = f"the {self.classes_with_faces} classes with faces"
+        head.add_row("macro-F1", _share(self.macro_f1), _dim(f"mean over {over}"))
+        head.add_row("UAR", _share(self.uar), _dim(f"mean recall of {over}"))
         head.add_row("calibration error", _share(self.calibration_error), _dim("15 bins"))
         head.add_row("faces", f"{self.images:,}", _dim("" if self.split == "all" else f"split {self.split}"))
         body = Table(box=SIMPLE_HEAD)

@@ -1,11 +1,12 @@
-"""An exported graph in int8: static, QDQ, signed weights by channel, activations unsigned or signed.
+"""Static int8 quantisation of an exported graph: QDQ, signed weights by channel, activations unsigned or signed.
 
-Convolutions are nearly all of the work and become int8 everywhere; in the trunk so do the activations and sums between
-them, so that maps stay int8 from one to the next. Normalisation, the activation of the branches, both attentions'
-products, the linear heads and the choice of prediction stay in float: they are small, and hurt (docs/export.md).
+Convolutions, which are nearly all of the work, become int8 in all parts of the network. In the trunk so do the
+activations and sums between them, so that maps stay int8 from one convolution to the next. Normalisation, the
+activation of the branches, the products of both attentions, the linear heads and the choice of the prediction stay in
+float: they are small, and their quantisation costs accuracy (docs/export.md).
 
-Signed and unsigned activations say the same. ONNX Runtime has no kernels for signed ones on x86 and makes them unsigned
-where it can, which is not where a map goes two ways, as in every residual block; on ARM signed ones suit best.
+Signed and unsigned activations give the same answers. ONNX Runtime has no kernels for signed ones on x86. It makes them
+unsigned where it can, but not where a map goes two ways, as in every residual block. On ARM, signed ones suit best.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ def quantise(
 
     Args:
         graph: what :func:`dcdan.models.deploy.export_onnx` has written.
-        batches: faces (B, S, S, 3) uint8 RGB like those that it will see; they set the ranges of all activations.
+        batches: faces ``(B, S, S, 3) uint8`` RGB, like those that the graph will see. They set the ranges of all
+            activations.
         out: the file to write.
         parts: ``trunk`` alone, the ``convolutions`` of all parts, or ``everything`` that ONNX Runtime can (to compare).
         activations: ``unsigned`` for x86, ``signed`` for ARM.
 
     Raises:
-        ValueError: without a face.
+        ValueError: there is no face.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -106,7 +108,7 @@ def _to_floats(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.NodeProto] 
 
 
 def _feed_bytes(model: onnx.ModelProto, cast: onnx.NodeProto, division: onnx.NodeProto) -> None:
-    """Leave out that bytes become floats from 0 to 1 and these the same bytes again."""
+    """Connect the bytes of the input to the first convolution, without cast, division and quantisation between."""
     nodes = model.graph.node
     (back,) = (node for node in nodes if node.op_type == "QuantizeLinear" and node.input[0] == division.output[0])
     for node in nodes:
@@ -129,7 +131,7 @@ def _choice(model: onnx.ModelProto, parts: Parts) -> tuple[list[str] | None, lis
 
 
 class _Batches:
-    """What ONNX Runtime calls a data reader."""
+    """A data reader of ONNX Runtime over batches of faces."""
 
     def __init__(self, batches: Iterable[np.ndarray]) -> None:
         self._rest = iter(batches)
@@ -146,7 +148,7 @@ class _Batches:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the root logger, to which ONNX Runtime tells everybody to pre-process; the exporter has done that."""
+    """Silence the root logger, to which ONNX Runtime writes advice on pre-processing that the exporter has done."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

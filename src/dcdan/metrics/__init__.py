@@ -1,1 +1,1 @@
-"""Scores, intervals, significance and calibration as functions of arrays. NumPy and SciPy only."""
+"""Scores, intervals, significance tests and calibration: pure functions of arrays, with NumPy and SciPy only."""

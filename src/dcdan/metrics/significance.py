@@ -1,9 +1,4 @@
-"""Significance tests: McNemar's on the same faces, and paired tests over the same targets.
-
-McNemar's test: whether two models differ on the same faces (McNemar, Psychometrika 1947; the exact form).
-
-Paired tests: whether two methods differ over the same targets, each a pair of figures.
-"""
+"""Significance tests: McNemar's of two models on the same faces, paired ones of two methods on the same targets."""
 
 from __future__ import annotations
 
@@ -16,7 +11,13 @@ from numpy.typing import NDArray
 
 
 class McNemar(NamedTuple):
-    """Faces that only one of two models names rightly, and the two-sided probability of such a difference by chance."""
+    """Result of McNemar's test.
+
+    Attributes:
+        only_first: number of faces that only the first model classifies correctly.
+        only_second: number of faces that only the second model classifies correctly.
+        p_value: two-sided probability of a difference at least as large, 0..1.
+    """
 
     only_first: int
     only_second: int
@@ -24,12 +25,24 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """Compare which of N faces two models name rightly, both ``(N,)`` bool in the same order.
+    """Compare two models on the same faces by the exact form of McNemar's test (McNemar, Psychometrika 1947).
 
-    Under the null hypothesis a face on which they differ is as likely to be right for one as for the other.
+    Under the null hypothesis, of the faces that only one model classifies correctly either has half: a binomial test.
+
+    Args:
+        first: ``(N,) bool``, whether the first model classifies each face correctly.
+        second: ``(N,) bool``, the same of the second model, faces in the same order.
+
+    Returns:
+        The counts and the p-value; p = 1 where the models are correct on the same faces.
 
     Raises:
-        ValueError: when the two are not of the same faces.
+        ValueError: the two differ in length.
+
+    Example:
+        >>> first = np.array([True] * 8 + [False] * 2)
+        >>> mcnemar(first, np.array([False] * 8 + [True] * 2))
+        McNemar(only_first=8, only_second=2, p_value=0.109375)
     """
     if first.shape != second.shape:
         raise ValueError(f"{first.shape} and {second.shape} answers cannot be of the same faces")
@@ -48,7 +61,14 @@ _EXACT_WITH_TIES, _EXACT = 10, 50
 
 
 class PairedT(NamedTuple):
-    """Mean difference (first less second), Student's t, its degrees of freedom, and the two-sided probability."""
+    """Result of a paired t test.
+
+    Attributes:
+        difference: mean of first minus second.
+        t: Student's t.
+        df: degrees of freedom.
+        p_value: two-sided, 0..1.
+    """
 
     difference: float
     t: float
@@ -57,7 +77,14 @@ class PairedT(NamedTuple):
 
 
 class SignedRank(NamedTuple):
-    """Pairs that differ, the smaller sum of ranks, the two-sided probability, and whether that is exact."""
+    """Result of Wilcoxon's signed-rank test.
+
+    Attributes:
+        pairs: number of pairs that differ.
+        statistic: the smaller of the two sums of ranks.
+        p_value: two-sided, 0..1.
+        exact: whether the p-value is that of the exact distribution.
+    """
 
     pairs: int
     statistic: float
@@ -66,12 +93,24 @@ class SignedRank(NamedTuple):
 
 
 def paired_t(first: Sequence[float], second: Sequence[float]) -> PairedT:
-    """Return the paired t test of N >= 2 pairs (Student, Biometrika 1908).
+    """Return the paired t test (Student, Biometrika 1908).
 
-    Differences that are all alike have no spread: t is infinite with p 0, or 0 with p 1 where they are all zero.
+    Differences are rounded to nine decimals first, so that the rounding errors of printed figures count for nothing.
+
+    Args:
+        first: N >= 2 figures of the first method.
+        second: N figures of the second method on the same targets, in the same order.
+
+    Returns:
+        The test. Equal differences have no spread: t is infinite and p 0, or t 0 and p 1 where all are zero.
 
     Raises:
-        ValueError: when the two are not pairs, are fewer than two, or are not finite.
+        ValueError: the lengths differ, there are fewer than two pairs, or a figure is not finite.
+
+    Example:
+        >>> found = paired_t([93.18, 82.13, 78.37], [91.72, 62.75, 72.18])
+        >>> round(found.difference, 2), round(found.t, 2), found.df, round(found.p_value, 2)
+        (9.01, 1.68, 2, 0.23)
     """
     differences = _differences(first, second)
     if len(differences) < 2:
@@ -86,13 +125,24 @@ def paired_t(first: Sequence[float], second: Sequence[float]) -> PairedT:
 
 
 def signed_rank(first: Sequence[float], second: Sequence[float]) -> SignedRank:
-    """Return Wilcoxon's signed-rank test of N pairs (Biometrics Bulletin 1945); pairs without a difference are dropped.
+    """Return Wilcoxon's signed-rank test (Biometrics Bulletin 1945); pairs without a difference are dropped.
 
-    Exact up to 50 pairs, up to 10 where differences are equally large, else by the normal approximation with continuity
-    correction. With five pairs the smallest possible p is .0625.
+    The p-value is exact up to 50 pairs, and up to 10 where some differences are equally large. Beyond that it is the
+    normal approximation with continuity correction. With five pairs the smallest possible p is .0625.
+
+    Args:
+        first: N figures of the first method.
+        second: N figures of the second method on the same targets, in the same order.
+
+    Returns:
+        The test; p = 1 where no pair differs.
 
     Raises:
-        ValueError: when the two are not pairs, or are not finite.
+        ValueError: the lengths differ, or a figure is not finite.
+
+    Example:
+        >>> signed_rank([5.0, 6.0, 7.0, 8.0, 9.0], [1.0, 1.0, 1.0, 1.0, 1.0])
+        SignedRank(pairs=5, statistic=0.0, p_value=0.0625, exact=True)
     """
     differences = _differences(first, second)
     differences = differences[differences != 0]
@@ -109,10 +159,17 @@ def signed_rank(first: Sequence[float], second: Sequence[float]) -> SignedRank:
 
 
 def least_rank_p(pairs: int) -> float:
-    """Return the smallest two-sided probability that the signed-rank test of so many pairs can give.
+    """Return the smallest two-sided p-value that the signed-rank test can give.
 
-    >>> least_rank_p(5), least_rank_p(6)
-    (0.0625, 0.03125)
+    Args:
+        pairs: number of pairs that differ.
+
+    Returns:
+        ``2^(1 - pairs)``, at most 1.
+
+    Example:
+        >>> least_rank_p(5), least_rank_p(6)
+        (0.0625, 0.03125)
     """
     return min(1.0, 2.0 ** (1 - pairs))
 

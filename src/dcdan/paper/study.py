@@ -136,7 +136,8 @@ def _figure(table: PaperTable, method: str, target: str) -> float | None:
 
 
 def _letters(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+    """Return the letters of a method's name; a remark in brackets, as in "DGL (our reading)", is no part of it."""
+    return "".join(letter for letter in name.partition("(")[0].lower() if letter.isalnum())
 
 
 def _table(table: PaperTable) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: rows in per cent as colour and number, with the counts below."""
+"""Confusion matrix as a picture: each row in per cent, as colour and number, with the counts below."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from dcdan.metrics.classification import ConfusionMatrix
 
 
 def row_percentages(confusion: ConfusionMatrix) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return a (K, K) confusion matrix in per cent of each row, 0..100; rows without samples are NaN."""
+    """Return a confusion matrix in per cent of each row.
+
+    Args:
+        confusion: ``(K, K)`` counts; row = true class, column = predicted class.
+
+    Returns:
+        ``(K, K) float64``, 0..100; NaN in rows without samples.
+
+    Example:
+        >>> row_percentages(np.array([[3, 1], [0, 4]])).tolist()
+        [[75.0, 25.0], [0.0, 100.0]]
+    """
     totals = confusion.sum(axis=1, keepdims=True).astype(np.float64)
     return np.where(totals > 0, 100.0 * confusion / np.maximum(totals, 1.0), np.nan)
 
@@ -20,7 +31,7 @@ def confusion_png(confusion: ConfusionMatrix, classes: Sequence[str], *, title: 
     """Draw a confusion matrix.
 
     Args:
-        confusion: (K, K) counts; row = true class, column = predicted class.
+        confusion: ``(K, K)`` counts; row = true class, column = predicted class.
         classes: K names in the order of the rows.
         title: first line above the picture.
         subtitle: second, smaller line.
@@ -29,7 +40,7 @@ def confusion_png(confusion: ConfusionMatrix, classes: Sequence[str], *, title: 
         The bytes of a PNG file.
 
     Raises:
-        ValueError: when names and matrix do not fit together.
+        ValueError: the number of names is not that of the rows.
     """
     if confusion.shape != (len(classes), len(classes)):
         raise ValueError(f"{len(classes)} names for a confusion matrix of shape {confusion.shape}")

@@ -1,4 +1,4 @@
-"""The reliability diagram: how often answers of one confidence are right, and how many faces have it."""
+"""Reliability diagram: accuracy over confidence, and the number of faces in each bin of confidence."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _RIGHT, _MORE, _LESS, _BEFORE = "#1d4e89", "#9dc0e6", "#e5a3ac", "#e0a030"
 
 
 def reliability_png(after: Bins, before: Bins | None = None, *, title: str = "", subtitle: str = "") -> bytes:
-    """Draw accuracy over confidence, its distance from what was said in every bin, and the faces below.
+    """Draw accuracy over confidence, the gap between both in every bin, and the number of faces below.
 
     Args:
         after: bins of the answers as they are given.
-        before: bins of the same answers before the temperature, drawn as a line; None for none.
+        before: bins of the same answers at temperature 1, drawn as a line; None for no line.
         title: first line above the picture.
         subtitle: second, smaller line.
 
@@ -30,7 +30,7 @@ def reliability_png(after: Bins, before: Bins | None = None, *, title: str = "",
         The bytes of a PNG file.
 
     Raises:
-        ValueError: when there is no answer to draw.
+        ValueError: there is no answer to draw.
     """
     if not after.faces.sum():
         raise ValueError("no answer to draw")
@@ -74,10 +74,18 @@ def _accuracies(axes: Axes, after: Bins, before: Bins | None) -> None:
     left, width = left[filled], 0.92 * width
     right, said = after.accuracy[filled], after.confidence[filled]
     both = np.minimum(right, said)
-    axes.bar(left, both, width, align="edge", color=_RIGHT, label="right, as was said")
-    axes.bar(left, right - both, width, both, align="edge", color=_MORE, label="right, and not said")
+    axes.bar(left, both, width, align="edge", color=_RIGHT, label="correct, as predicted")
+    axes.bar(left, right - both, width, both, align="edge", color=_MORE, label="correct, beyond the confidence")
     axes.bar(
-        left, said - both, width, both, align="edge", color=_LESS, hatch="////", edgecolor="w", label="said, and wrong"
+        left,
+        said - both,
+        width,
+        both,
+        align="edge",
+        color=_LESS,
+        hatch="////",
+        edgecolor="w",
+        label="predicted, and wrong",
     )
     axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
     if before is not None:
@@ -86,7 +94,7 @@ def _accuracies(axes: Axes, after: Bins, before: Bins | None) -> None:
         axes.plot(before.confidence[known], before.accuracy[known], "o-", color=_BEFORE, ms=4, lw=1.5, label=label)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.set_ylabel("share of right answers", color=_FAINT)
+    axes.set_ylabel("share of correct answers", color=_FAINT)
     axes.legend(loc="upper left", frameon=False, fontsize=9)
 
 

@@ -1,8 +1,4 @@
-"""``report.html`` of a run: what was adapted to what, how the answers on the target shifted, what to do next.
-
-What the source stage of a run would have said of the target: the model before the adaptation.
-
-``report.html`` of a run: what was adapted to what, how the answers on the target shifted, and what to do next.
+"""``report.html`` of a run: what was adapted to what, how the answers on the target changed, and what to do next.
 
 It is for someone whose faces have no labels, so nothing here reads a label of the target.
 """
@@ -75,6 +71,12 @@ UNSURE = 0.5
 """Probability below which an answer of a model without a calibration counts as unsure."""
 COMPARED = 1000
 SHOWN = 3
+CHANGED = 12
+"""Most faces shown of those whose answer the adaptation changed."""
+NOTABLE = 0.02
+"""Change of a share that is worth a sentence."""
+DOMINANT = 0.8
+"""Share of one answer from which on a report advises against the model."""
 _DECIDERS = {
     "fused": "global and local features together, sure enough",
     "global": "the global features alone, which were surer",
@@ -159,10 +161,13 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     before = None if earlier is None or confidence is None else Answers(earlier.argmax(1), confidence)
     calibration = recogniser.info.calibration
     unsure_below = calibration.unsure_below if calibration.faces and calibration.error is not None else UNSURE
+    outputs = recogniser.recognise_faces(faces)
     page = render(
         "run.html.j2",
         **_words(run, recogniser, metadata),
         **_shift(classes, metadata, before, after, sample, unsure_below),
+        conclusions=conclusions(classes, before, after, sample, unsure_below),
+        changed_faces=_changed_faces(classes, before, after, sample, faces),
         **_curves(run),
         faces=len(after.classes),
         failures=failures,
@@ -170,7 +175,8 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
         unsure_below=unsure_below,
         **_calibration(recogniser, metadata),
         deciders=_deciders(after),
-        **_regions(recogniser.recognise_faces(faces).region_weights),
+        **_regions(outputs.region_weights),
+        sets=_sets(calibration.conformal, outputs.probabilities),
         **_cards(after, target_pack, classes),
     )
     write_text(run / PAGE, page)
@@ -248,6 +254,105 @@ def _shift(
         "after": after.summary(count, unsure_below),
         "changed": None if before is None else float((before.classes != after.classes[sample]).mean()),
     }
+
+
+def conclusions(
+    classes: Sequence[str],
+    before: Answers | None,
+    after: Answers,
+    sample: NDArray[np.int64],
+    unsure_below: float = UNSURE,
+) -> list[str]:
+    """Return what the figures of a report mean, in sentences; no label of the target is behind them.
+
+    Args:
+        classes: the K class names.
+        before: answers of the model before the adaptation to M of the faces; None where there is none.
+        after: answers of the finished model to all N faces.
+        sample: ``(M,)``, which of the N faces ``before`` is about.
+        unsure_below: probability below which an answer is unsure.
+
+    Example:
+        >>> before = Answers(np.array([0, 0, 1, 1]), np.full(4, 0.6))
+        >>> after = Answers(np.array([0, 1, 1, 1]), np.full(4, 0.9))
+        >>> conclusions(("fear", "anger"), before, after, np.arange(4))[0]
+        'The adaptation changed 25 % of the answers, most often from fear to anger (1 of 1 changes).'
+    """
+    found = []
+    shares = after.shares(len(classes))
+    if before is not None and len(sample):
+        old, new = before.classes, after.classes[sample]
+        changed = old != new
+        if changed.any():
+            pairs, counts = np.unique(np.stack([old[changed], new[changed]], 1), axis=0, return_counts=True)
+            (first, second), most = pairs[counts.argmax()], counts.max()
+            found.append(
+                f"The adaptation changed {percent(float(changed.mean()))} of the answers, most often from "
+                f"{classes[first]} to {classes[second]} ({most:,} of {changed.sum():,} changes)."
+            )
+        else:
+            found.append("The adaptation changed no answer.")
+        moves = shares - before.shares(len(classes))
+        up, down = int(moves.argmax()), int(moves.argmin())
+        if moves[up] >= NOTABLE:
+            found.append(
+                f"{classes[up].capitalize()} became commoner by {100 * moves[up]:.0f} points, {classes[down]} rarer by "
+                f"{-100 * moves[down]:.0f}."
+            )
+        unsure = [float((each.probabilities < unsure_below).mean()) for each in (before, after)]
+        if abs(unsure[1] - unsure[0]) >= NOTABLE:
+            word = "Fewer" if unsure[1] < unsure[0] else "More"
+            found.append(
+                f"{word} answers are unsure: {percent(unsure[1])}, before {percent(unsure[0])}. A surer model is not "
+                "always a better one."
+            )
+    if shares.max() > DOMINANT:
+        found.append(
+            f"{percent(float(shares.max()))} of the faces are called {classes[int(shares.argmax())]}. Unless your "
+            "pictures are like that, do not use this model."
+        )
+    return found
+
+
+def _changed_faces(
+    classes: Sequence[str],
+    before: Answers | None,
+    after: Answers,
+    sample: NDArray[np.int64],
+    faces: NDArray[np.uint8],
+) -> dict[str, Any] | None:
+    """Draw the changed faces of which the finished model is surest, with both answers; None where none changed."""
+    if before is None:
+        return None
+    changed = np.flatnonzero(before.classes != after.classes[sample])
+    if not len(changed):
+        return None
+    surest = changed[np.argsort(-after.probabilities[sample[changed]], kind="stable")][:CHANGED]
+    cells = tuple(
+        SheetCell(
+            np.asarray(faces[place]),
+            (
+                Mark(f"{classes[before.classes[place]]} {percent(before.probabilities[place])}"),
+                Mark(f"now {classes[after.classes[sample[place]]]} {percent(after.probabilities[sample[place]])}"),
+            ),
+        )
+        for place in surest
+    )
+    columns = min(CHANGED // 2, len(cells))
+    return {
+        "png": sheet_png([SheetRow("", cells)], columns=columns),
+        "width": columns * 130 + 10,
+        "count": len(changed),
+    }
+
+
+def _sets(conformal: Mapping[str, float], probabilities: NDArray[np.float32]) -> dict[str, Any] | None:
+    """Return coverage and mean size of the conformal sets of ``(N, K)`` answers, at 90 % where there is that level."""
+    if not conformal or not len(probabilities):
+        return None
+    level = "0.9" if "0.9" in conformal else max(conformal)
+    sizes = (probabilities >= conformal[level]).sum(axis=1)
+    return {"level": level, "size": float(sizes.mean()), "single": float((sizes <= 1).mean())}
 
 
 def _curves(run: Path) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from torch import Tensor
 from dcdan.inference.model_card import Calibration
 from dcdan.methods.base import Method
 from dcdan.metrics.calibration import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    MINIMUM_FACES,
     Bins,
     binned,
     conformal_thresholds,
@@ -38,10 +41,8 @@ from dcdan.training.model_selection.epoch_evaluation import some
 from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)
-FEWEST = 100
+FEWEST = MINIMUM_FACES
 """Held-out faces below which nothing is calibrated, and target faces below which nothing is corrected."""
-COLDEST, HOTTEST = 0.5, 3.0
-"""Limits of the temperature: one beyond them says that the held-out faces are unlike those of a working model."""
 CORRECTED = "by the accuracy that ATC predicts on the target, an estimate"
 LOOKED = 5000
 COMPARED = 2000
@@ -89,7 +90,7 @@ class Calibrated:
         """Return what was done in one line."""
         if self.before is None or self.after is None:
             return f"not calibrated: {self.faces} held-out faces are too few, at least {FEWEST} are needed"
-        if self.temperature in (COLDEST, HOTTEST):
+        if self.temperature in (LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE):
             how = f" ({self.corrected})" if self.corrected else ""
             return f"temperature {self.temperature}{how}, the limit: the probabilities are not to be relied on"
         errors = f"calibration error {self.before.error:.3f}, then {self.after.error:.3f}"
@@ -132,12 +133,11 @@ def calibrated(
         right: share of right answers wanted above ``unsure_below``.
         target: (M, K) chosen probabilities of target faces at temperature 1, to correct the temperature by.
     """
-    plain = temperature = within_limits(fit_temperature(probabilities, labels))
+    plain = temperature = fit_temperature(probabilities, labels, minimum_faces=FEWEST)
     corrected, predicted = "", None
     correct = probabilities.argmax(1) == labels
-    if target is not None:
-        temperature, predicted = matched_temperature(probabilities, correct, target)
-        temperature = within_limits(temperature)
+    if target is not None and len(target) >= FEWEST:
+        temperature, predicted = matched_temperature(probabilities, correct, target, minimum_faces=FEWEST)
         corrected = CORRECTED
     final = tempered(probabilities, temperature)
     confidence = final.max(1)
@@ -152,15 +152,6 @@ def calibrated(
         before=binned(probabilities.max(1), correct),
         after=binned(confidence, correct),
     )
-
-
-def within_limits(temperature: float) -> float:
-    """Return a temperature moved into [:data:`COLDEST`, :data:`HOTTEST`].
-
-    >>> within_limits(0.1), within_limits(1.2)
-    (0.5, 1.2)
-    """
-    return min(max(temperature, COLDEST), HOTTEST)
 
 
 def chosen_probabilities(features: Features, thresholds: Tensor) -> np.ndarray:

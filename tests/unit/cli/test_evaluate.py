@@ -64,6 +64,7 @@ def test_data_without_labels_end_with_a_sentence(run: Path, data: Path, capsys: 
         ("packs/lfw?shift=blur&severity=3", "all", "lfw-shift-blur-severity-3"),
         ("packs/lfw?limit=50", "all", "lfw-limit-50"),
         ("../..", "all", "data"),
+        ("packs/lfw?a=../../b", "all", "lfw-a-..-..-b"),
     ],
 )
 def test_folders_are_named_after_the_data(data: str, split: str, name: str) -> None:
@@ -107,3 +108,19 @@ def test_strict_fails_on_images_without_a_face(run: Path, data: Path, capsys: py
     assert dcdan(arguments) == 0
     assert dcdan([*arguments, "--strict", "--force"]) == 3
     assert "1 images of" in capsys.readouterr().err
+
+
+def test_long_names_are_cut_and_stay_different() -> None:
+    one, two = (folder_name(f"packs/{'x' * 300}?seed={seed}", "all") for seed in (1, 2))
+    assert len(one) == len(two) == 100
+    assert one != two
+
+
+def test_clean_shifted_and_limited_runs_write_folders_of_their_own(run: Path, data: Path, tmp_path: Path) -> None:
+    """R11: three evaluations of one model on the same faces replace nothing."""
+    pack = tmp_path / "pack"
+    assert dcdan(["pack", str(data), "--out", str(pack), "--size", "32", "--align", "none", "--quiet"]) == 0
+    for options in ("", "?shift=blur&severity=3", "?limit=2"):
+        assert dcdan(["evaluate", "--model", str(run), "--data", f"{pack}{options}", "--quiet"]) == 0
+    found = sorted(path.parent.name for path in run.glob("evaluation*/evaluation.json"))
+    assert found == ["evaluation-pack", "evaluation-pack-limit-2", "evaluation-pack-shift-blur-severity-3"]

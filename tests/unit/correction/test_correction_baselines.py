@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from correction_data import answers, naive_log_softmax
+from dcdan.errors import DataError
 
 from dcdan.correction.baselines import BaselineSettings, lame, t3a
-from dcdan.errors import DataError
 
 
 def naive_t3a(features: np.ndarray, weights: np.ndarray, bias: np.ndarray, supports: int, batch: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from correction_data import answers, log_answers
+from dcdan.errors import DataError
 from hypothesis import given, settings
 
 from dcdan.correction.estimators import (
@@ -24,7 +25,6 @@ from dcdan.correction.estimators import (
     nuclear_score,
     share_gap_score,
 )
-from dcdan.errors import DataError
 
 
 def test_scores_are_loops_over_faces() -> None:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from correction_data import CLASSES, answers, naive_log_softmax
+from dcdan.errors import DataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,6 @@ from dcdan.correction.labels import (
 )
 from dcdan.correction.output import OutputSettings, sinkhorn
 from dcdan.correction.shares import label_shares
-from dcdan.errors import DataError
 
 sizes_of_strata = st.lists(st.integers(0, 60), min_size=1, max_size=8)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from correction_data import CLASSES, answers, naive_log_softmax
+from dcdan.errors import DataError, ModelError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,6 @@ from dcdan.correction.memory import (
     read_memory,
     write_memory,
 )
-from dcdan.errors import DataError, ModelError
 
 
 def source(count: int = 900, width: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from correction_data import CLASSES, answers, log_answers, naive_log_softmax
+from dcdan.errors import DataError, UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,6 @@ from dcdan.correction.output import (
     prior_bias,
     sinkhorn,
 )
-from dcdan.errors import DataError, UsageError
 
 
 def naive_sinkhorn(z: np.ndarray, shares: np.ndarray, iterations: int) -> np.ndarray:

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 import pytest
+from dcdan.errors import DataError
 
 from dcdan.correction.estimators import AccuracyEstimate
 from dcdan.correction.verdict import Answer, Cell, VerdictRule, decide, fit_verdict_rule, uses
-from dcdan.errors import DataError
 
 
 def at(value: float) -> AccuracyEstimate:

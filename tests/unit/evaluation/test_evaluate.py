@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from PIL import Image
 
 from dcdan.core.errors import DataError, ModelError, PackError
 from dcdan.datasets.spec import open_reader, parse_spec
-from dcdan.evaluation.evaluate import choose_among, evaluate, labels_among
+from dcdan.evaluation.evaluate import choose_among, evaluate, evaluate_pack, labels_among
 from dcdan.expressions import EXPRESSIONS
+from dcdan.images.status import Status
+from dcdan.inference.model_card import read_model_info
 from dcdan.inference.session import SessionOutputs
 from dcdan.packs.build import build_pack
 from dcdan.packs.pack import Pack
@@ -156,3 +159,130 @@ def test_labels_among_other_classes_leave_out_what_has_none_of_them(tmp_path: Pa
     rows = [("fear", ""), ("", ""), ("neutral", ""), ("anger", "")]
     pack = Pack.open(listed(tmp_path / "pack", ("fear", "anger", "neutral"), rows))
     assert labels_among(("neutral", "fear"), pack).tolist() == [1, -1, 0, -1]
+
+
+def test_one_class_of_faces_is_no_accuracy(run: Path, tmp_path: Path) -> None:
+    """D5: faces of one class alone, and of one class of a table of several: what 100 % is worth stands beside it."""
+    alone = evaluate(run, packed(tmp_path / "one", [(SURPRISE, "surprise", ""), (HAPPINESS, "surprise", "")]))
+    assert (alone.accuracy, alone.chance, alone.majority, alone.classes_with_faces) == (1.0, 1.0, 1.0, 1)
+    assert alone.unmasked_accuracy == 0.5
+    assert any("Choosing among all its classes it reaches 50.0 %" in note for note in alone.notes())
+    assert any(note.startswith("Faces of 1 class only, of 8 that the model knows") for note in alone.notes())
+    rows = [(SURPRISE, "surprise", "test")] * 3 + [(FEAR, "fear", "train"), (FEAR, "disgust", "train")]
+    one_of_three = evaluate(run, packed(tmp_path / "three", rows))
+    assert (one_of_three.accuracy, one_of_three.uar, one_of_three.macro_f1) == (1.0, 1.0, 1.0)
+    assert one_of_three.chance == pytest.approx(1 / 3)
+    assert (one_of_three.classes_with_faces, one_of_three.empty_classes) == (1, ("fear", "disgust"))
+    content = one_of_three.to_dict()
+    assert (content["chance"], content["majority"], content["classes_with_faces"]) == (0.333333, 1.0, 1)
+
+
+def test_two_classes_and_an_accuracy_below_the_majority_are_told(run: Path, tmp_path: Path) -> None:
+    """D5: nine of ten faces are of one class, and the model has eight of ten right."""
+    rows = [(SURPRISE, "surprise", "")] * 7 + [(FEAR, "surprise", "")] * 2 + [(FEAR, "fear", "")]
+    report = evaluate(run, packed(tmp_path / "data", rows))
+    assert (report.accuracy, report.majority, report.chance) == (0.8, 0.9, 0.5)
+    text = " ".join(report.notes())
+    assert "Faces of 2 classes only, of 8 that the model knows" in text
+    assert "Accuracy is not above the 90.0 % of always answering the commonest class." in text
+    from rich.console import Console
+
+    console = Console(width=120, no_color=True)
+    with console.capture() as captured:
+        console.print(report.table())
+    assert "always the commonest class  90.00 %" in captured.get()
+    assert "chance                      50.00 %" in captured.get()
+    assert "the 2 classes with faces" in captured.get()
+
+
+def test_few_faces_say_how_many_are_needed(run: Path, tmp_path: Path) -> None:
+    """D6: ten pictures; the sentence names the width of the interval and the faces that narrow it."""
+    report = evaluate(run, packed(tmp_path / "data", [(0, "surprise", ""), (1, "fear", "")] * 5))
+    low, high = report.interval
+    (note,) = [note for note in report.notes() if "faces are few" in note]
+    assert note == (
+        f"10 faces are few: the 95 % interval is {100 * (high - low):.0f} points wide."
+        " 93 faces give +- 10 points, 381 faces +- 5."
+    )
+    many = evaluate(run, packed(tmp_path / "many", [(0, "surprise", ""), (1, "fear", "")] * 50))
+    assert not [note for note in many.notes() if "faces are few" in note]
+
+
+class Answering:
+    """A recogniser that gives fixed probabilities."""
+
+    def __init__(self, run: Path, probabilities: list[list[float]]) -> None:
+        self.info = read_model_info(run)
+        self.provenance: dict[str, str] = {}
+        self.probabilities = np.array(probabilities, np.float32)
+
+    def recognise_faces(self, faces: np.ndarray) -> SessionOutputs:
+        p = self.probabilities
+        assert len(faces) == len(p)
+        return SessionOutputs(p, p.argmax(1), p.max(1), np.zeros(len(p), np.int64), np.zeros((len(p), 5), np.float32))
+
+
+def test_confidences_and_calibration_error_are_those_of_the_model(tmp_path: Path) -> None:
+    """T: the report's confidences are the probabilities of the choices, face by face; ECE by hand."""
+    run = write_run(tmp_path / "run", classes=("surprise", "fear"))
+    pack = Pack.open(packed(tmp_path / "data", [(0, "surprise", ""), (1, "fear", ""), (1, "fear", "")]))
+    report = evaluate_pack(Answering(run, [[0.7, 0.3], [0.9, 0.1], [0.45, 0.55]]), pack, data="x")
+    assert report.confidence.tolist() == pytest.approx([0.7, 0.9, 0.55])
+    assert report.correct.tolist() == [True, False, True]
+    assert report.confusion.tolist() == [[1, 0], [1, 1]]
+    assert report.calibration_error == pytest.approx((0.3 + 0.9 + 0.45) / 3)
+    assert report.to_dict()["ece"] == pytest.approx(0.55)
+    assert report.unmasked_accuracy == report.accuracy == pytest.approx(2 / 3)
+
+
+def test_rows_of_the_confusion_matrix_are_labels(run: Path, tmp_path: Path) -> None:
+    """T: two of three faces labelled surprise are predicted as fear, none the other way."""
+    rows = [(FEAR, "surprise", "")] * 2 + [(SURPRISE, "surprise", ""), (FEAR, "fear", ""), (DISGUST, "disgust", "")]
+    report = evaluate(run, packed(tmp_path / "data", rows))
+    assert report.confusion.tolist() == [[1, 2, 0], [0, 1, 0], [0, 0, 1]]
+    content = report.to_dict()
+    assert content["per_class"]["surprise"]["recall"] == pytest.approx(1 / 3, abs=1e-6)
+    assert content["per_class"]["fear"]["precision"] == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_deciders_and_faces_in_batches_add_up(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faces are answered in batches: the last face of one and the first of the next are neither lost nor twice."""
+    rows = [(SURPRISE, "surprise", ""), (FEAR, "fear", ""), (DISGUST, "disgust", ""), (FEAR, "disgust", "")] * 2
+    pack = packed(tmp_path / "data", rows)
+    whole = evaluate(run, pack)
+    monkeypatch.setattr("dcdan.evaluation.evaluate._FACES_AT_A_TIME", 3)
+    parts = evaluate(run, pack)
+    assert parts.confidence.tolist() == pytest.approx(whole.confidence.tolist())
+    assert np.array_equal(parts.correct, whole.correct)
+    assert np.array_equal(parts.confusion, whole.confusion)
+    assert parts.decided_by == whole.decided_by
+    assert sum(parts.decided_by.values()) == 8
+
+
+def test_the_checksum_in_the_report_is_of_the_faces_that_were_read(run: Path, tmp_path: Path) -> None:
+    """S21: it is computed, and a changed byte ends the evaluation."""
+    pack = packed(tmp_path / "data", [(SURPRISE, "surprise", ""), (FEAR, "fear", "")])
+    faces = pack / "faces.npy"
+    expected = hashlib.sha256(faces.read_bytes()).hexdigest()
+    assert evaluate(run, pack).provenance["faces_sha256"] == expected
+    content = bytearray(faces.read_bytes())
+    content[-1] ^= 1
+    faces.write_bytes(content)
+    with pytest.raises(PackError, match="damaged"):
+        evaluate(run, pack)
+
+
+def test_faces_that_could_not_be_aligned_are_counted(tmp_path: Path) -> None:
+    """T: those that were kept as they came, and not the others."""
+    run = write_run(tmp_path / "run", classes=("surprise", "fear"))
+    pack = Pack.open(packed(tmp_path / "data", [(0, "surprise", ""), (1, "fear", ""), (1, "fear", "")]))
+    vars(pack)["statuses"] = np.array([Status.OK, Status.NOT_ALIGNED, Status.OK])
+    report = evaluate_pack(Answering(run, [[0.7, 0.3], [0.1, 0.9], [0.1, 0.9]]), pack, data="x")
+    assert report.not_aligned == 1
+    assert any(note.startswith("1 faces could not be aligned") for note in report.notes())
+
+
+def test_unmasked_accuracy_counts_in_the_models_own_classes(run: Path, tmp_path: Path) -> None:
+    """D5: fear and disgust are the second and third class of the model, and the first and second of the data."""
+    report = evaluate(run, packed(tmp_path / "data", [(FEAR, "fear", ""), (DISGUST, "disgust", "")]))
+    assert (report.accuracy, report.unmasked_accuracy) == (1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Temperature, calibration error, the bar of "unsure" and conformal sets, against loops and known truths."""
+"""Temperature, calibration error, threshold of "unsure" and conformal sets, against plain loops and known truths."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcdan.metrics.calibration import (
-    COLDEST,
-    HOTTEST,
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    MINIMUM_FACES,
     binned,
     conformal_thresholds,
     expected_calibration_error,
@@ -42,7 +43,7 @@ def loss(p: np.ndarray, labels: np.ndarray, temperature: float, weights: np.ndar
     return total
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 2.0])
 def test_temperature_is_found_again(temperature: float) -> None:
     p, labels = drawn(20_000, temperature)
     assert fit_temperature(p, labels) == pytest.approx(temperature, rel=0.05)
@@ -62,21 +63,44 @@ def test_no_temperature_near_by_is_likelier() -> None:
 def test_whole_weights_are_repeated_faces() -> None:
     p, labels = drawn(60, 1.3, seed=5)
     weights = np.random.default_rng(2).integers(0, 4, 60)
-    repeated = fit_temperature(p.repeat(weights, 0), labels.repeat(weights))
-    assert fit_temperature(p, labels, weights) == pytest.approx(repeated)
+    repeated = fit_temperature(p.repeat(weights, 0), labels.repeat(weights), minimum_faces=1)
+    assert fit_temperature(p, labels, weights, minimum_faces=1) == pytest.approx(repeated)
+    assert repeated != 1.0
 
 
 def test_temperature_is_bounded_where_all_or_none_are_right() -> None:
-    p = np.tile([0.6, 0.3, 0.1], (20, 1))
-    assert fit_temperature(p, np.zeros(20, int)) == pytest.approx(COLDEST)
-    assert fit_temperature(p, np.full(20, 2)) == pytest.approx(HOTTEST)
+    """D6: answers that are all correct do not become 100 % sure."""
+    p = np.tile([0.6, 0.3, 0.1], (200, 1))
+    assert fit_temperature(p, np.zeros(200, int)) == pytest.approx(0.5) == LOWEST_TEMPERATURE
+    assert fit_temperature(p, np.full(200, 2)) == pytest.approx(3.0) == HIGHEST_TEMPERATURE
+    assert tempered(p, fit_temperature(p, np.zeros(200, int))).max() < 0.8
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1.0
-    assert fit_temperature(p, np.zeros(20, int), np.zeros(20)) == 1.0
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int), minimum_faces=0) == 1.0
+    assert fit_temperature(p, np.zeros(200, int), np.zeros(200)) == 1.0
+
+
+def test_no_temperature_is_fitted_on_fewer_than_100_faces() -> None:
+    """D6: ten pictures give no temperature, nor do 99; faces without weight do not count."""
+    p, labels = drawn(300, 2.0)
+    assert MINIMUM_FACES == 100
+    assert fit_temperature(p[:10], labels[:10]) == fit_temperature(p[:99], labels[:99]) == 1.0
+    assert fit_temperature(p[:100], labels[:100]) != 1.0
+    weights = (np.arange(300) < 99).astype(float)
+    assert fit_temperature(p, labels, weights) == 1.0
+    weights[99] = 1.0
+    assert fit_temperature(p, labels, weights) == pytest.approx(fit_temperature(p[:100], labels[:100]))
+    correct = p.argmax(1) == labels
+    for known, target in ((99, 300), (300, 99)):
+        temperature, predicted = matched_temperature(p[:known], correct[:known], p[:target])
+        assert temperature == 1.0
+        assert 0 < predicted < 1
+    assert matched_temperature(p[:100], correct[:100], p[:100])[0] != 1.0
 
 
 def test_certain_and_wrong_probabilities_have_a_temperature() -> None:
     p = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert COLDEST <= fit_temperature(p, np.array([0, 1, 1])) <= HOTTEST
+    found = fit_temperature(p, np.array([0, 1, 1]), minimum_faces=3)
+    assert 1.0 < found <= HIGHEST_TEMPERATURE
     assert np.isfinite(tempered(p, 0.5)).all()
 
 
@@ -185,7 +209,22 @@ def test_temperature_of_a_target_matches_its_confidence_to_the_predicted_accurac
 
 
 def test_a_target_without_a_doubt_or_without_a_sure_face_is_bounded() -> None:
-    held_out = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]])
-    sure, unsure = np.array([[0.95, 0.05]] * 4), np.array([[0.55, 0.45]] * 4)
-    assert matched_temperature(held_out, [1, 1, 0], sure) == (pytest.approx(COLDEST), 1.0)
-    assert matched_temperature(held_out, [1, 1, 0], unsure) == (pytest.approx(HOTTEST), 0.0)
+    held_out = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]] * 40)
+    sure, unsure = np.array([[0.95, 0.05]] * 100), np.array([[0.55, 0.45]] * 100)
+    assert matched_temperature(held_out, [1, 1, 0] * 40, sure) == (pytest.approx(LOWEST_TEMPERATURE), 1.0)
+    assert matched_temperature(held_out, [1, 1, 0] * 40, unsure) == (pytest.approx(HIGHEST_TEMPERATURE), 0.0)
+
+
+def test_edges_of_the_bins_belong_to_the_bin_below() -> None:
+    """T: bin b holds (b / 15, (b + 1) / 15]; against searchsorted on the edges."""
+    confidence = np.concatenate([np.arange(1, 16) / 15, np.arange(15) / 15 + 1e-9])
+    correct = np.arange(30) % 2 == 0
+    found = binned(confidence, correct)
+    assert found.faces.tolist() == [2] * 15
+    place = np.clip(np.searchsorted(np.arange(16) / 15, confidence - 1e-12, side="left") - 1, 0, 14)
+    for b in range(15):
+        assert found.accuracy[b] == pytest.approx(correct[place == b].mean())
+        assert found.confidence[b] == pytest.approx(confidence[place == b].mean())
+    # One bin of ten and fifteen bins differ: .62 and .66 share a tenth, and no fifteenth.
+    assert expected_calibration_error([0.62, 0.68], [1, 0], bins=10) == pytest.approx(abs(0.65 - 0.5))
+    assert expected_calibration_error([0.62, 0.68], [1, 0]) == pytest.approx((0.38 + 0.68) / 2)

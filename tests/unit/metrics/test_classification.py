@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from dcdan.metrics.classification import accuracy, class_scores, confusion_matrix, macro_f1, unweighted_average_recall
+from dcdan.metrics.classification import (
+    accuracy,
+    chance_accuracy,
+    class_scores,
+    confusion_matrix,
+    macro_f1,
+    majority_share,
+    unweighted_average_recall,
+)
 
 CLASSES = 5
 pairs = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)), min_size=1, max_size=80)
@@ -56,3 +64,40 @@ def test_without_samples_every_mean_is_not_a_number() -> None:
 def test_impossible_labels_are_refused(labels: list[int], predictions: list[int]) -> None:
     with pytest.raises(ValueError, match=r"outside|one length"):
         confusion_matrix(labels, predictions, 3)
+
+
+def test_rows_are_true_classes_and_columns_predictions() -> None:
+    """T: a transposed matrix has the same accuracy, but not this element, nor this recall."""
+    confusion = confusion_matrix([0, 0, 0, 1], [1, 1, 0, 1], 2)
+    assert confusion[0, 1] == 2
+    assert confusion[1, 0] == 0
+    assert class_scores(confusion).recall.tolist() == pytest.approx([1 / 3, 1.0])
+    assert class_scores(confusion).precision.tolist() == pytest.approx([1.0, 1 / 3])
+
+
+def test_macro_f1_and_uar_leave_out_absent_classes() -> None:
+    """T, D5: with faces of one class of seven, a perfect model has a UAR of 1, and not of 1/7."""
+    confusion = confusion_matrix([3] * 5, [3] * 5, 7)
+    assert unweighted_average_recall(confusion) == 1.0
+    assert macro_f1(confusion) == 1.0
+    half = confusion_matrix([3] * 4, [3, 3, 2, 2], 7)
+    theirs = oracle.recall_score([3] * 4, [3, 3, 2, 2], labels=[3], average="macro")
+    assert unweighted_average_recall(half) == theirs == 0.5
+
+
+def test_majority_and_chance_say_what_an_accuracy_is_worth() -> None:
+    """D5: the figures that stand beside accuracy."""
+    confusion = confusion_matrix([0, 0, 0, 1], [1, 1, 1, 1], 4)
+    assert majority_share(confusion) == 0.75
+    assert chance_accuracy(confusion) == 0.25
+    assert accuracy(confusion) == 0.25
+    assert math.isnan(majority_share(confusion_matrix([], [], 3)))
+
+
+def test_indices_on_the_edge_are_told_from_those_beyond() -> None:
+    assert confusion_matrix([0, 2], [2, 0], 3).tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+    for labels, predictions, word in (([3], [0], "label"), ([0], [3], "prediction"), ([-1], [0], "label")):
+        with pytest.raises(ValueError, match=f"a {word} lies outside 0..2"):
+            confusion_matrix(labels, predictions, 3)
+    with pytest.raises(ValueError, match="vectors of one length"):
+        confusion_matrix([[0, 1]], [[0, 1]], 2)

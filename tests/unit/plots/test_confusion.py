@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from dcdan.plots.confusion import confusion_png, row_percentages
@@ -39,3 +41,23 @@ def test_names_must_fit_the_matrix() -> None:
 
 def _pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def test_numbers_stand_in_the_cells_of_their_label_and_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T: a transposed matrix would put the 25 % of the first label into the first column."""
+    written: dict[tuple[int, int], list[str]] = {}
+    real = Axes.text
+
+    def text(self: Axes, x: float, y: float, words: str, **options: Any) -> Any:
+        written.setdefault((round(y), round(x)), []).append(words)
+        return real(self, x, y, words, **options)
+
+    monkeypatch.setattr(Axes, "text", text)
+    shown: list[np.ndarray] = []
+    image = Axes.imshow
+    monkeypatch.setattr(Axes, "imshow", lambda self, data, **o: shown.append(data) or image(self, data, **o))
+    confusion_png(np.array([[3, 1], [0, 4]]), ["fear", "anger"])
+    assert written[0, 1] == ["25%", "1"] or written[0, 1] == ["25.0%", "1"]
+    assert written[1, 0] == ["0%", "0"]
+    assert written[1, 1] == ["100%", "4"]
+    assert shown[0].tolist() == [[75.0, 25.0], [0.0, 100.0]]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from dcdan.metrics.calibration import binned
@@ -48,3 +50,25 @@ def test_bins_come_back_from_json() -> None:
     assert back.faces.tolist() == found.before.faces.tolist()
     np.testing.assert_allclose(back.accuracy, found.before.accuracy, atol=1e-6)
     assert back.error == pytest.approx(found.before.error, abs=1e-6)
+
+
+def test_bars_are_the_accuracies_and_gaps_of_their_bins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overconfident and underconfident bins, by hand: left end, height, and where each bar starts."""
+    drawn: list[tuple[list[float], list[float], list[float], str]] = []
+    real = Axes.bar
+
+    def bar(self: Axes, x: Any, height: Any, width: Any = 0.8, bottom: Any = 0, **options: Any) -> Any:
+        shape = np.shape(height)
+        starts = np.broadcast_to(bottom, shape)
+        drawn.append((list(np.broadcast_to(x, shape)), list(height), list(starts), options.get("label", "")))
+        return real(self, x, height, width, bottom, **options)
+
+    monkeypatch.setattr(Axes, "bar", bar)
+    # 15 bins: .9 is in the fourteenth, half of it correct; .3 in the fifth, all of it correct.
+    reliability_png(binned([0.9, 0.9, 0.3], [1, 0, 1]))
+    both, more, less, faces = drawn
+    assert both[0] == pytest.approx([4 / 15, 13 / 15])
+    assert both[1] == pytest.approx([0.3, 0.5])
+    assert (more[1], more[2]) == (pytest.approx([0.7, 0.0]), pytest.approx([0.3, 0.5]))
+    assert (less[1], less[2]) == (pytest.approx([0.0, 0.4]), pytest.approx([0.3, 0.5]))
+    assert [int(count) for count in faces[1]] == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0]

@@ -15,7 +15,7 @@ import dcdan.training.calibration as module
 from dcdan.inference.model_card import Calibration, read_model_info
 from dcdan.inference.session import Session
 from dcdan.methods.base import Method, find_method
-from dcdan.metrics.calibration import fit_temperature, matched_temperature, tempered
+from dcdan.metrics.calibration import binned, fit_temperature, matched_temperature, tempered
 from dcdan.models.deploy import Deployed
 from dcdan.models.domain_norm import norms
 from dcdan.models.network import Network
@@ -26,7 +26,6 @@ from dcdan.training.calibration import (
     calibrated,
     calibration_of,
     chosen_probabilities,
-    within_limits,
 )
 from dcdan.training.data import Source, Target, source_of, target_of
 from dcdan.training.forward import look
@@ -41,14 +40,14 @@ def answers(n: int = 400, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(n, classes))
     labels = np.array([rng.choice(classes, p=tempered(np.exp(row)[None], 1.0)[0]) for row in logits])
-    powers = np.exp(3.0 * logits)
+    powers = np.exp(2.0 * logits)
     return powers / powers.sum(1, keepdims=True), labels
 
 
 def test_the_error_falls_and_no_answer_changes() -> None:
     p, labels = answers()
     found = calibrated(p, labels, 0.6)
-    assert found.temperature == found.plain == pytest.approx(3.0, rel=0.2)
+    assert found.temperature == found.plain == pytest.approx(2.0, rel=0.2)
     assert found.before is not None
     assert found.after is not None
     assert found.after.error < 0.5 * found.before.error
@@ -67,8 +66,8 @@ def test_target_faces_correct_the_temperature_and_no_answer() -> None:
     flat = tempered(p, 1.4)
     found = calibrated(p, labels, 0.9, flat)
     wanted, predicted = matched_temperature(p, p.argmax(1) == labels, flat)
-    assert (found.temperature, found.predicted) == (within_limits(wanted), predicted)
-    assert found.plain == within_limits(fit_temperature(p, labels))
+    assert (found.temperature, found.predicted) == (wanted, predicted)
+    assert found.plain == fit_temperature(p, labels)
     assert "estimate" in found.corrected
     assert "estimate" in found.sentence()
 
@@ -115,8 +114,33 @@ def trained(domains: tuple[Path, Path], method: str) -> tuple[Trained, Network]:
 def test_few_held_out_faces_calibrate_nothing(domains: tuple[Path, Path]) -> None:
     state, network = trained(domains, "source_only")
     found = calibration_of(state, network, torch.zeros(len(state.source.classes)))
-    assert 0 < found.faces < FEWEST
+    assert 0 < found.faces < FEWEST == 100
     assert found == Calibrated(faces=found.faces)
+    assert found.sentence() == f"not calibrated: {found.faces} held-out faces are too few, at least 100 are needed"
+
+
+def test_mirrored_views_are_calibrated_as_they_are_answered(
+    domains: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T: a model that averages a face and its mirror image is calibrated on these averages."""
+    monkeypatch.setattr(module, "FEWEST", 2)
+    state, network = trained(domains, "source_only")
+    thresholds = torch.full((len(state.source.classes),), 0.2)
+    plain = calibration_of(state, network, thresholds)
+    state.settings = tiny("mirror=true", method="source_only")
+    mirrored = calibration_of(state, network, thresholds)
+    rows = state.source.validation
+    both = look(network, state.source.faces, rows, state.device, source=True, bf16=False, mirror=True)
+    p = chosen_probabilities(both, thresholds)
+    assert mirrored.before is not None
+    assert plain.before is not None
+    np.testing.assert_allclose(mirrored.before.confidence, binned_of(p, state.source.hard[rows]), atol=1e-12)
+    assert not np.array_equal(mirrored.before.confidence, plain.before.confidence, equal_nan=True)
+
+
+def binned_of(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean confidences of the bins of answers."""
+    return binned(p.max(1), p.argmax(1) == labels).confidence
 
 
 def test_no_temperature_lies_outside_its_limits() -> None:
@@ -125,7 +149,6 @@ def test_no_temperature_lies_outside_its_limits() -> None:
     right = np.full((120, 3), 0.3)
     right[np.arange(120), labels] = 0.4
     found = calibrated(right, labels, 0.9)
-    assert fit_temperature(right, labels) < 0.5
     assert found.temperature == found.plain == 0.5
     assert "the limit" in found.sentence()
     wrong = np.full((120, 3), 1e-4)
@@ -170,15 +193,16 @@ def test_held_out_faces_are_seen_as_source_faces(
     rows = state.source.validation
     seen = look(network, state.source.faces, rows, state.device, source=True, bf16=False)
     p = chosen_probabilities(seen, thresholds)
-    assert found.plain == within_limits(fit_temperature(p, state.source.hard[rows]))
+    assert found.plain == fit_temperature(p, state.source.hard[rows], minimum_faces=2)
     assert (found.corrected != "") == (method != "source_only")
     state.settings = tiny("calibrate_for=source", method=method)
     assert calibration_of(state, network, thresholds).temperature == found.plain
     if method != "source_only":
         at = look(network, state.target.faces, state.target.train, state.device, source=False, bf16=False)
         on_target = chosen_probabilities(at, thresholds)
-        matched, predicted = matched_temperature(p, p.argmax(1) == state.source.hard[rows], on_target)
-        assert (found.temperature, found.predicted) == (within_limits(matched), predicted)
+        assert (found.temperature, found.predicted) == matched_temperature(
+            p, p.argmax(1) == state.source.hard[rows], on_target, minimum_faces=2
+        )
 
 
 def test_a_run_writes_its_temperature_into_graph_and_description(

@@ -139,3 +139,36 @@ def test_scores_that_are_no_numbers_survive_the_file(tmp_path: Path, adapted: di
     assert found.epoch == 4
     assert math.isnan(found.scores["dev"])
     assert found.scores["bnm"] == 0.25
+
+
+def test_density_weights_count_the_sizes_and_the_scale_of_features() -> None:
+    """T: five times as many source faces, and features in other units, leave the ratio as it is."""
+    generator = torch.Generator().manual_seed(3)
+    train, validation = torch.randn(5000, 2, generator=generator), torch.randn(300, 2, generator=generator)
+    target = torch.randn(1000, 2, generator=generator) + torch.tensor([1.0, 0.0])
+    found = density_weights(train, validation, target)
+    truth = (validation[:, 0].double() - 0.5).exp()
+    assert float((found.log() - truth.log()).abs().mean()) < 0.2
+    assert float(found.mean()) == pytest.approx(1.0, abs=0.25)
+    units = torch.tensor([1000.0, 0.001])
+    scaled = density_weights(train * units, validation * units, target * units)
+    assert float((scaled.log() - found.log()).abs().max()) < 0.02
+
+
+def test_snd_does_not_depend_on_the_length_of_rows_but_on_the_temperature() -> None:
+    p = some(n=12).double()
+    assert snd_score(3 * p) == pytest.approx(snd_score(p))
+    assert snd_score(p, temperature=1.0) > snd_score(p, temperature=0.05)
+    assert snd_score(p, temperature=1e6) == pytest.approx(math.log(11), abs=1e-4)
+
+
+def test_dev_falls_back_to_the_plain_mean_where_weights_do_not_vary() -> None:
+    loss = torch.tensor([1.0, 3.0])
+    assert dev_risk(loss, torch.full((2,), 2.0)) == pytest.approx(4.0)
+
+
+def test_a_share_on_the_edge_has_not_collapsed() -> None:
+    scores = dict.fromkeys(SCORES, 0.0)
+    assert not Candidate(0, scores, 0.95).collapsed
+    assert Candidate(0, scores, 0.951).collapsed
+    assert pick([Candidate(0, {"bnm": 0.5}, 0.2), Candidate(1, {}, 0.2)], "bnm").epoch == 0
