@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-from dcdan.bundled import model_folder
-from dcdan.data.pack import Pack
-from dcdan.data.shifts import KINDS, Kind, Shift, shifted
+from dcdan.inference.bundled import model_folder
+
+from dcdan.corruptions.shifts import KINDS, Kind, Shift, shifted
+from dcdan.packs.pack import Pack
 
 SEVERITIES = (3, 5)
 LFW_SHIFTS: tuple[tuple[Kind, int], ...] = (("lowlight", 5), ("blur", 4), ("pose", 4))

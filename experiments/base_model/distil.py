@@ -1,6 +1,6 @@
 """Distil trained teachers into a student, on labelled FERPlus faces and on LFW faces whose labels are never read.
 
-    python experiments/base_model/distil.py --teacher runs/identities --student mobilenetv1_100 --size 96 --out runs/base
+    python experiments/base_model/distil.py --teacher runs/identities --student mobilenetv1_100 --out runs/base
 
 The teachers look at each face and its mirror image once, as it is; the student sees strong views and learns their
 mean answer beside the votes. Stopped or killed, the same command resumes.
@@ -115,7 +115,7 @@ def main() -> None:
     network = network.to(memory_format=torch.channels_last)
     average = make_teacher(network)
     trunk, heads = network.network.parameter_groups()
-    heads = heads + [*network.labels.parameters(), *network.actions.parameters()]
+    heads = [*heads, *network.labels.parameters(), *network.actions.parameters()]
     groups = [
         {"params": [p for p in chosen if (p.ndim > 1) == decays], "weight_decay": 5e-4 * decays, "ratio": ratio}
         for chosen, ratio in ((trunk, 1.0), (heads, options.head_ratio))

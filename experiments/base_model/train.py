@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
@@ -108,7 +107,7 @@ def main() -> None:
     network = network.to(memory_format=torch.channels_last)
     average = make_teacher(network)
     trunk, heads = network.network.parameter_groups()
-    heads = heads + [*network.labels.parameters(), *network.actions.parameters()]
+    heads = [*heads, *network.labels.parameters(), *network.actions.parameters()]
     groups = [
         {"params": [p for p in chosen if (p.ndim > 1) == decays], "weight_decay": 5e-4 * decays, "ratio": ratio}
         for chosen, ratio in ((trunk, 1.0), (heads, options.head_ratio))
@@ -183,7 +182,8 @@ def main() -> None:
             spent = time.perf_counter() - began
             left = spent / (done - start) * (steps - done)
             facts = {"step": done, **{k: round(v / 50, 4) for k, v in sums.items()}, "lr": round(rate, 5),
-                     "faces_per_second": round((done - start) * 64 / spent, 1), "minutes_left": round(left / 60, 1)}  # fmt: skip
+                     "faces_per_second": round((done - start) * 64 / spent, 1),
+                     "minutes_left": round(left / 60, 1)}  # fmt: skip
             log.write(json.dumps(facts) + "\n")
             log.flush()
             sums = {}
@@ -250,7 +250,7 @@ def save(path: Path, network: nn.Module, average: nn.Module, optimiser: torch.op
         tensors[f"momentum.{index}"] = entry["momentum_buffer"].contiguous()
     beside = path.with_suffix(".new")
     save_file(tensors, beside, {"step": str(step)})
-    os.replace(beside, path)
+    beside.replace(path)
     save_average(path.with_name("average.safetensors"), average, step)
 
 
@@ -261,7 +261,7 @@ def save_average(path: Path, average: nn.Module, step: int) -> None:
     }
     beside = path.with_suffix(".new")
     save_file(tensors, beside, {"step": str(step)})
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def load(path: Path, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> int:

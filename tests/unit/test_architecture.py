@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("images",),
     ("jobs",),
     ("plots",),
-    ("metrics",),
+    ("metrics", "correction"),
     ("expressions",),
     ("core",),
 )

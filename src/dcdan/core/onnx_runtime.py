@@ -41,6 +41,11 @@ _AUTOMATIC = ("cuda", "migraphx", "directml", "cpu")
 """What ``auto`` tries in turn: devices that give the same answers without compiling the graph for minutes."""
 
 
+def available_providers() -> list[str]:
+    """Return the execution providers that the installed ONNX Runtime has, the fastest first."""
+    return list(ort.get_available_providers())
+
+
 def providers_for(device: str, available: Sequence[str] | None = None) -> list[str]:
     """Return the execution providers of a device, with the CPU behind them for what it cannot run.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dcdan.errors import DataError
+from dcdan.core.errors import DataError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcdan.core.errors import DataError
 from dcdan.correction.arrays import Floats, Integers, checked_log, log_softmax
-from dcdan.errors import DataError
 
 
 class BaselineSettings(BaseModel):

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.core.errors import DataError
 from dcdan.correction.arrays import Floats, checked_log, checked_shares
-from dcdan.errors import DataError
 
 MANO_ORDER = 4
 MANO_THRESHOLD = 5.0

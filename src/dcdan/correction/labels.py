@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcdan.core.errors import DataError
 from dcdan.correction.arrays import Floats, Integers, checked_labels, checked_log, checked_weights, log_softmax
 from dcdan.correction.output import Assignment, OutputCorrection, OutputSettings, sinkhorn, sinkhorn_bias
 from dcdan.correction.shares import ShareSettings, label_shares
-from dcdan.errors import DataError
 
 Choice = Literal["source", "bias", "sinkhorn"]
 UNANSWERED = -1

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcdan.core.errors import DataError, MissingExtraError, ModelError
 from dcdan.correction.arrays import Floats, Integers, checked_labels, checked_log
-from dcdan.errors import DataError, MissingExtraError, ModelError
 
 MEMORY = "memory.safetensors"
 MAX_BYTES = 1_500_000

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dcdan.core.errors import DataError, UsageError
 from dcdan.correction.arrays import (
     Floats,
     checked_log,
@@ -22,7 +23,6 @@ from dcdan.correction.arrays import (
     group_numbers,
     log_softmax,
 )
-from dcdan.errors import DataError, UsageError
 
 Groups = Sequence[str] | NDArray[np.str_]
 _Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcdan.core.errors import DataError, UsageError, nearest
 from dcdan.correction.arrays import Floats, checked_labels, checked_log, checked_shares, checked_weights
-from dcdan.errors import DataError, UsageError, nearest
 from dcdan.expressions import canonical
 
 _EXAMPLE = "for example happiness=.3,neutral=.5"

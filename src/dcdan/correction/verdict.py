@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcdan.core.errors import DataError
 from dcdan.correction.estimators import AccuracyEstimate
-from dcdan.errors import DataError
 
 
 class Answer(StrEnum):

@@ -28,10 +28,10 @@ def diagnosis(*, self_test: bool = True) -> dict[str, Any]:
         packages), ``devices``, ``offline``, ``cache``, ``models`` and ``self_test``. ``problems`` lists what is wrong,
         a sentence each; it is empty where all is well.
     """
-    from dcdan.core.onnx_runtime import PROVIDERS, ort
+    from dcdan.core.onnx_runtime import PROVIDERS, available_providers
     from dcdan.packs.cache_store import cache_entries, cache_folders, cache_limit
 
-    available = ort.get_available_providers()
+    available = available_providers()
     entries = cache_entries()
     found: dict[str, Any] = {
         "dcdan": version("dcdan"),

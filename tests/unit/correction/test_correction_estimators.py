@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from correction_data import answers, log_answers
-from dcdan.errors import DataError
 from hypothesis import given, settings
 
+from dcdan.core.errors import DataError
 from dcdan.correction.estimators import (
     AccuracyEstimate,
     CalibrationMap,

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 from correction_data import CLASSES, answers, naive_log_softmax
-from dcdan.errors import DataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcdan.core.errors import DataError
 from dcdan.correction.labels import (
     Labelled,
     LabelSettings,

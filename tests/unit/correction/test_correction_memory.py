@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from correction_data import CLASSES, answers, naive_log_softmax
-from dcdan.errors import DataError, ModelError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcdan.core.errors import DataError, ModelError
 from dcdan.correction.memory import (
     FEWEST_FACES,
     MAX_BYTES,

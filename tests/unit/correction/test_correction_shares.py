@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from correction_data import CLASSES, answers, log_answers
-from dcdan.errors import DataError, UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcdan.core.errors import DataError, UsageError
 from dcdan.correction.shares import ShareSettings, confusion_shares, em_shares, label_shares, parse_shares
 
 

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from dcdan.errors import DataError
 
+from dcdan.core.errors import DataError
 from dcdan.correction.estimators import AccuracyEstimate
 from dcdan.correction.verdict import Answer, Cell, VerdictRule, decide, fit_verdict_rule, uses
 

@@ -32,8 +32,8 @@ def boxes(landmarks: np.ndarray, height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("title", "x", "y"),
     [
-        ("left eye", 0.34, 0.39), ("right eye", 0.66, 0.39), ("nose", 0.5, 0.58),
-        ("left mouth corner", 0.37, 0.75), ("right mouth corner", 0.63, 0.75),
+        ("left_eye", 0.34, 0.39), ("right_eye", 0.66, 0.39), ("nose", 0.5, 0.58),
+        ("left_mouth", 0.37, 0.75), ("right_mouth", 0.63, 0.75),
     ],
 )  # fmt: skip
 def test_the_order_of_the_regions_is_that_of_their_titles(title: str, x: float, y: float) -> None:
@@ -41,7 +41,7 @@ def test_the_order_of_the_regions_is_that_of_their_titles(title: str, x: float, 
     features = torch.zeros(1, 1, 100, 100)
     features[0, 0, round(100 * y) - 2 : round(100 * y) + 2, round(100 * x) - 2 : round(100 * x) + 2] = 1
     brightest = int(fixed(features)[0, :, 3, 3, 0].argmax())
-    assert REGION_TITLES[brightest] == title
+    assert REGIONS[brightest] == title
 
 
 def test_a_window_is_28_percent_of_the_face() -> None:
