@@ -26,7 +26,7 @@ def encodable(text: str) -> str:
 
     Example:
         >>> import os
-        >>> encodable(os.fsdecode(b"Zo\xff.jpg")), encodable("Zoë.jpg")
+        >>> encodable(os.fsdecode(b"Zo\\xff.jpg")), encodable("Zoë.jpg")
         ('Zo\\udcff.jpg', 'Zoë.jpg')
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -37,8 +37,8 @@ def inert(text: str) -> str:
 
     Lines, tabs and spaces of any kind stay.
 
-    >>> inert("a\x1b[2J\u202eb")
-    'a\\x1b[2J\\u202eb'
+    >>> inert("a\\x1b[2J\\u202eb")
+    'a\\\\x1b[2J\\\\u202eb'
     """
     return text if text.isprintable() else "".join(each if _is_shown(each) else ascii(each)[1:-1] for each in text)
 
