@@ -27,7 +27,7 @@ def encodable(text: str) -> str:
     Example:
         >>> import os
         >>> encodable(os.fsdecode(b"Zo\\xff.jpg")), encodable("Zoë.jpg")
-        ('Zo\\udcff.jpg', 'Zoë.jpg')
+        ('Zo\\\\udcff.jpg', 'Zoë.jpg')
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
