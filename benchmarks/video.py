@@ -77,7 +77,7 @@ def make_crowd(path: Path, seconds: float) -> None:
     row = decode(DRAWN)
     sides = np.geomspace(36, 310, 12).astype(int)
     places = random.uniform((0, 0), (WIDTH, HEIGHT), (12, 2))
-    speeds = random.normal(0, 2.5, (12, 2)) * np.sqrt(sides)[:, None] / 6  # pixels a frame
+    speeds = random.normal(0, 0.75, (12, 2)) * sides[:, None] / RATE  # up to about two sides a second
     starts = random.uniform(0, 0.5, 12) * seconds * RATE
     ends = starts + random.uniform(0.3, 1.0, 12) * seconds * RATE
     background = cv2.resize(random.integers(60, 160, (9, 16, 3), dtype=np.uint8), (WIDTH, HEIGHT))

@@ -67,6 +67,16 @@ def regress(boxes: Floats, offsets: Floats) -> Floats:
     return moved
 
 
+def grown(boxes: Floats, factor: float) -> Floats:
+    """Return boxes (n, 4) of the same centres, ``factor`` times as wide and high.
+
+    >>> grown(np.array([[2, 2, 6, 4]], np.float32), 1.5).tolist()
+    [[1.0, 1.5, 7.0, 4.5]]
+    """
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.asarray(np.concatenate([centre - half, centre + half], axis=1), np.float32)
+
+
 def squares(boxes: Floats) -> npt.NDArray[np.int64]:
     """Return the smallest whole-pixel squares with the boxes' centres: (n, 3) of x0, y0, side (at least 1)."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -59,7 +59,8 @@ class Qualities:
 def qualities(faces: Sequence[Face]) -> Qualities:
     """Return the quality of N faces of one size."""
     if not faces:
-        return Qualities(*(np.zeros(0, np.float32) for _ in range(5)), np.zeros(0, np.bool_))
+        none = np.zeros(0, np.float32)
+        return Qualities(none, none, none, none, none, np.zeros(0, np.bool_))
     boxes = np.stack([face.box for face in faces])
     unknown = np.full((5, 2), np.nan, np.float32)
     points = np.stack([unknown if face.points is None else face.points for face in faces])

@@ -26,7 +26,8 @@ from dcdan.images.discover import is_picture_name
 from dcdan.images.inputs import Input, Picture, read_picture
 from dcdan.images.video_reader import quiet_opencv
 from dcdan.inference.annotate import draw
-from dcdan.inference.predict import READ, Step
+from dcdan.inference.predict import Step
+from dcdan.inference.run_summary import READ
 from dcdan.inference.table import FaceResult
 
 Image = NDArray[np.uint8]
@@ -282,7 +283,7 @@ class DrawnFolder:
 
 
 def _reduced(result: FaceResult, scale: float) -> FaceResult:
-    """Return a result with its box in pixels of the picture as it was decoded, ``scale`` times coarser than the file."""
+    """Return a result with its box in pixels of a picture that was decoded ``scale`` times coarser than its file."""
     if scale == 1 or result.box is None:
         return result
     x0, y0, x1, y1 = result.box

@@ -1,4 +1,4 @@
-"""What a run of `dcdan predict` found, in counts and in a few lines, with hints where faces differ from what a model knows.
+"""What a run of `dcdan predict` found, in counts and in a few lines, with hints on faces that a model does not know.
 
 All of it is pure: results in, numbers and sentences out.
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 READ: frozenset[Status] = frozenset(status for status in Status if status.was_read)
 """Statuses of a picture that was read, whether or not a face was in it."""
 
-BLURRED_BELOW = 0.15
-"""Sharpness below which a face counts as blurred: the detail of a photograph reduced to about a quarter."""
+BLURRED_BELOW = 0.25
+"""Sharpness below which a face counts as blurred: about .75 is a good photograph, .2 is out of focus."""
 
 TURNED_FROM = 35.0
 """Yaw in degrees, to either side, from which on a head counts as turned away."""

@@ -182,8 +182,8 @@ def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
 
     Args:
         earlier: (m, 4) boxes of the first frame.
-        later: (n, 4) boxes of the last frame; each belongs to the nearest earlier one that is no more than its own
-            side away, if there is one.
+        later: (n, 4) boxes of the last frame; each belongs to the nearest earlier one that is no more than twice its
+            own side away, if there is one.
         share: place between the two frames, 0 to 1.
 
     Returns:
@@ -199,7 +199,7 @@ def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
     centres, others = ((boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (earlier, later))
     away = np.linalg.norm(others[:, None] - centres[None], axis=2)
     nearest, sides = away.argmin(axis=1), (later[:, 2:] - later[:, :2]).max(axis=1)
-    moved = (away.min(axis=1) <= sides) & (away.min(axis=1) > 0.1 * sides)
+    moved = (away.min(axis=1) <= 2 * sides) & (away.min(axis=1) > 0.1 * sides)
     return np.asarray((1 - share) * earlier[nearest[moved]] + share * later[moved], np.float32)
 
 

@@ -133,5 +133,5 @@ def test_an_unknown_alignment() -> None:
 
 
 def test_which_statuses_have_a_face() -> None:
-    assert {status for status in Status if status.has_face} == {Status.OK, Status.NOT_ALIGNED}
+    assert {status for status in Status if status.has_face} == {Status.OK, Status.NOT_ALIGNED, Status.TURNED}
     assert f"{Status.NO_FACE}" == "no_face"

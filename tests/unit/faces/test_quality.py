@@ -119,3 +119,19 @@ def test_many_faces_are_measured_as_a_few_are_and_none_as_none() -> None:
     for name in ("side", "sharpness", "yaw", "roll", "score"):
         np.testing.assert_array_equal(getattr(many, name), np.tile(getattr(qualities(few), name), 50))
     assert qualities([]).yaw.shape == (0,)
+
+
+def test_the_sign_of_yaw_and_roll() -> None:
+    """Section T: with the nose to the right in the picture yaw is positive; turned clockwise, roll is."""
+    level = np.array([[[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]]], float)
+    right = level.copy()
+    right[0, 2, 0] += 10
+    assert yaw(level)[0] == pytest.approx(0, abs=1e-5)
+    # The nose stands 10 off the middle, 1.2 halves of the eyes' distance (20) before the face: atan(10 / 1.2 / 20).
+    assert yaw(right)[0] == pytest.approx(22.62, abs=0.01)
+    left = level.copy()
+    left[0, 2, 0] -= 10
+    assert yaw(left)[0] == pytest.approx(-22.62, abs=0.01)
+    lowered = level.copy()
+    lowered[0, 1] = 70, 80
+    assert roll(lowered)[0] == pytest.approx(45)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from dcdan.core.errors import OutputError, UsageError
 from dcdan.expressions import EXPRESSIONS
 from dcdan.images.decode import decode
+from dcdan.images.inputs import Input, InputKind
 from dcdan.images.status import Status
 from dcdan.images.video_reader import open_video
 from dcdan.inference import annotated_output as files
 from dcdan.inference.annotate import COLOURS, DARK, Sizes, colour_of, contrast, draw, free_place, ink_on, label_of
-from dcdan.inference.annotated_output import show, video_file, write_picture
+from dcdan.inference.annotated_output import DrawnFolder, show, video_file, write_picture
+from dcdan.inference.predict import Step
 from dcdan.inference.table import FaceResult
 
 BOX = (200.0, 150.0, 300.0, 270.0)
@@ -210,3 +212,54 @@ def test_a_chart_without_room_is_left_out() -> None:
     full = result(box=(0.0, 0.0, 359.0, 359.0))
     assert (draw(grey(360, 360), [full]) == draw(grey(360, 360), [full], charts=False)).all()
     assert (draw(grey(), [result()]) != draw(grey(), [result()], charts=False)).any()
+
+
+def step_of(path: Path, name: str = "") -> Step:
+    found = FaceResult(str(path), None, Status.NO_FACE)
+    return Step([Input(str(path), InputKind.PICTURE, PurePath(name or path.name))], [[found]])
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    """S1: a picture that its format cannot hold, and a name as long as the file system allows."""
+    tall, good, long = tmp_path / "tall.jpg", tmp_path / "good.png", tmp_path / ("n" * 251 + ".png")
+    cv2.imwrite(str(tmp_path / "tall.png"), np.zeros((70_000, 1, 3), np.uint8))
+    (tmp_path / "tall.png").rename(tall)
+    for path in (good, long):
+        cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+    out = tmp_path / "drawn"
+    with DrawnFolder(out, []) as drawn:
+        for path in (tall, good, long):
+            drawn.add(step_of(path))
+        assert [sentence.partition(" is not drawn: ")[0] for sentence in drawn.left_out] == [f"'{tall}'"]
+    assert {path.name for path in out.iterdir()} == {good.name, long.name}
+
+
+def test_two_runs_cannot_draw_into_one_folder(tmp_path: Path) -> None:
+    """S13: the second is refused, at the check or at the lock."""
+    first, second = DrawnFolder(tmp_path / "a", []), DrawnFolder(tmp_path / "a", [])
+    with first, pytest.raises(OutputError, match="Another process is at work"), second:
+        pass
+    assert not (tmp_path / "a").exists()
+    late = DrawnFolder(tmp_path / "a", [])
+    cv2.imwrite(str(tmp_path / "x.png"), grey(8, 8))
+    with DrawnFolder(tmp_path / "a", []) as drawn:
+        drawn.add(step_of(tmp_path / "x.png"))
+    with pytest.raises(OutputError, match="has files in it"), late:
+        pass
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x.png"]
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
+    """P5: half-written drawings of a process that is gone; they do not make a folder count as used either. P7."""
+    out = tmp_path / "drawn"
+    out.mkdir()
+    (out / ".a.png.999999999.partial").write_bytes(b"half")
+    (out / ".lock").touch()
+    with DrawnFolder(out, []):
+        assert not (out / ".a.png.999999999.partial").exists()
+    out.mkdir(exist_ok=True)
+    (out / "a.png").write_bytes(b"of an earlier run")
+    with pytest.raises(OutputError, match="has files in it"):
+        DrawnFolder(out, [])
+    with DrawnFolder(out, [], force=True):
+        pass

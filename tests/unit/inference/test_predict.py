@@ -43,14 +43,14 @@ def test_folders_are_walked_and_every_input_has_a_row(model: Recogniser, folder:
     assert found == {
         "=a.png": "ok",
         "b.png": "ok",
-        "broken.png": "unreadable",
+        "broken.png": "truncated",
         "zero.jpg": "empty",
         "c.JPG": "ok",
         "nix.png": "missing",
         "notes.txt": "not_an_image",
     }
     assert (summary.inputs, summary.faces) == (7, 3)
-    assert summary.statuses == {"ok": 3, "unreadable": 1, "empty": 1, "missing": 1, "not_an_image": 1}
+    assert summary.statuses == {"ok": 3, "truncated": 1, "empty": 1, "missing": 1, "not_an_image": 1}
     assert summary.expressions == {EXPRESSIONS[0]: 1, EXPRESSIONS[1]: 1, EXPRESSIONS[2]: 1}
     assert summary.sentence().startswith("7 inputs, 3 faces recognised (3 ok, ")
 
@@ -80,7 +80,7 @@ def test_json_lines_are_read_back(model: Recogniser, folder: Path) -> None:
     [
         (["nix.png"], "'nix.png' does not exist"),
         (["empty"], "'empty' is empty or holds no picture"),
-        (["notes.txt"], "'notes.txt' is no JPEG, PNG, WebP, BMP or TIFF"),
+        (["notes.txt"], "'notes.txt' is no picture or video of a known kind"),
         (["nix.png", "empty", "zero.jpg"], r"None of the 3 inputs could be read \(2 empty, 1 missing\)"),
         ([], "nothing to recognise"),
     ],

@@ -46,7 +46,7 @@ def test_the_overview_has_shares_unsure_faces_and_what_was_left_out(info: ModelI
     ("odd", "told"),
     [
         (Quality(63.9, 0.6, 0.0, 0.0, 1.0), "smaller than the 32 pixels"),
-        (Quality(100, 0.149, 0.0, 0.0, 1.0), "are blurred"),
+        (Quality(100, 0.249, 0.0, 0.0, 1.0), "are blurred"),
         (Quality(100, 0.6, -35.0, 0.0, 1.0), "are turned by 35 degrees or more"),
         (Quality(100, 0.6, 35.0, 0.0, 1.0), "are turned by 35 degrees or more"),
         (Quality(100, 0.6, 0.0, 0.0, 1.0, grey=True), "have no colour"),
@@ -66,7 +66,7 @@ def test_a_quarter_of_odd_faces_is_worth_a_hint(info: ModelInfo, odd: Quality, t
     "near",
     [
         Quality(64, 0.6, 0.0, 0.0, 1.0),
-        Quality(100, 0.15, 0.0, 0.0, 1.0),
+        Quality(100, 0.25, 0.0, 0.0, 1.0),
         Quality(100, 0.6, 34.9, 0.0, 1.0),
         Quality(100, 0.6, None, None, 1.0),
     ],

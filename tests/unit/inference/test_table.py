@@ -253,3 +253,12 @@ def test_actions_are_columns_of_every_form(tmp_path: Path) -> None:
     write_parquet(tmp_path / "rows", tmp_path / "faces.parquet", CLASSES, ("AU12",))
     assert pq.read_table(tmp_path / "faces.parquet")["a_AU12"].to_pylist() == [0.5, None]
     assert to_columns([NONE, smiling])["a_AU12"] == [None, 0.5]
+
+
+def test_the_documentation_has_every_column_and_status() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "predict.md").read_text(encoding="utf-8")
+    names = [
+        name.replace("p_fear", "p_<expression>").replace("a_AU1", "a_<action>") for name in columns(("fear",), ("AU1",))
+    ]
+    assert [name for name in names if f"`{name}`" not in page] == []
+    assert [str(status) for status in Status if status is not Status.OUTSIDE and f"| `{status}` |" not in page] == []

@@ -12,7 +12,7 @@ from dcdan.faces.align import TEMPLATE
 from dcdan.faces.extract import Face
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame
-from dcdan.inference.video import FULL_SEARCH_EVERY, REDUCED_SHARE, Search
+from dcdan.inference.video import FULL_SEARCH_EVERY, REDUCED_SHARE, Search, between_boxes
 
 BLANK = np.zeros((4, 4, 3), np.uint8)
 
@@ -106,3 +106,11 @@ def test_without_a_pause_every_frame_is_searched_reduced_in_most() -> None:
     paused = Seen()
     run(paused, [n / 25 for n in range(12)], 0.2, 12)
     assert paused.search_from == [None]
+
+
+def test_a_moving_face_is_expected_on_its_way() -> None:
+    one, other = np.array([[0, 0, 10, 10]], np.float32), np.array([[16, 8, 26, 18]], np.float32)
+    np.testing.assert_allclose(between_boxes(one, other, 0.25), [[4, 2, 14, 12]])
+    assert len(between_boxes(one, one + 0.5, 0.5)) == 0
+    assert len(between_boxes(one, one + 30, 0.5)) == 0
+    assert between_boxes(one[:0], other, 0.5).shape == between_boxes(one, other[:0], 0.5).shape == (0, 4)

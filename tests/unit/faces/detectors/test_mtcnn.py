@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from dcdan.core import onnx_runtime
 from dcdan.core.errors import ModelError, UsageError
 from dcdan.faces.detectors import mtcnn
 from dcdan.faces.detectors.base import Detections
@@ -214,3 +215,38 @@ def test_the_foreign_code_and_torch_are_not_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""
+
+
+def test_the_nets_are_shown_rgb_transposed_and_scaled() -> None:
+    """Section T: red and blue exchanged, or a picture that is not transposed, gives another score."""
+    grey, landmarks = face(0, 96)
+    picture = (grey * [1.0, 0.75, 0.55]).astype(np.uint8)
+    square = np.array([[12, 12, 84, 84]], np.float32)
+    (found,) = detector().detect_near([picture], [square])
+    assert len(found) == 1
+    crop = cv2.resize(picture[12:84, 12:84], (48, 48), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    net = onnx_runtime.OnnxSession(mtcnn._weights() / "onet.onnx", threads=1)
+
+    def score(pixels: np.ndarray) -> float:
+        return float(net.run(None, {"input_3": (pixels.transpose(1, 0, 2)[None] - 127.5) / 128})[2][0, 1])
+
+    assert found.scores[0] == pytest.approx(score(crop), abs=1e-5)
+    assert abs(score(crop[..., ::-1]) - score(crop)) > 1e-5
+    assert abs(score(crop.transpose(1, 0, 2)) - score(crop)) > 1e-5
+    assert np.abs(found.landmarks[0] - landmarks).max() < 8
+
+
+def test_a_search_from_a_size_up_finds_large_faces_and_those_at_the_places() -> None:
+    large, small = photo([[0]], size=160), face(1, 32)[0]
+    picture = cv2.copyMakeBorder(large, 0, 100, 0, 0, cv2.BORDER_REPLICATE)
+    picture[-60:-28, 40:72] = small
+    (every,) = detector().detect([picture])
+    assert len(every) == 2
+    nowhere, there = np.zeros((0, 4), np.float32), every.boxes[1:] + 2
+    (coarse,) = detector().detect_near([picture], [nowhere], search_from=80)
+    assert len(coarse) == 1
+    np.testing.assert_allclose(coarse.boxes[0], every.boxes[0], atol=8)
+    (both,) = detector().detect_near([picture], [there], search_from=80)
+    np.testing.assert_allclose(both.boxes, every.boxes, atol=8)
+    (only,) = detector().detect_near([picture], [there])
+    assert len(only) == 1

@@ -160,3 +160,54 @@ def test_people_apart_are_never_mixed_up(seed: int, people: int) -> None:
         for who, number in zip(seen.tolist(), tracker.update(frame * STEP, boxes).tolist(), strict=True):
             assert given.setdefault(who, number) == number
     assert sorted(given.values()) == list(range(1, people + 1))
+
+
+ALIKE = np.eye(1, 16, dtype=np.float32)
+
+
+def joined(first: list[float], then: list[float], after: float, empty: int = 0) -> bool:
+    """Whether a face that looks the same is joined to its track after some seconds and frames without a face."""
+    tracker = Tracker()
+    begin = tracker.update(0.0, [first], ALIKE)
+    for frame in range(empty):
+        tracker.update((frame + 1) * after / (empty + 1), np.zeros((0, 4)), np.zeros((0, 16), np.float32))
+    return bool(tracker.update(after, [then], ALIKE)[0] == begin[0])
+
+
+@pytest.mark.parametrize(
+    ("sides", "after", "same"),
+    [
+        (1.04, 0.04, True),  # 1 + 1.5 * .04 = 1.06 sides
+        (1.08, 0.04, False),
+        (2.45, 1.0, True),  # 1 + 1.5 * 1 = 2.5 sides
+        (2.55, 1.0, False),
+    ],
+)
+def test_the_reach_is_a_side_and_grows_by_one_and_a_half_a_second(sides: float, after: float, same: bool) -> None:
+    """Section T: the gate's constants, ``reach`` 1 and ``drift`` 1.5."""
+    assert joined(box(0, 0), box(sides * SIDE, 0), after) is same
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1.95, True), (2.05, False), (1 / 1.95, True), (1 / 2.05, False)])
+def test_a_face_of_twice_the_size_is_another(factor: float, same: bool) -> None:
+    """Section T: the gate on sizes."""
+    assert joined(box(0, 0), box(0, 0, factor * SIDE), 0.04) is same
+
+
+@pytest.mark.parametrize(
+    ("after", "empty", "same"),
+    [(1.95, 5, True), (2.05, 5, False), (2.05, 2, True), (2.05, 3, False), (9.0, 2, True)],
+)
+def test_a_track_ends_after_two_seconds_and_three_misses(after: float, empty: int, same: bool) -> None:
+    """Section T: the constants of ageing, ``patience`` 2 s and ``misses`` 3."""
+    assert joined(box(0, 0), box(0, 0), after, empty) is same
+
+
+@pytest.mark.parametrize(("likeness", "same"), [(0.71, True), (0.69, False)])
+def test_looks_decide_where_boxes_do_not_overlap(likeness: float, same: bool) -> None:
+    """``alike`` .7: without any overlap a pair costs 1 + 1.5 (.7 - likeness), which must stay below 1."""
+    other = np.zeros((1, 16), np.float32)
+    other[0, :2] = likeness, np.sqrt(1 - likeness**2)
+    tracker = Tracker()
+    begin = tracker.update(0.0, [box(0, 0)], ALIKE)
+    assert (tracker.update(0.04, [box(1.02 * SIDE, 0)], other)[0] == begin[0]) == same
