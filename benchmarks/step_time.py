@@ -63,7 +63,7 @@ class Step:
         self.optimiser = self.trainer.optimiser(settings.adaptation, with_method=True)
         self.faces = torch.rand(2 * batch, 3, size, size).contiguous(memory_format=torch.channels_last)
         self.batch, self.bf16 = batch, bf16
-        self.taught = self.trainer.taught(self.faces[batch:])
+        self.teacher_logits = self.trainer.teacher_logits(self.faces[batch:])
         self.autocast = lambda: torch.autocast("cpu", torch.bfloat16, enabled=bf16)
 
     def bare(self) -> None:
@@ -92,7 +92,7 @@ class Step:
         self.network.train()
         with sources_first(self.network, self.batch), self.autocast():
             source, target = self.network(self.faces).split(self.batch)
-            return self.method.losses(Batch(self.labels, source, target, self.taught), 0.5)
+            return self.method.losses(Batch(self.labels, source, target, self.teacher_logits), 0.5)
 
     def with_network(self) -> None:
         """Row ``network``."""
@@ -105,10 +105,10 @@ class Step:
 
     def with_views(self) -> None:
         """Row ``views``: the loop's own losses, the teacher's answers given."""
-        ask = self.trainer.taught
-        self.trainer.taught = lambda weak: self.taught  # type: ignore[method-assign]  # noqa: ARG005
+        ask = self.trainer.teacher_logits
+        self.trainer.teacher_logits = lambda weak: self.teacher_logits  # type: ignore[method-assign]  # noqa: ARG005
         self.with_teacher()
-        self.trainer.taught = ask  # type: ignore[method-assign]
+        self.trainer.teacher_logits = ask  # type: ignore[method-assign]
 
     def with_teacher(self) -> None:
         """Row ``teacher``: the loop's own step."""

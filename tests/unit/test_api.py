@@ -186,6 +186,7 @@ def test_an_interrupt_in_any_phase_is_a_sentence(
 
     def interrupted(*_: object, **__: object) -> None:
         (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / "config.toml").touch()
         os.kill(os.getpid(), number)
         time.sleep(20)
 

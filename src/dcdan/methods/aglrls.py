@@ -145,10 +145,10 @@ class AGLRLS(PartsMethod):
         for weight, head, source, target in zip(WEIGHTS, HEADS, seven(batch.source), seven(batch.target), strict=True):
             cls.append(weight * head_loss(source[1], batch.labels, counts, options.classification))
             pseudo.append(weight * consistency(target[1], labels[head], counted[head]))
-            judge = self.discriminators[head]
-            assert isinstance(judge, Discriminator)
+            discriminator = self.discriminators[head]
+            assert isinstance(discriminator, Discriminator)
             adversarial.append(
-                adversarial_loss(judge, source[0], target[0], source[1], target[1], coefficient, "cdan-e")
+                adversarial_loss(discriminator, source[0], target[0], source[1], target[1], coefficient, "cdan-e")
             )
         self.dynamic.count(weak)
         return {

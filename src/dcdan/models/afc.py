@@ -105,21 +105,22 @@ class AFCFunction(torch.autograd.Function):
 def leak_of(parameter: Tensor) -> Tensor:
     """Return the leak alpha in [0, .99] of its free parameter, which is reflected at both ends of the range.
 
-    ``alpha = |parameter|`` up to .99, and as far below .99 as ``|parameter|`` is above. A clamp would have no gradient
-    at its ends, so a leak that starts at 0 would stay there.
+    ``alpha = |parameter|`` up to .99, from there down to 0 at 1.98, and so on. A clamp would have no gradient at its
+    ends, so a leak that starts at 0 would stay there.
 
     Args:
-        parameter: any shape, in [-1.98, 1.98].
+        parameter: any shape.
 
     Returns:
         The same shape. The slope is 1 or -1 everywhere, and 1 at 0.
 
     Example:
-        >>> leak_of(torch.tensor([0.0, 0.25, -0.25, 1.0])).tolist()
-        [0.0, 0.25, 0.25, 0.98...]
+        >>> leak_of(torch.tensor([0.0, 0.25, -0.25, 1.0]))
+        tensor([0.0000, 0.2500, 0.2500, 0.9800])
     """
     size = torch.where(parameter < 0, -parameter, parameter)
-    return torch.where(size > MOST_LEAK, 2 * MOST_LEAK - size, size).clamp_min(0)
+    place = size % (2 * MOST_LEAK)
+    return torch.where(place > MOST_LEAK, 2 * MOST_LEAK - place, place)
 
 
 class AFC(nn.Module):

@@ -52,13 +52,13 @@ class Deployed(nn.Module):
             facial actions their estimates ``(B, A)`` in [0, 1].
         """
         faces = faces.permute(0, 3, 1, 2)
-        outputs = both_ways(self.look, faces) if self.mirror else self.look(faces)
+        outputs = both_ways(self.outputs_of, faces) if self.mirror else self.outputs_of(faces)
         choice = select(outputs.logits, self.thresholds, self.temperature)
         actions = () if self.network.actions is None else (outputs.auxiliary["actions"].clamp(0, 1),)
         return (*choice, outputs.region_weights, *actions)
 
-    def look(self, faces: Tensor) -> NetworkOutputs:
-        """Return what the network says of faces ``(B, 3, S, S)`` uint8."""
+    def outputs_of(self, faces: Tensor) -> NetworkOutputs:
+        """Return the network's outputs for faces ``(B, 3, S, S)`` uint8."""
         outputs: NetworkOutputs = self.network(faces.float() / 255)
         return outputs
 

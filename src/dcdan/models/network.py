@@ -132,8 +132,8 @@ def normalise_contrast(faces: Tensor) -> Tensor:
         ``(B, C, H, W)`` of mean 0.5 and deviation 0.22; values may leave [0, 1]. A face of one brightness is 0.5.
 
     Example:
-        >>> normalise_contrast(torch.tensor([0.2, 0.4]).reshape(1, 1, 1, 2)).flatten().tolist()
-        [0.34443..., 0.65556...]
+        >>> normalise_contrast(torch.tensor([0.2, 0.4]).reshape(1, 1, 1, 2)).flatten()
+        tensor([0.3444, 0.6556])
     """
     mean = faces.mean((1, 2, 3), keepdim=True)
     deviation = faces.std((1, 2, 3), keepdim=True).clamp_min(LEAST_DEVIATION)
@@ -271,7 +271,7 @@ class PlainNetwork(Network):
         self.head = nn.Linear(features or settings.width, classes)
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
-        """Look at faces; landmarks change nothing here."""
+        """Compute the outputs for faces ``(B, 3 or 1, S, S)`` in [0, 1]; landmarks are not used."""
         features = self.look(self.normalised(faces))
         return self.say(features, self.head(features))
 

@@ -75,9 +75,15 @@ def tempered(probabilities: Tensor, temperature: float) -> Tensor:
 
 
 def both_ways(network: Callable[[Tensor], NetworkOutputs], faces: Tensor) -> NetworkOutputs:
-    """Look at faces ``(B, C, S, S)``, as the network takes them, and at their mirror images.
+    """Average the probabilities of faces and of their mirror images.
 
-    The logits are logarithms of the mean probabilities of each head; all else is that of the faces as they are.
+    Args:
+        network: faces ``(B, C, S, S)`` -> outputs.
+        faces: ``(B, C, S, S)``, as the network takes them.
+
+    Returns:
+        Outputs whose logits are the logarithms of the mean probabilities of each head. Features, region weights and
+        auxiliary outputs are those of the faces as they are.
     """
     out = network(torch.cat([faces, faces.flip(3)]))
     tiny = torch.finfo(out.of_global.dtype).tiny

@@ -90,7 +90,8 @@ class Calibrated:
         if self.before is None or self.after is None:
             return f"not calibrated: {self.faces} held-out faces are too few, at least {FEWEST} are needed"
         if self.temperature in (COLDEST, HOTTEST):
-            return f"temperature {self.temperature}, the limit: the probabilities are not to be relied on"
+            how = f" ({self.corrected})" if self.corrected else ""
+            return f"temperature {self.temperature}{how}, the limit: the probabilities are not to be relied on"
         errors = f"calibration error {self.before.error:.3f}, then {self.after.error:.3f}"
         return f"temperature {self.temperature:.3f}{' (' + self.corrected + ')' if self.corrected else ''}, {errors}"
 

@@ -112,7 +112,7 @@ class Trainer(Learner):
         if adapting and step == 0:
             self.evaluate_epoch(stage, 0, 0)
         if step == 0:
-            self.keep_good(stage, 0, optimiser)
+            self.save_good(stage, 0, optimiser)
         bar = self.metrics_log.progress.add_task(f"{stage} stage", total=steps, completed=step, rate="")
         waited, began, seen = 0.0, time.perf_counter(), 0
         tick = began
@@ -160,9 +160,9 @@ class Trainer(Learner):
                     sums = {}
                 if done % per_epoch == 0 or done == steps:
                     if adapting:
-                        self.see_plain_targets(weights.target)
+                        self.estimate_target_statistics(weights.target)
                     self.evaluate_epoch(stage, done, -(-done // per_epoch))
-                    self.keep_good(stage, done, optimiser)
+                    self.save_good(stage, done, optimiser)
                 if saving:
                     self.save(NEWEST, stage, done, optimiser, sums, steps)
                     if stopping:
@@ -222,10 +222,10 @@ class Trainer(Learner):
         if stage not in self.sampled:
             how = self.method.settings.sampling if stage == "adaptation" else "even"
             balance = self.classification.balance
-            self.sampled[stage] = sampling_weights(how, balance, self.source, self.seen_in_target)
+            self.sampled[stage] = sampling_weights(how, balance, self.source, self.target_probabilities)
         return self.sampled[stage]
 
-    def see_plain_targets(self, weights: np.ndarray | None) -> None:
+    def estimate_target_statistics(self, weights: np.ndarray | None) -> None:
         """Estimate the target's statistics anew, of faces as they are: training has seen them in strong views only."""
         if next(norms(self.model), None) is None:
             return
@@ -236,7 +236,7 @@ class Trainer(Learner):
             weights = None if weights is None else weights[few] / weights[few].sum()
         estimate_statistics(self.model, self.target.faces, rows, self.device, weights)
 
-    def seen_in_target(self) -> np.ndarray:
+    def target_probabilities(self) -> np.ndarray:
         """Return the class probabilities ``(N, K)`` of the target's training faces by the source stage's model.
 
         They are normalised by the target's own statistics, where domains have their own: by the source's, under another
@@ -321,7 +321,7 @@ class Trainer(Learner):
                 metadata["steps"] = steps
             save_checkpoint(self.folder / "checkpoints" / name, self.modules(), optimiser, metadata)
 
-    def keep_good(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
+    def save_good(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> None:
         """Keep what to go back to, where the settings ask for it."""
         if self.settings.on_trouble == "back-off":
             self.save(GOOD, stage, step, optimiser, {})

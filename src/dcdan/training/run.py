@@ -127,7 +127,7 @@ def train_run(
         finish_or_stop(not event.is_set(), out)
         if not group.is_main_process:
             return out
-        model, thresholds, choice = settled(trainer)
+        model, thresholds, choice = selected_model(trainer)
         records = read_log(out / "log.jsonl")
         warning = " ".join(filter(None, (harm(records, choice.get("epoch")), idle_discriminators(records))))
         if trainer.method.estimates_statistics:
@@ -165,7 +165,7 @@ def config_of(data: dict[str, str], settings: RunSettings) -> str:
     return text
 
 
-def settled(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
+def selected_model(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
     """Return the model that is written out, its thresholds ``(K,)``, and how it was chosen."""
     settings, method = trainer.settings, trainer.method
     by = settings.choose

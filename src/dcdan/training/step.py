@@ -94,9 +94,9 @@ class Learner:
             target = to_float(read[1], self.device)
             views.append(group.shard(in_colour(strong_view(target, augment, generator))))
             if self.method.uses_teacher:
-                teacher = self.taught(in_colour(weak_view(target, augment, generator, light=False)))
+                teacher = self.teacher_logits(in_colour(weak_view(target, augment, generator, light=False)))
         elif self.method.owns_source_stage and self.method.uses_teacher:
-            teacher = self.taught(whole, source=True)
+            teacher = self.teacher_logits(whole, source=True)
         faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
         if not self.network.training:
             self.network.train()
@@ -114,7 +114,7 @@ class Learner:
             return self.method.losses(Batch(labels, source, target_outputs, teacher, whole, rows), progress)
 
     @torch.no_grad()
-    def taught(self, weak: Tensor, source: bool = False) -> Logits:
+    def teacher_logits(self, weak: Tensor, source: bool = False) -> Logits:
         """Return the teacher's logits on weak views of one domain; without a moving average, the student's own.
 
         A moving average normalises target faces by this batch's statistics where domains have their own: those that it

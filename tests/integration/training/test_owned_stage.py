@@ -98,15 +98,15 @@ def test_efficientface_learns_from_its_moving_average(
     domains: Domains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
-    taught = Trainer.taught
+    original = Trainer.teacher_logits
 
     def noting(self: Trainer, weak: torch.Tensor, source: bool = False) -> Any:
         assert source
         assert self.teacher is not None
         weights = zip(self.teacher.parameters(), self.network.parameters(), strict=True)
         seen.append(all(torch.equal(one, other) for one, other in weights))
-        return taught(self, weak, source)
+        return original(self, weak, source)
 
-    monkeypatch.setattr(Trainer, "taught", noting)
+    monkeypatch.setattr(Trainer, "teacher_logits", noting)
     trained(domains, tmp_path / "run", quick("source.epochs=0.6", method="efficientface"))
     assert seen == [True, False, False]

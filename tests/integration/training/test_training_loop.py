@@ -102,12 +102,12 @@ GOLDEN = tiny(
 
 
 STORED = {
-    "source": {"cls": [1.28964, 1.2659, 0.86475]},
+    "source": {"cls": [1.28964, 1.26583, 0.86478]},
     "adaptation": {
-        "cls": [1.18295, 0.99106, 0.91507, 0.7522],
-        "adv_g": [1.62705, 2.88204, 2.27909, 4.3803],
-        "adv_l": [1.59771, 1.87317, 1.68199, 1.6266],
-        "pl": [1.11755, 1.57249, 1.27848, 0.9919],
+        "cls": [1.17939, 0.995, 0.91348, 0.80199],
+        "adv_g": [1.64012, 2.87396, 2.06712, 4.2876],
+        "adv_l": [1.60112, 1.8767, 1.72768, 1.66441],
+        "pl": [1.11575, 1.57369, 1.37847, 0.86299],
     },
 }
 
@@ -174,7 +174,7 @@ def test_the_teacher_normalises_the_target_by_what_it_sees(folder: Path, metrics
     assert teacher is not None
 
     def asked(source: bool) -> torch.Tensor:
-        return made.taught(weak, source=source).fused
+        return made.teacher_logits(weak, source=source).fused
 
     before = asked(False), asked(True)
     for layer in norms(teacher):
@@ -460,10 +460,7 @@ def test_a_stage_that_backs_off_draws_as_before(
         losses = whole(self, stage, step, *rest)
         if step == 2 and not ruined:
             ruined.append(step)
-            with torch.no_grad():
-                for parameter in self.network.parameters():
-                    parameter.fill_(torch.nan)
-            losses["cls"] = losses["cls"] * torch.nan
+            losses["cls"] = losses["cls"] * torch.nan  # and so all weights after the step
         return losses
 
     monkeypatch.setattr(Trainer, "losses", once)
@@ -479,7 +476,7 @@ def test_logit_adjustment_undoes_the_shares_that_are_drawn(folder: Path, metrics
     settings = tiny("options.sampling=source-as-target", "adaptation.epochs=0.25", "options.lambda_pseudo=0")
     made = trainer(folder, settings, metrics_log)
     seen = np.full((32, 3), [0.6, 0.3, 0.1])
-    made.seen_in_target = lambda: seen  # type: ignore[method-assign]
+    made.target_probabilities = lambda: seen  # type: ignore[method-assign]
     assert made.train("adaptation")
     torch.testing.assert_close(made.method.drawn_counts, 18 * torch.tensor([0.6, 0.3, 0.1]), rtol=1e-4, atol=1e-4)
     assert made.method.class_counts.tolist() == [6, 6, 6]
@@ -501,7 +498,7 @@ def test_a_budget_shortens_the_stages_and_a_resumed_run_keeps_it(
     steps = logged(folder, "source-epoch")[-1]["step"]
     assert 4 < steps <= shortened["steps"] < 600
     assert next(clock) < 200
-    assert re.match(r"About \d+ (s|min|h \d\d min) of training left", said[0])
+    assert re.match(r"About \d+ (s|min|h \d\d min) of training left", next(line for line in said if "left" in line))
     again = trainer(folder, made.settings, metrics_log)
     again.deadline = 1e9
     assert again.resume("source", again.optimiser(again.plan("source"), False), 600)[2] == steps

@@ -141,6 +141,21 @@ def test_three_discriminators_judge_seven_classifiers_at_half_weight() -> None:
     assert losses["adv"].item() == pytest.approx(total)
 
 
+def test_the_weight_of_the_adversaries_reaches_the_features_alone() -> None:
+    """F2. The features' gradient is that of the loss reversed, times .5 / 19 and the ramp."""
+    method, batch, losses = case(0.3)
+    assert batch.target is not None
+    (found,) = torch.autograd.grad(losses["adv"], [batch.source.of_global], retain_graph=True)
+    _, other, plain = case(0.3)
+    method.options = AGLRLSSettings(pseudo=0.8, adversarial=1.0)
+    twice = method.losses(batch, 0.3)["adv"]
+    (doubled,) = torch.autograd.grad(twice, [batch.source.of_global])
+    torch.testing.assert_close(doubled, 2 * found)
+    assert found.abs().max() < 0.5 / 19
+    assert twice.item() == pytest.approx(plain["adv"].item())
+    assert other.target is not None
+
+
 def test_each_region_is_taught_and_aligned() -> None:
     _, batch, losses = case(0.3)
     assert batch.target is not None

@@ -147,6 +147,15 @@ def test_a_checkpoint_without_these_figures_loads() -> None:
     assert fresh.dynamic.updates == 1e6
 
 
+@pytest.mark.parametrize("floor", [0.1, 0.6])
+def test_no_threshold_falls_below_the_floor_that_is_set(floor: float) -> None:
+    """T. A class that is never confident has exactly the floor."""
+    method = made(threshold_floor=floor, relative_threshold=0.5)
+    method.dynamic.confidence.fill_(0.7)
+    method.dynamic.share.copy_(torch.tensor([1.0, 0, 0, 0, 0]))
+    assert method.bar()[1:].tolist() == pytest.approx([max(floor, 0.5 * 0.7 / 4)] * 4)
+
+
 def test_priors() -> None:
     teacher = batch().teacher
     assert teacher is not None

@@ -44,6 +44,13 @@ def test_the_order_of_the_regions_is_that_of_their_titles(title: str, x: float, 
     assert REGION_TITLES[brightest] == title
 
 
+def test_a_window_is_28_percent_of_the_face() -> None:
+    """By hand: on a ramp of 0 to 1 across 100 places the 7 cells around .5 are .04 apart, from .38 to .62."""
+    ramp = ((torch.arange(100) + 0.5) / 100).expand(1, 1, 100, 100)
+    cells = fixed(ramp)[0, 2, 3, :, 0]
+    torch.testing.assert_close(cells, torch.linspace(0.38, 0.62, 7), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("side", [4, 8, 12, 14, 28])
 def test_fixed_windows_are_roi_align_at_the_template(side: int) -> None:
     features = torch.randn(2, 3, side, side)

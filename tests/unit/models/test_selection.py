@@ -9,7 +9,8 @@ import torch
 
 from dcdan.core.outputs import DECIDERS
 from dcdan.models.heads import Logits, SemanticModule
-from dcdan.models.selection import select
+from dcdan.models.network import NetworkOutputs
+from dcdan.models.selection import both_ways, select
 
 
 def softmax(row: list[float], temperature: float) -> list[float]:
@@ -101,3 +102,17 @@ def test_heads_see_the_sum_the_global_and_the_local_features() -> None:
     for logits, layer, seen in zip(found, (heads.fused, heads.of_global, heads.of_local), (g + f, g, f), strict=True):
         torch.testing.assert_close(logits, seen @ layer.weight.T + layer.bias)
     assert len({id(layer) for layer in (heads.fused, heads.of_global, heads.of_local)}) == 3
+
+
+def test_the_second_view_is_the_mirror_image_left_to_right() -> None:
+    seen: list[torch.Tensor] = []
+
+    def network(faces: torch.Tensor) -> NetworkOutputs:
+        seen.append(faces)
+        logits = torch.zeros(len(faces), 3)
+        features = torch.zeros(len(faces), 2)
+        return NetworkOutputs(features, features, Logits(logits, logits, logits), torch.full((len(faces), 5), 0.2))
+
+    face = torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
+    both_ways(network, face)
+    assert seen[0].tolist() == [[[[1, 2], [3, 4]]], [[[2, 1], [4, 3]]]]

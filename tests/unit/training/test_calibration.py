@@ -63,11 +63,12 @@ def test_the_error_falls_and_no_answer_changes() -> None:
 
 def test_target_faces_correct_the_temperature_and_no_answer() -> None:
     p, labels = answers()
+    p = tempered(p, 2.0)
     flat = tempered(p, 1.4)
     found = calibrated(p, labels, 0.9, flat)
     wanted, predicted = matched_temperature(p, p.argmax(1) == labels, flat)
-    assert (found.temperature, found.predicted) == (wanted, predicted)
-    assert found.plain == fit_temperature(p, labels) != found.temperature
+    assert (found.temperature, found.predicted) == (within_limits(wanted), predicted)
+    assert found.plain == within_limits(fit_temperature(p, labels))
     assert "estimate" in found.corrected
     assert "estimate" in found.sentence()
 
