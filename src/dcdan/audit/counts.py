@@ -104,7 +104,7 @@ def _split_lines(split: str, counts: SplitCounts, official: Mapping[str, Mapping
     read, published = counts.get(split, {}), official.get(split)
     by_class = {name: number for name, number in (published or {}).items() if name}
     for name in dict.fromkeys((*read, *by_class)):
-        # A set that publishes some classes of a split says that it has no image of the others.
+        # Where some classes of a split are published, the others have no image.
         yield CountLine(split, name, read.get(name, 0), by_class.get(name, 0) if by_class else None)
     total = None if published is None else published.get("", sum(by_class.values()))
     yield CountLine(split, TOTAL, sum(read.values()), total)

@@ -59,7 +59,7 @@ def listed(reader: Reader, part: Part | None = None) -> Listing:
         digest.update(chunk_key(chunk).encode("ascii"))
         if total <= _KEPT_SAMPLES:
             kept.append(chunk)
-    # The second reading begins the reader's counts anew, and a shard's does not come to the end.
+    # A second reading resets the reader's counts, and that of a shard stops early.
     skipped, remarks = dict(sorted(reader.skipped.items())), (*reader.warnings, *reader.notes)
     listing = iter(kept) if total <= _KEPT_SAMPLES else chunks(reader.selected(), CHUNK)
     first, last = _range(-(-total // CHUNK), part or (1, 1))

@@ -80,7 +80,7 @@ def _listing(root: Path) -> Iterator[str]:
     """Yield a line for every file under a folder, in an order that does not depend on the file system.
 
     Folders are visited by a list of their own, so that their depth has no limit. What cannot be listed or stated (no
-    permission, a path longer than the system takes) is a line that says so.
+    permission, a path longer than the system takes) is one line with the error's number.
     """
     waiting = [(root, "")]
     while waiting:

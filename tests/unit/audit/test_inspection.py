@@ -180,3 +180,11 @@ def test_processes_give_what_one_gives(tmp_path: Path, count: int) -> None:
     one, two = (inspect(reader, count, workers=workers, progress=False) for workers in (1, 2))
     np.testing.assert_array_equal(one, two)
     assert (one["status"] != 0).sum() == sum(number % 9 == 8 for number in range(count))
+
+
+def test_grey_is_weighted_as_red_green_and_blue() -> None:
+    """T: red, green and blue in the order of the picture, by the weights of ITU-R BT.601."""
+    for channel, grey in enumerate((59.8, 117.4, 22.8)):
+        picture = np.zeros((40, 40, 3), np.uint8)
+        picture[..., channel] = 200
+        np.testing.assert_allclose(squeezed(picture), grey, atol=0.6)

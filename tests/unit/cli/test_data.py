@@ -53,7 +53,7 @@ def test_listing_and_checking_import_nothing_heavy(folders: Path) -> None:
 
 def test_a_check_prints_its_findings_and_ends_well(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folders / "sad" / "4.png").write_bytes(b"")
-    out = folders.parent / "doubles.csv"
+    out = folders.parent / "pairs.csv"
     assert data("check", folders, "--out", out) == 0
     text = capsys.readouterr().out
     assert "empty: sad/4.png" in text
@@ -80,7 +80,7 @@ def test_against_another_set(folders: Path, capsys: pytest.CaptureFixture[str]) 
 def test_strict_ends_with_code_3_only_when_something_is_wrong(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert data("check", folders, "--strict") == 0  # a double is no fault
+    assert data("check", folders, "--strict") == 0  # a duplicate is no fault
     capsys.readouterr()
     (folders / "sad" / "4.png").write_bytes(b"no picture")
     assert data("check", folders) == 0

@@ -233,7 +233,7 @@ def test_a_pipe_in_a_pack_is_damage(pack_folder: Path) -> None:
     for name in ("faces.npy", "table.parquet", "pack.json"):
         (pack_folder / name).unlink()
         os.mkfifo(pack_folder / name)
-        with pytest.raises(PackError, match="is missing|a pipe or a device"):
+        with pytest.raises(PackError, match=r"is missing|a pipe or a device"):
             Pack.open(pack_folder)
 
 

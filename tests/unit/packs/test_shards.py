@@ -267,7 +267,7 @@ def test_data_that_vanish_while_they_are_packed_are_told(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("text", ["", "1", "a/b", "1/2/3", "-1/2", "1.0/2", "1 / 2", "0x1/2", "²/3"])
 def test_what_is_no_shard(text: str) -> None:
-    with pytest.raises(UsageError, match="is no shard: write i/n, for instance 2/8"):
+    with pytest.raises(UsageError, match="is no shard: write i/n, such as 2/8"):
         parse_part(text)
 
 

@@ -153,7 +153,7 @@ def test_no_pack_is_shifted_twice(plain: Pack, tmp_path: Path) -> None:
         ("shift=blur&severity=6", r"severity=6 of .* is not valid: input should be less than or equal to 5\."),
         ("shift=blur&severity=0", r"greater than or equal to 1\."),
         ("shift=blur&severity=hard", r"severity=hard of .* is not valid: input should be a valid integer"),
-        ("severity=3", r"do not go together: severity says how strong a shift is, so add shift=b.* or contrast\.$"),
+        ("severity=3", r"do not go together: severity is the strength of a shift, so add shift=b.* or contrast\.$"),
         ("shfit=blur", r"Did you mean 'shift'\?"),
     ],
 )

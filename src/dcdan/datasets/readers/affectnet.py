@@ -69,7 +69,7 @@ def read_numbers(path: Path) -> list[float]:
     start = _MAGIC + int.from_bytes(content[_MAGIC - 2 : _MAGIC], "little")
     dtype, shape, order = _header(content[:start])
     if math.prod(shape) * dtype.itemsize != len(content) - start:
-        raise ValueError("its length is not what its header says")
+        raise ValueError("its length contradicts its header")
     values = np.frombuffer(content, dtype, offset=start) if len(content) > start else np.empty(0)
     try:
         numbers = list(map(float, values.reshape(shape, order=order).ravel().tolist()))

@@ -43,7 +43,7 @@ def to_pixels(parts: dict[str, FloatArray], side: int) -> dict[str, Pixels]:
 class Canvas:
     """A picture that takes anti-aliased shapes given in fixed-point pixels (n, 2).
 
-    `reduced` says by which power of two the picture is smaller than the one whose pixels the shapes are given in.
+    `reduced` is the power of two by which the picture is smaller than the one that the shapes are given for.
     """
 
     def __init__(self, image: Image, reduced: int = 0) -> None:

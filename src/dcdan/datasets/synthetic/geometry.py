@@ -199,7 +199,7 @@ _RAISED = {"tip": 0.085, "wing": 0.05, "nostril": 0.05, "nose": 0.06, "glasses":
 
 @lru_cache(maxsize=512)
 def _depth(part: str) -> float:
-    """Return how far a part stands out of the head's ellipsoid, by the longest beginning of its name that is known."""
+    """Return the height of a part above the head's ellipsoid, by the longest known prefix of its name."""
     return next(
         (_RAISED[start] for start in ("hair_back", part.split("_")[0]) if part.startswith(start) and start in _RAISED),
         0.0,

@@ -125,7 +125,7 @@ class SyntheticReader(Reader):
         return int(np.searchsorted(shares, self._rng(index, _ORDER).random() * shares[-1], side="right"))
 
     def _split(self, person: int) -> str:
-        """Spread the people evenly from 0 to 1, starting where the seed says, so that small sets have all splits."""
+        """Spread the people evenly over 0 to 1 from a start chosen by the seed, so that small sets have all splits."""
         place = (self._rng(0, _SPLIT).random() + person * _GOLDEN) % 1.0
         if place < self.options.test_share:
             return "test"
