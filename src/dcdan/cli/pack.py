@@ -79,7 +79,7 @@ def pack(
         typer.echo(inert(built.info.text()), nl=False)
     elif not quiet:
         typer.echo(inert(summary(built)))
-    failed = built.failures if strict else []
+    failed = built.failures() if strict else []
     if failed:
         path, status = failed[0]
         raise DataError(f"{len(failed)} pictures gave no face (--strict), '{printable(path)}' first ({status}).")

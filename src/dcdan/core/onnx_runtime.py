@@ -70,6 +70,16 @@ def providers_for(device: str, available: Sequence[str] | None = None) -> list[s
     return chosen if device == "cpu" else [*chosen, *PROVIDERS["cpu"]]
 
 
+def devices_served() -> list[str]:
+    """Return the devices that this build of ONNX Runtime serves.
+
+    >>> "cpu" in devices_served()
+    True
+    """
+    have = ort.get_available_providers()
+    return [name for name, own in PROVIDERS.items() if any(each in have for each in own)]
+
+
 def device_of(provider: str) -> str:
     """Return the name of the device that an execution provider serves.
 

@@ -20,25 +20,25 @@ def printable(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return text that every UTF-8 file can hold: bytes of a file name that are no UTF-8 are shown as escapes.
+    r"""Return text that every UTF-8 file can hold: bytes of a file name that are no UTF-8 are shown as escapes.
 
     The one escaping of names in CSV, JSON lines, Parquet and data frames.
 
     Example:
         >>> import os
-        >>> encodable(os.fsdecode(b"Zo\\xff.jpg")), encodable("Zoë.jpg")
-        ('Zo\\\\udcff.jpg', 'Zoë.jpg')
+        >>> encodable(os.fsdecode(b"Zo" + bytes([255]) + b".jpg")), encodable("Zoë.jpg")
+        ('Zo\\udcff.jpg', 'Zoë.jpg')
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def inert(text: str) -> str:
-    """Return text whose characters that drive a terminal or turn the direction of writing are shown as escapes.
+    r"""Return text whose characters that drive a terminal or turn the direction of writing are shown as escapes.
 
     Lines, tabs and spaces of any kind stay.
 
-    >>> inert("a\\x1b[2J\\u202eb")
-    'a\\\\x1b[2J\\\\u202eb'
+    >>> inert("a\x1b[2J\u202eb")
+    'a\\x1b[2J\\u202eb'
     """
     return text if text.isprintable() else "".join(each if _is_shown(each) else ascii(each)[1:-1] for each in text)
 

@@ -205,7 +205,9 @@ class FERPlusOptions(ReaderOptions):
     """Options of the reader: the rule for votes, and whether contempt is a class."""
 
     split: Literal["train", "validation", "test"] | None = None
-    votes: VoteRule = Field("majority", description="how ten votes become a label: majority, argmax, probability or all")
+    votes: VoteRule = Field(
+        "majority", description="how ten votes become a label: majority, argmax, probability or all"
+    )
     contempt: bool = Field(True, description="whether contempt is a class")
 
 
