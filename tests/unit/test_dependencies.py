@@ -1,4 +1,4 @@
-"""Every dependency has a lower and an upper bound, and nothing comes from an address of its own."""
+"""Every dependency has a lower bound and no upper one, and comes by its name; each import of an extra is known."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
+from dcdan.core.extras import EXTRAS
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-BOUNDED = re.compile(r"([a-z][a-z0-9-]*)>=([0-9.]+),<([0-9.]+)")
+BOUNDED = re.compile(r"([a-z][a-z0-9-]*)>=([0-9.]+)")
+IMPORT_NAMES = {"scikit-learn": "sklearn"}
 
 
 def required() -> list[str]:
@@ -38,9 +41,9 @@ def test_every_dependency_is_bounded_and_comes_by_its_name() -> None:
 def test_the_exact_versions_are_within_the_bounds() -> None:
     exact = pinned("constraints.txt")
     for line in required():
-        name, lowest, above = BOUNDED.fullmatch(line).groups()  # type: ignore[union-attr]
+        name, lowest = BOUNDED.fullmatch(line).groups()  # type: ignore[union-attr]
         if name in exact:
-            assert numbers(lowest) <= numbers(exact[name]) < numbers(above), line
+            assert numbers(lowest) <= numbers(exact[name]), line
 
 
 def test_the_oldest_versions_are_the_lower_bounds() -> None:
@@ -48,6 +51,21 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
     bounds = [BOUNDED.fullmatch(line).groups() for line in PROJECT["project"]["dependencies"]]  # type: ignore[union-attr]
     assert {name for name, *_ in bounds} <= oldest.keys()
     for line in required():
-        name, lowest, _ = BOUNDED.fullmatch(line).groups()  # type: ignore[union-attr]
+        name, lowest = BOUNDED.fullmatch(line).groups()  # type: ignore[union-attr]
         if name in oldest:
             assert numbers(oldest[name])[: len(numbers(lowest))] == numbers(lowest), line
+
+
+def test_the_extras_of_the_messages_are_those_of_the_project() -> None:
+    """U1, U2. A missing package is named with the extra that brings it, so the two lists must be one."""
+    optional = PROJECT["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(optional) - {"dev", "gui"}
+    for extra, modules in EXTRAS.items():
+        names = [BOUNDED.fullmatch(line)[1] for line in optional[extra]]  # type: ignore[index]
+        assert sorted(IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names) == sorted(modules), extra
+
+
+def test_every_python_from_the_lowest_on_is_allowed() -> None:
+    """An upper bound of Python or of a package needs a known break."""
+    assert PROJECT["project"]["requires-python"] == ">=3.11"
+    assert "Programming Language :: Python :: 3.14" in PROJECT["project"]["classifiers"]

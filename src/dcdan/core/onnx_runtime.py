@@ -41,11 +41,6 @@ _AUTOMATIC = ("cuda", "migraphx", "directml", "cpu")
 """What ``auto`` tries in turn: devices that give the same answers without compiling the graph for minutes."""
 
 
-def available_providers() -> list[str]:
-    """Return the execution providers that the installed ONNX Runtime has, the fastest first."""
-    return list(ort.get_available_providers())
-
-
 def providers_for(device: str, available: Sequence[str] | None = None) -> list[str]:
     """Return the execution providers of a device, with the CPU behind them for what it cannot run.
 
@@ -73,6 +68,16 @@ def providers_for(device: str, available: Sequence[str] | None = None) -> list[s
         )
     chosen = [each for each in PROVIDERS[device] if each in have]
     return chosen if device == "cpu" else [*chosen, *PROVIDERS["cpu"]]
+
+
+def devices_served() -> list[str]:
+    """Return the devices that this build of ONNX Runtime serves.
+
+    >>> "cpu" in devices_served()
+    True
+    """
+    have = ort.get_available_providers()
+    return [name for name, own in PROVIDERS.items() if any(each in have for each in own)]
 
 
 def device_of(provider: str) -> str:

@@ -28,10 +28,9 @@ def diagnosis(*, self_test: bool = True) -> dict[str, Any]:
         packages), ``devices``, ``offline``, ``cache``, ``models`` and ``self_test``. ``problems`` lists what is wrong,
         a sentence each; it is empty where all is well.
     """
-    from dcdan.core.onnx_runtime import PROVIDERS, available_providers
+    from dcdan.core.onnx_runtime import devices_served
     from dcdan.packs.cache_store import cache_entries, cache_folders, cache_limit
 
-    available = available_providers()
     entries = cache_entries()
     found: dict[str, Any] = {
         "dcdan": version("dcdan"),
@@ -42,7 +41,7 @@ def diagnosis(*, self_test: bool = True) -> dict[str, Any]:
         "offline": is_offline(),
         "packages": dict(packages()),
         "extras": installed_extras(),
-        "devices": [name for name, own in PROVIDERS.items() if any(each in available for each in own)],
+        "devices": devices_served(),
         "cache": {
             "folders": [str(folder) for folder in cache_folders()],
             "entries": len(entries),

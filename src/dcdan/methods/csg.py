@@ -109,7 +109,7 @@ class Comparison(nn.Module):
 
 @register
 class CSG(SourceMethod):
-    """Cross-entropy that may not forget what the initial trunk told apart."""
+    """Cross-entropy with a contrastive loss that keeps features close to those of the initial trunk."""
 
     name: ClassVar[str] = "csg"
     title: ClassVar[str] = "CSG"

@@ -144,7 +144,7 @@ class EfficientFaceNetwork(PlainNetwork):
 
 @register
 class EfficientFace(SourceMethod):
-    """Labels first, then the distributions over the expressions that the network itself has come to see in a face."""
+    """Training on labels, then on label distributions from the moving average of the network."""
 
     name: ClassVar[str] = "efficientface"
     title: ClassVar[str] = "EfficientFace"

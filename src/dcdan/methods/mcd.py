@@ -42,7 +42,7 @@ def discrepancy(first: Tensor, second: Tensor) -> Tensor:
 
 @register
 class MCD(Method):
-    """The fused head and a second one, which quarrel over the target and so show where its features lie astray."""
+    """Two classifiers whose disagreement on target faces the features learn to reduce."""
 
     name: ClassVar[str] = "mcd"
     title: ClassVar[str] = "MCD"

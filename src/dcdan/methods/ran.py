@@ -88,7 +88,7 @@ class RegionAttentionNetwork(PlainNetwork):
 
 @register
 class RAN(SourceMethod):
-    """Cross-entropy on what six views of a face say together, one of them better than the whole."""
+    """Cross-entropy on six views of a face, weighted by attention."""
 
     name: ClassVar[str] = "ran"
     title: ClassVar[str] = "RAN"

@@ -82,7 +82,7 @@ def relabelled(probabilities: Tensor, given: Tensor, open_to_it: Tensor, margin:
 
 @register
 class SCN(SourceMethod):
-    """Cross-entropy that trusts some faces more than others, and corrects the labels of the least trusted."""
+    """Cross-entropy weighted by the importance of each face; labels of the least important are corrected."""
 
     name: ClassVar[str] = "scn"
     title: ClassVar[str] = "SCN"

@@ -131,3 +131,19 @@ def test_commands_that_do_not_go_together(
     assert message in printed.err
     assert len(printed.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_strict_ends_with_code_3_after_the_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """U12. A picture that cannot be read is a row of the pack; with --strict the exit code is 3."""
+    root = write_classes(tmp_path / "in", {"happy": 2, "sad": 1})
+    assert pack(root, "--out", tmp_path / "whole", "--align", "none", "--quiet", "--strict") == 0
+    (root / "sad" / "broken.png").write_bytes(b"no picture")
+    assert pack(root, "--out", tmp_path / "out", "--align", "none", "--quiet", "--strict") == 3
+    assert "1 pictures gave no face (--strict), 'sad/broken.png' first" in capsys.readouterr().err
+    assert (tmp_path / "out" / "pack.json").exists()
+
+
+def test_a_limit_is_an_option_of_the_spec(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "in", {"happy": 3, "sad": 3})
+    assert pack(root, "--out", tmp_path / "out", "--align", "none", "--quiet", "--limit", "2") == 0
+    assert json.loads((tmp_path / "out" / "pack.json").read_text())["counts"]["faces"] == 2
