@@ -1,7 +1,8 @@
 """Put a run's model into the package, with its card: ``python experiments/bundle.py RUN NAME``.
 
-Run it from a folder with packs/ferplus64 and packs/lfw64, after ``dcdan export RUN``. The figures of the card are
-measured here, in fp32 and int8, on test splits that took no part in training or choosing.
+Run it from a folder with packs/ferplus96 and packs/lfw96 (or of the size of the model's faces). The figures
+of the card are measured here, in fp32 and int8, on test splits that took no part in training or choosing. Their raw
+values are written to docs/results/base_model.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ from dcdan.evaluation.report import Report
 from dcdan.inference.model_card import read_model_info, write_model_info
 from dcdan.inference.recogniser import load
 from dcdan.metrics.classification import class_scores
+from dcdan.training.run_metadata import commit
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "docs" / "results" / "base_model"
 WEIGHTS = HERE.parent / "src" / "dcdan" / "inference" / "weights"
 FILES = ("model.safetensors", "model.onnx", "model-int8.onnx", "model.json", "run.json")
-FERPLUS = "packs/ferplus64"
-TESTS = {
-    "FERPlus (majority)": FERPLUS,
-    "LFW expressions": "packs/lfw64",
-    "FERPlus, blur 3": f"{FERPLUS}?shift=blur&severity=3",
-    "FERPlus, noise 3": f"{FERPLUS}?shift=noise&severity=3",
-    "FERPlus, low light 4": f"{FERPLUS}?shift=lowlight&severity=4",
-    "FERPlus, occlusion 3": f"{FERPLUS}?shift=occlusion&severity=3",
-    "FERPlus, pose 3": f"{FERPLUS}?shift=pose&severity=3",
-}
+
+
+def tests_of(size: int) -> dict[str, str]:
+    """Return the name and spec of each test, for faces of a size."""
+    ferplus = f"packs/ferplus{size}"
+    shifts = {"blur": "blur", "noise": "noise", "low light": "lowlight", "occlusion": "occlusion", "pose": "pose"}
+    return {
+        "FERPlus (majority)": ferplus,
+        "LFW expressions": f"packs/lfw{size}",
+        **{
+            f"FERPlus, {name} {severity}": f"{ferplus}?shift={kind}&severity={severity}"
+            for name, kind in shifts.items()
+            for severity in (3, 5)
+        },
+    }
 
 
 def recalls(report: Report) -> dict[str, tuple[float, int]]:
@@ -50,7 +58,8 @@ def main() -> None:
     run, out = arguments.run, WEIGHTS / arguments.name
     models = [load(run, align="none", precision=precision) for precision in ("fp32", "int8")]
     reports = {
-        test: [evaluate(model, spec, split="test", progress=False) for model in models] for test, spec in TESTS.items()
+        test: [evaluate(model, spec, split="test", progress=False) for model in models]
+        for test, spec in tests_of(models[0].info.face.size).items()
     }
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
@@ -58,10 +67,19 @@ def main() -> None:
     card = environment.get_template("model_card.md.j2").render(
         name=arguments.name,
         info=models[0].info,
-        metadata=json.loads((run / "run.json").read_text(encoding="utf-8")),
+        note=json.loads((run / "run.json").read_text(encoding="utf-8")).get("note", ""),
         reports=reports,
-        recalls=[recalls(full) for full, _ in reports.values()],
+        shown=["FERPlus (majority)", "LFW expressions", "FERPlus, low light 5"],
+        recalls={test: recalls(full) for test, (full, _) in reports.items()},
     )
+    raw = {
+        test: {kind: report.to_dict() for kind, report in zip(("fp32", "int8"), pair, strict=True)}
+        for test, pair in reports.items()
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    weights = models[0].info.files["model.safetensors"]
+    content = {"command": f"python experiments/bundle.py RUN {arguments.name}", "commit": commit(), "weights": weights}
+    (RESULTS / f"{arguments.name}.json").write_text(json.dumps({**content, "tests": raw}) + "\n", encoding="utf-8")
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(run / name, out / name)

@@ -33,8 +33,6 @@ def trained(run: Path) -> tuple[BaseNetwork, int]:
     """Return the averaged network of a run of ``train.py`` or this file, and its face size."""
     facts = json.loads((run / "network.json").read_text())
     network = BaseNetwork(facts["trunk"], facts["size"])
-    network.network.mean.copy_(torch.tensor(facts["mean"])[:, None, None])
-    network.network.deviation.copy_(torch.tensor(facts["deviation"])[:, None, None])
     network.load_state_dict({k: v.float() if v.is_floating_point() else v
                              for k, v in load_file(run / "average.safetensors").items()})  # fmt: skip
     return network.eval().to(memory_format=torch.channels_last), facts["size"]
@@ -84,8 +82,6 @@ def main() -> None:
     parser.add_argument("--votes", type=float, default=0.5, help="weight of the votes beside the teachers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument("--mean", type=float, nargs=3, default=(0.485, 0.456, 0.406))
-    parser.add_argument("--deviation", type=float, nargs=3, default=(0.229, 0.224, 0.225))
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -104,9 +100,7 @@ def main() -> None:
     taught = torch.load(cache, weights_only=True)
 
     network = BaseNetwork(options.student, options.size)
-    network.network.mean.copy_(torch.tensor(options.mean)[:, None, None])
-    network.network.deviation.copy_(torch.tensor(options.deviation)[:, None, None])
-    facts = {"trunk": options.student, "size": options.size, "mean": options.mean, "deviation": options.deviation}
+    facts = {"trunk": options.student, "size": options.size}
     (options.out / "network.json").write_text(json.dumps(facts))
     if options.start:
         given = {k: v.float() if v.is_floating_point() else v for k, v in load_file(options.start).items()}

@@ -1,6 +1,6 @@
 """Train a teacher of the base model: a pretrained trunk under DCD-DAN's branches, on every target that the faces have.
 
-    python experiments/base_model/train.py --trunk mobilenetv1_100 --init TRUNK.safetensors --out runs/identities
+    python experiments/base_model/train.py --pretrained mobilenetv1-vggface2:FILE --data DATA --out runs/identities
 
 Stopped or killed, the same command resumes. ``--continue-from average.safetensors`` starts from averaged weights that
 were committed while a training moved to another machine: optimiser momentum starts anew, the schedule goes on.
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import huber_loss, log_softmax
 from views import rendered, training_view
 
+from dcdan.models import pretrained_trunks
 from dcdan.models.afc import fuse
 from dcdan.models.heads import SemanticModule
 from dcdan.models.network import Network, NetworkSettings
@@ -58,7 +59,7 @@ class BaseNetwork(nn.Module):
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trunk", default="mobilenetv1_100")
-    parser.add_argument("--init", type=Path)
+    parser.add_argument("--pretrained", default="", help="NAME or NAME:FILE of a pretrained trunk; empty for none")
     parser.add_argument("--continue-from", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with actions.npz and fer2013_labels.npz")
@@ -70,8 +71,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--faces", type=int, default=0, help="train on so many FERPlus faces only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument("--mean", type=float, nargs=3)
-    parser.add_argument("--deviation", type=float, nargs=3)
     for name in ("labels", "actions", "contrast", "mixup", "all-votes", "average"):
         parser.add_argument(f"--no-{name}", action="store_true")
     return parser.parse_args()
@@ -99,11 +98,9 @@ def main() -> None:
     label_prior /= label_prior.sum()
 
     network = BaseNetwork(options.trunk, options.size, contrast=not options.no_contrast)
-    if options.mean:
-        network.network.mean.copy_(torch.tensor(options.mean)[:, None, None])
-        network.network.deviation.copy_(torch.tensor(options.deviation)[:, None, None])
-    if options.init:
-        network.network.trunk.body.load_state_dict(load_file(options.init))
+    (options.out / "network.json").write_text(json.dumps({"trunk": options.trunk, "size": options.size}))
+    if options.pretrained and (found := pretrained_trunks.parse(options.pretrained)):
+        pretrained_trunks.load(network.network.trunk, *found)
     network = network.to(memory_format=torch.channels_last)
     average = make_teacher(network)
     trunk, heads = network.network.parameter_groups()
