@@ -6,7 +6,7 @@
 The validation split of FERPlus is halved: one half says what the model knows of its source (mean probabilities, mean
 log-probabilities, confusion matrix, accuracy), the other is the target. A draw takes n faces of a condition, class by
 class with replacement, so that they have the wanted class shares; the true ones are what a user declares. No test face
-is read. Writes ``corrections.csv``, ``estimators.csv``, ``verdicts.csv`` and ``groups.csv``, and prints them.
+is read. Writes ``cells.parquet``, ``table.csv`` and ``plot.png``, and prints all tables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
 
 from dcdan.correction.arrays import group_means, log_softmax
 from dcdan.correction.baselines import lame
@@ -39,7 +45,6 @@ from dcdan.expressions import EXPRESSIONS
 K = len(EXPRESSIONS)
 SIZES = (100, 300, 1000)
 LABELS = (40, 80)
-PARTS = ["corrections", "estimators", "groups"]
 CLINIC = {"neutral": 0.4, "sadness": 0.2, "anger": 0.15, "fear": 0.08, "surprise": 0.06, "happiness": 0.05}
 ESTIMATED = ("declared, Sinkhorn", "declared, prior", "MAP-EM towards source")
 
@@ -374,15 +379,35 @@ def _offset_rows(case: str, shares: str, z: np.ndarray, labels: np.ndarray, grou
     ]
 
 
-def shown(rows: list[dict], path: Path) -> None:
-    """Write a table as CSV and print it."""
-    with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+def shown(rows: list[dict]) -> list[dict]:
+    """Print a table and return it."""
     print("| " + " | ".join(rows[0]) + " |")
     for row in rows:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    return rows
+
+
+def write_results(parts: dict[str, list[dict]], out: Path) -> None:
+    """Write the rows of all tables to one Parquet file, the corrections to CSV, and a plot of gain and harm."""
+    columns: dict[str, list] = {"table": [name for name, rows in parts.items() for _ in rows]}
+    for key in dict.fromkeys(key for rows in parts.values() for row in rows for key in row):
+        values = [row.get(key) for rows in parts.values() for row in rows]
+        text = any(isinstance(value, str) and value for value in values)
+        columns[key] = [None if value in (None, "") else str(value) if text else float(value) for value in values]
+    parquet.write_table(arrow.table(columns), out / "cells.parquet", compression="zstd")
+    with (out / "table.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, parts["corrections"][0].keys(), lineterminator="\n")
+        table.writeheader()
+        table.writerows(parts["corrections"])
+    every = [row for row in parts["corrections"] if (row["faces of"], row["class shares"]) == ("FERPlus, shifted", "all")]
+    figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    for row in every:
+        at = float(row["draws harmed %"]), float(row["mean gain"])
+        axes.plot(*at, "o", color="#31688e")
+        axes.annotate(row["correction"], at, xytext=(4, 3), textcoords="offset points", fontsize=7)
+    axes.axhline(0, color="0.7", linewidth=0.8)
+    axes.set(xlabel="draws harmed by more than one point, %", ylabel="mean gain in accuracy, points")
+    figure.savefig(out / "plot.png", dpi=110)
 
 
 def offsets_table(rows: list[dict]) -> list[dict]:
@@ -408,17 +433,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of output_answers.py")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
     parser.add_argument("--draws", type=int, default=50)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    if "corrections" in arguments.parts:
-        shown(summary(measure(arguments.work, arguments.draws)), arguments.out / "corrections.csv")
-    if "estimators" in arguments.parts:
-        errors, verdicts = estimators(scored(arguments.work, min(5, arguments.draws)))
-        shown(errors, arguments.out / "estimators.csv")
-        shown(verdicts, arguments.out / "verdicts.csv")
-    if "groups" in arguments.parts:
-        shown(offsets_table(grouped(arguments.work, arguments.draws)), arguments.out / "groups.csv")
+    parts = {"corrections": shown(summary(measure(arguments.work, arguments.draws)))}
+    parts["estimators"], parts["verdicts"] = map(shown, estimators(scored(arguments.work, min(5, arguments.draws))))
+    parts["groups"] = shown(offsets_table(grouped(arguments.work, arguments.draws)))
+    write_results(parts, arguments.out)
 
 
 if __name__ == "__main__":

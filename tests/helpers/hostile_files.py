@@ -184,18 +184,18 @@ def file_of_8_gigabytes_that_begins_as_a_webp(good: Good, here: Path) -> list[st
     return predict(good, here / "large.webp")
 
 
-@hostile("picture", 3, "is no JPEG")
+@hostile("picture", 3, "is no picture or video of a known kind")
 def pickle_named_jpg(good: Good, here: Path) -> list[str]:
     return picture("a.jpg", pickle.dumps(Evil()))(good, here)
 
 
-@hostile("picture", 3, "is no JPEG")
+@hostile("picture", 3, "is no picture or video of a known kind")
 def link_to_a_device(good: Good, here: Path) -> list[str]:
     (here / "a.jpg").symlink_to("/dev/zero")
     return predict(good, here / "a.jpg")
 
 
-@hostile("picture", 3, "is no JPEG")
+@hostile("picture", 3, "is of a kind that cannot be read here")
 def program_in_svg(good: Good, here: Path) -> list[str]:
     return picture("a.png", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')(good, here)
 
@@ -212,15 +212,15 @@ def name_that_is_a_formula(good: Good, here: Path) -> list[str]:
     return [*predict(good, here), "--out", str(here / "rows.csv")]
 
 
-@hostile("video", 3, "is no MP4")
+@hostile("video", 3, "is no video of a known kind")
 def playlist_named_mp4(good: Good, here: Path) -> list[str]:
     (here / "a.mp4").write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n")
     return predict(good, here / "a.mp4")
 
 
-@hostile("video", 2, "copy it to this machine")
+@hostile("video", 2, "offline")
 def address_of_a_video(good: Good, here: Path) -> list[str]:
-    return ["predict", "http://192.0.2.1/a.mp4", "--model", str(good.run)]
+    return ["--offline", "predict", "http://192.0.2.1/a.mp4", "--model", str(good.run)]
 
 
 class Evil:
@@ -406,7 +406,7 @@ def size_that_overflows(good: Good, here: Path) -> list[str]:
     return evaluate(good, sealed(copied_pack(good, here), size=1 << 62))
 
 
-@hostile("pack", 4, "its checksum is another")
+@hostile("pack", 4, "checksum")
 def table_that_was_changed(good: Good, here: Path) -> list[str]:
     pack = copied_pack(good, here)
     content = bytearray((pack / TABLE).read_bytes())
@@ -608,7 +608,7 @@ def benchmark(here: Path, text: str) -> list[str]:
 
 PLAN = """title = "Plan"
 sources = [{name = "studio", data = "PACK"}]
-targets = [{name = "street", data = "PACK"}]
+targets = [{name = "street", data = "PACK?limit=20"}]
 seeds = [0]
 settings = {size = 32, pretrained = "no", network = {trunk = "test_byobnet", width = 32, groups = 4}}
 methods = [{key = "source-only", name = "Source-only", settings = {method = "source_only"}}]
