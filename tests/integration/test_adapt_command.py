@@ -33,6 +33,10 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCDAN_CACHE", str(tmp_path / "cache"))
 
 
+TARGETS = 32
+"""As many faces as an adaptation needs."""
+
+
 def write_picture(path: Path, value: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(value)
@@ -43,11 +47,11 @@ def write_picture(path: Path, value: int) -> None:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Domains:
     """A folder of labelled pictures, and one of pictures without labels, one of them damaged and one empty."""
-    for index in range(24):
+    for index in range(36):
         name = ("happy", "Sad", "fear")[index % 3]
         write_picture(tmp_path / "labelled" / name / f"{index}.png", 60 * (index % 3) + index)
-    for index in range(9):
-        write_picture(tmp_path / "mine" / "deep" / f"{index}.jpg", 20 * index)
+    for index in range(TARGETS):
+        write_picture(tmp_path / "mine" / "deep" / f"{index}.jpg", 5 * index)
     (tmp_path / "mine" / "damaged.jpg").write_bytes((tmp_path / "mine" / "deep" / "0.jpg").read_bytes()[:200])
     (tmp_path / "mine" / "empty.png").write_bytes(b"")
     (tmp_path / "mine" / "notes.txt").write_text("no picture")
@@ -67,8 +71,8 @@ def test_folders_of_pictures_become_a_model_and_its_predictions(
     with (out / "predictions.csv").open(newline="") as file:
         rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
     assert {name: row["status"] for name, row in rows.items()} == {
-        **{f"{index}.jpg": "ok" for index in range(9)},
-        "damaged.jpg": "unreadable",
+        **{f"{index}.jpg": "ok" for index in range(TARGETS)},
+        "damaged.jpg": "truncated",
         "empty.png": "empty",
     }
     assert {row["expression"] for row in rows.values()} <= {"happiness", "sadness", "fear", ""}
@@ -171,7 +175,7 @@ def bad(tmp_path: Path, pictures: Domains, monkeypatch: pytest.MonkeyPatch) -> P
         ({"--source": "packs/lacking?split=train"}, 4, "no split 'train'"),
         ({"--out": "full"}, 6, "'full' exists and holds something else"),
         ({"--out": "full/thesis.tex/run"}, 6, "cannot be made"),
-        ({"--start": "nix"}, 5, "'nix' has no source stage"),
+        ({"--start": "nix"}, 5, "There is no model at 'nix'"),
         ({"--start": "full/thesis.tex"}, 5, "cannot be read"),
         ({"--config": "nix.toml"}, 2, "'nix.toml' cannot be read"),
         ({"--set": "source.lrr=1"}, 2, "Did you mean 'lr'?"),

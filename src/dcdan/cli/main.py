@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import typer
@@ -158,8 +159,9 @@ def run(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     _escape_what_cannot_be_encoded()
+    interrupted: list[int] = []
     try:
-        with _interrupting(), _translated(given):
+        with _interrupting() as interrupted, _translated(given):
             result = app(args=given, prog_name="dcdan", standalone_mode=False, obj=given)
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -178,6 +180,8 @@ def run(arguments: list[str] | None = None) -> int:
         known = as_dcdan_error(error)
         if known is not None:
             return _told(str(known), known.exit_code)
+        if interrupted:
+            return _told("stopped.", INTERRUPTED)
         kind = f"{type(error).__name__}: {error}".splitlines()[0]
         return _told(
             f"internal error ({kind}); please report it with the output of the same command under DCDAN_DEBUG=1.",
@@ -187,15 +191,26 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _interrupting() -> Iterator[None]:
-    """Within the context, SIGINT and SIGTERM raise KeyboardInterrupt, unless the process ignores them."""
+def _interrupting() -> Iterator[list[int]]:
+    """Within the context, SIGINT and SIGTERM raise KeyboardInterrupt, unless the process ignores them.
+
+    Yields:
+        The signals received so far. Compiled modules turn an interrupt during their import into an error of their own;
+        the list then tells the reason.
+    """
     before: dict[signal.Signals, Any] = {}
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.default_int_handler(number, frame)
+
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, signal.default_int_handler)
+                before[number] = signal.signal(number, interrupt)
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

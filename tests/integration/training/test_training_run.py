@@ -64,7 +64,7 @@ def test_a_run_folder_is_complete(adapted: dict[str, Path], domains: Domains, me
     about = json.loads((folder / "model.json").read_text())
     assert (about["schema"], about["method"], about["name"]) == (1, method, method)
     assert about["classes"] == list(Pack.open(domains[0]).classes)
-    assert about["face"] == {"size": SIZE, "align": "none", "channels": "rgb"}
+    assert about["face"] == {"size": SIZE, "align": "none", "channels": "rgb", "contrast": False}
     assert len(about["thresholds"]) == 7
     assert about["files"] == {name: sha256(folder / name) for name in ("model.safetensors", "model.onnx")}
     assert about["training"]["source"].startswith("synthetic:studio")
