@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("methods", "audit"),
     ("models", "packs"),
     ("datasets", "corruptions"),
-    ("faces", "metrics", "plots"),
+    ("faces", "metrics", "plots", "correction"),
     ("images", "jobs", "expressions"),
     ("core",),
 )

@@ -209,7 +209,7 @@ def test_a_training_that_diverges_has_its_own_code(
     command = ["adapt", "-s", str(pictures[0]), "-t", str(pictures[1]), "-o", str(tmp_path / "run"), *TINY]
     assert dcdan([*command, "--set", "source.lr=1e30", "--set", "source.clip=1e30", "--set", "source.epochs=10"]) == 7
     told = capsys.readouterr().err
-    assert "no longer a number at step 3 of the source stage" in told
+    assert "no longer a number at step 4 of the source stage" in told
     assert told.count("\n") == 1
 
 
