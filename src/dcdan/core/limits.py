@@ -236,7 +236,7 @@ def parquet_module() -> Any:
 
 
 def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
-    """Open a Parquet table with dictionary-encoded text, so that :func:`small_batches` can check the length of each text.
+    """Open a Parquet table with dictionary-encoded text, so that :func:`small_batches` can check text lengths.
 
     Args:
         path: The file.

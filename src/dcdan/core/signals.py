@@ -20,7 +20,7 @@ class Interrupted(DcdanError):
 
 def stopped(out: Path) -> Interrupted:
     """Return the error for work on ``out`` that was stopped before its end."""
-    return Interrupted(f"Stopped; everything is saved in '{out}': the same command goes on from there.")
+    return Interrupted(f"Stopped; everything is saved in '{out}': run the same command to resume.")
 
 
 def finish_or_stop(finished: bool, out: Path) -> None:
