@@ -15,7 +15,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 TEMPLATE: Floats = np.array([(0.34, 0.39), (0.66, 0.39), (0.50, 0.58), (0.37, 0.75), (0.63, 0.75)], np.float32)
-"""(5, 2) left eye, right eye, nose, left and right mouth corner in units of the face side; left is left in the image."""
+"""(5, 2) left eye, right eye, nose, left and right mouth corner, in units of the face side; left in the image."""
 
 TEMPLATE.flags.writeable = False
 
@@ -24,7 +24,7 @@ _MAX_WARP_SIDE = 32_000
 
 
 def similarities(points: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return the least-squares similarity transforms (scale, rotation and translation, no reflection) between point sets.
+    """Return the least-squares similarity transforms (scale, rotation, translation; no reflection) between points.
 
     Closed form of Umeyama (IEEE TPAMI 13(4), 1991) for two dimensions, where scale and rotation are one complex number.
     Coincident points are only translated.
@@ -38,7 +38,7 @@ def similarities(points: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArray[np
 
     Example:
         >>> similarities([[0, 0], [1, 0]], [[1, 1], [3, 1]]).round(6).tolist()
-        [[2.0, 0.0, 1.0], [0.0, 2.0, 1.0]]
+        [[2.0, -0.0, 1.0], [0.0, 2.0, 1.0]]
     """
     source, goal = np.broadcast_arrays(np.asarray(points, np.float64), np.asarray(target, np.float64))
     centre, aim = source.mean(axis=-2, keepdims=True), goal.mean(axis=-2, keepdims=True)
@@ -54,7 +54,7 @@ def similarities(points: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArray[np
 
 
 def similarity(points: npt.ArrayLike, target: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return the ``(2, 3) float64`` similarity from ``points`` (n, 2) to ``target`` (n, 2); see :func:`similarities`."""
+    """Return the ``(2, 3)`` similarity transform from ``points`` (n, 2) to ``target`` (n, 2); see ``similarities``."""
     return similarities(points, target)
 
 

@@ -87,7 +87,7 @@ def qualities(faces: Sequence[Face]) -> Qualities:
 
 
 def greyness(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return whether faces have no colour: the mean difference between their strongest and weakest channel is below 2 levels.
+    """Return whether faces have no colour: their strongest and weakest channel differ by less than 2 levels.
 
     Args:
         faces: ``(N, S, S, 3) uint8`` RGB.

@@ -1,4 +1,4 @@
-"""Appearance similarity of aligned faces: correlation of small thumbnails, enough to distinguish the people of one video."""
+"""Appearance of aligned faces: the correlation of small thumbnails distinguishes the people of one video."""
 
 from __future__ import annotations
 
