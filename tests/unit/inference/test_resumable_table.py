@@ -238,7 +238,7 @@ def test_a_folder_that_goes_away_is_told_and_its_pictures_are_not_missing(
     model: Recogniser, pictures: Path, tmp_path: Path
 ) -> None:
     out, away = tmp_path / "faces.csv", tmp_path / "away"
-    with pytest.raises(DataError, match="is no longer there: bring it back"):
+    with pytest.raises(DataError, match="is no longer there: restore it"):
         predict_to_file(model, [pictures], out, each=lambda _: pictures.exists() and pictures.rename(away) and None)
     assert not out.exists()
     away.rename(pictures)
