@@ -68,7 +68,7 @@ def chunks(out: Path) -> int:
 
 
 def test_a_signal_ends_a_build_after_a_whole_chunk(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="run the same command to resume"):
         build(Drawn(root, at=CHUNK + 5), tmp_path / "out")
     assert chunks(tmp_path / "out") == 2
     build(Drawn(root), tmp_path / "out")
@@ -77,7 +77,7 @@ def test_a_signal_ends_a_build_after_a_whole_chunk(root: Path, tmp_path: Path) -
 
 
 def test_data_that_go_away_are_not_packed_as_missing(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no longer there: bring it back"):
+    with pytest.raises(DataError, match="is no longer there: restore it"):
         build(Drawn(root, at=CHUNK + 5, signals=False), tmp_path / "out")
     assert chunks(tmp_path / "out") == 1
     root.mkdir()

@@ -191,7 +191,9 @@ def test_an_interrupt_in_any_phase_is_a_sentence(
         time.sleep(20)
 
     monkeypatch.setattr(api, phase, interrupted)
-    with pytest.raises(Interrupted, match=r"Stopped; everything is saved in .*: the same command goes on") as caught:
+    with pytest.raises(
+        Interrupted, match=r"Stopped; everything is saved in .*: run the same command to resume"
+    ) as caught:
         dcdan.adapt("a", "b", tmp_path / "run")
     assert caught.value.exit_code == 130
     assert time.perf_counter() - began < 10

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, bounded reading, whole files, locks, signals, the console."""
+"""Shared foundations: errors, bounded reading, atomic writing, locks, signals and the console."""

@@ -1,6 +1,6 @@
-"""Atomic writes: a file is written under a temporary name, flushed to the disk, then renamed; it is whole or not there.
+"""Atomic writes: a file is written under a temporary name, flushed to disk and renamed, so it is never incomplete.
 
-Also here: which form (CSV, JSON lines, Parquet) an output has by its suffix, and the checks of an output's name.
+This module also maps the suffix of an output to its format (CSV, JSON lines or Parquet) and validates output paths.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _ROOM = 16
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; what is written there takes its name when the block ends without error.
+    """Yield a temporary path beside ``path`` that is renamed to ``path`` when the block ends without an error.
 
-    A file of that name is replaced, and keeps its permissions; a new one has those of the process (its umask). Missing
-    folders on the way are made.
+    An existing file is replaced and its permissions are preserved; a new file gets the default permissions of the
+    process (its umask). Missing parent folders are created.
 
     Args:
-        path: the file to write.
+        path: The file to write.
 
     Yields:
-        Where to write.
+        The temporary path to write to.
 
     Raises:
-        OutputError: when the file cannot be written; nothing is left behind.
+        OutputError: The file cannot be written; the temporary file is removed.
 
     Example:
         >>> import tempfile
@@ -68,7 +68,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def partial_path(path: Path) -> Path:
-    """Return the temporary name of a file that this process writes; a very long name is shortened.
+    """Return the temporary path that this process uses while it writes ``path``; a very long name is shortened.
+
+    Args:
+        path: The final path.
+
+    Returns:
+        A path in the same folder, with a hidden name that contains the process id.
 
     Example:
         >>> partial_path(Path("a.csv")).name == f".a.csv.{os.getpid()}.partial"
@@ -81,7 +87,14 @@ def partial_path(path: Path) -> Path:
 
 
 def fitting_name(name: str, most: int = _LONGEST_NAME) -> str:
-    """Return a name of at most ``most`` bytes: a longer one loses its end to a checksum and keeps its suffix.
+    """Shorten a file name to at most ``most`` bytes by replacing its end with a checksum; the suffix is preserved.
+
+    Args:
+        name: The file name.
+        most: Maximum length in bytes.
+
+    Returns:
+        The name itself if it is short enough, otherwise the shortened name.
 
     Example:
         >>> fitting_name("anna.jpg"), len(fitting_name("a" * 300 + ".jpg")), fitting_name("a" * 300 + ".jpg")[-4:]
@@ -100,7 +113,14 @@ def fitting_name(name: str, most: int = _LONGEST_NAME) -> str:
 
 
 def write_error(error: OSError, path: Path) -> OutputError:
-    """Return the sentence for an output that cannot be written: the reason and what to do about it.
+    """Convert the error of a failed write into one with a sentence that gives the reason and a remedy.
+
+    Args:
+        error: The error of the operating system.
+        path: The file that was being written.
+
+    Returns:
+        The error to raise.
 
     Example:
         >>> str(write_error(OSError(errno.ENOSPC, "No space left on device"), Path("a.csv")))
@@ -123,7 +143,7 @@ def write_error(error: OSError, path: Path) -> OutputError:
 
 
 def _set_mode(handle: int, path: Path) -> None:
-    """Give a temporary file the permissions of the file that it replaces, or those of any new file."""
+    """Give a temporary file the permissions of the file it replaces, or the default permissions of a new file."""
     if os.name != "posix":
         return
     try:
@@ -135,7 +155,7 @@ def _set_mode(handle: int, path: Path) -> None:
 
 
 def _umask() -> int:
-    """The mask of this process; Linux tells it without changing it, which another thread could notice."""
+    """Return the umask; Linux reports it without a change that another thread could notice."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
             for line in status:
@@ -150,9 +170,19 @@ def _umask() -> int:
 
 @contextmanager
 def atomic_text(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
-    """Open a UTF-8 text file for writing in the manner of :func:`atomic_write`.
+    """Open a UTF-8 text file for writing; it is replaced atomically as in :func:`atomic_write`.
 
-    File names that are not valid Unicode are written with backslashes.
+    File names that are not valid Unicode are written with backslash escapes.
+
+    Args:
+        path: The file to write.
+        newline: As in :func:`open`.
+
+    Yields:
+        The open text file.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
     with (
         atomic_write(path) as beside,
@@ -162,19 +192,35 @@ def atomic_text(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file in the manner of :func:`atomic_text`."""
+    """Write a text file atomically; see :func:`atomic_text`.
+
+    Args:
+        path: The file to write.
+        text: Its complete content.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     with atomic_text(path) as file:
         file.write(text)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file in the manner of :func:`atomic_write`."""
+    """Write a binary file atomically; see :func:`atomic_write`.
+
+    Args:
+        path: The file to write.
+        content: Its complete content.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     with atomic_write(path) as beside:
         beside.write_bytes(content)
 
 
 def is_partial(path: Path) -> bool:
-    """Return whether a path has the temporary name of a file that :func:`atomic_write` had begun.
+    """Return whether a path is a temporary file of :func:`atomic_write`.
 
     Example:
         >>> is_partial(Path("out/.a.csv.123.partial")), is_partial(Path("out/a.csv"))
@@ -184,10 +230,10 @@ def is_partial(path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes have left half written in a folder; files of processes that run are left alone.
+    """Remove the temporary files of processes that no longer run.
 
     Args:
-        folder: searched with its sub-folders; it need not exist.
+        folder: Searched recursively; it need not exist.
     """
     for path in folder.rglob(".*.partial*"):
         found = _PARTIAL.fullmatch(path.name)
@@ -197,7 +243,7 @@ def sweep(folder: Path) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Whether another process of this number runs on this machine."""
+    """Return whether another process with this id is running on this machine."""
     if process == os.getpid() or os.name != "posix":
         return False
     try:
@@ -210,17 +256,31 @@ def _runs(process: int) -> bool:
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Copy a file in the manner of :func:`atomic_write`."""
+    """Copy a file atomically; see :func:`atomic_write`.
+
+    Args:
+        source: The file to copy.
+        path: The file to write.
+
+    Raises:
+        OutputError: A file cannot be read or written.
+    """
     with atomic_write(path) as beside:
         shutil.copyfile(source, beside)
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a regular file as 64 hexadecimal digits, read in pieces so that memory stays flat.
+    """Return the SHA-256 of a regular file; the file is read in blocks, so memory use is constant.
+
+    Args:
+        path: The file.
+
+    Returns:
+        64 hexadecimal digits.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is a pipe or a device, which could wait for ever.
+        OSError: The file cannot be read.
+        ValueError: The path is a pipe or a device, which could block forever.
     """
     from dcdan.core.limits import open_regular
 
@@ -229,7 +289,11 @@ def sha256(path: Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` last through a power cut, where the system can."""
+    """Flush a folder to disk, so that a rename in it survives a power failure; does nothing on Windows.
+
+    Args:
+        folder: The folder that contains the renamed file.
+    """
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -240,7 +304,7 @@ def sync_folder(folder: Path) -> None:
 
 
 class Form(StrEnum):
-    """Forms of a table of results; the value is the suffix of its file."""
+    """Format of a table of results; the value is the suffix of its file."""
 
     CSV = ".csv"
     JSONL = ".jsonl"
@@ -248,11 +312,22 @@ class Form(StrEnum):
 
 
 def form_of(path: Path, *, json: bool = False) -> Form:
-    """Return the form that a file's name asks for; with ``json`` any name but that of another form may hold JSON lines.
+    """Return the format that an output path implies.
+
+    Args:
+        path: The output file.
+        json: Whether JSON lines were requested; then any suffix except that of another format is accepted.
+
+    Returns:
+        The format.
 
     Raises:
-        UsageError: when the suffix is none of the three, or another than ``json`` asks for.
-        MissingExtraError: when the form needs a package that is not installed.
+        UsageError: The suffix is unknown, or contradicts ``json``.
+        MissingExtraError: The format needs a package that is not installed.
+
+    Example:
+        >>> form_of(Path("faces.CSV")), form_of(Path("faces.txt"), json=True)
+        (<Form.CSV: '.csv'>, <Form.JSONL: '.jsonl'>)
     """
     suffix = path.suffix.lower()
     known = [form.value for form in Form]
@@ -268,10 +343,14 @@ def form_of(path: Path, *, json: bool = False) -> Form:
 
 
 def check_target(path: Path, *, force: bool = False) -> None:
-    """Refuse an output file that exists, unless forced, and one that is no file.
+    """Check that an output path can be written without overwriting anything by accident.
+
+    Args:
+        path: The output file.
+        force: Whether an existing file may be replaced.
 
     Raises:
-        OutputError: see above.
+        OutputError: The path exists and ``force`` is false, or it is not a regular file.
     """
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder: give the name of a file.")

@@ -1,9 +1,4 @@
-"""The console: tables and progress bars that no given text can drive.
-
-The console on which tables and progress are shown: no text that it is given can drive the terminal.
-
-A bar on stderr with rate and time left, where a person is watching.
-"""
+"""Console output: tables and one progress bar, safe against control characters in names and labels."""
 
 from __future__ import annotations
 
@@ -19,24 +14,35 @@ from dcdan.core.sanitize import inert
 
 
 class Console(RichConsole):
-    """A console of rich that shows control and direction characters of names and labels as escapes."""
+    """A rich console that prints control characters and bidirectional overrides in its text as escapes."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield the segments of a renderable, their text made inert; what rich itself says to the terminal stays."""
+        """Yield the segments of a renderable with their text escaped; rich's own control codes are unchanged."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=inert(segment.text))
 
 
 def watched() -> bool:
-    """Return whether stderr is a terminal, where somebody may be looking."""
+    """Return whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None, done: int = 0, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yield a function that counts finished items; nothing is drawn when `shown` is false or stderr is no terminal.
+    """Show a progress bar on stderr with the rate and the remaining time.
 
-    Without a total there is no time left.
+    Args:
+        what: Text in front of the bar.
+        total: Number of items; None if unknown, then no remaining time is shown.
+        done: Items that were finished earlier.
+        shown: Whether to show the bar at all; it never appears if stderr is not a terminal.
+
+    Yields:
+        A function that adds a number of finished items.
+
+    Example:
+        >>> with progress_bar("faces", 3, shown=False) as advance:
+        ...     advance(1)
     """
     if not (shown and watched()):
         yield lambda _: None

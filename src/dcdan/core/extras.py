@@ -1,4 +1,4 @@
-"""Optional packages: which extra of dcdan brings which package, and the sentence for one that is missing."""
+"""Optional packages: which extra installs which package, and the error for a missing one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "heif": ("pillow_heif",),
     "tensorboard": ("tensorboard",),
 }
-"""Extra -> import names of the packages that it adds. Where two extras bring one, the first is named."""
+"""Extra -> import names of its packages. A package of two extras is attributed to the first one."""
 
 
 def extra_of(module: str) -> str | None:
-    """Return the extra that brings a module, or None where the core install or nothing does.
+    """Return the extra that installs a module.
+
+    Args:
+        module: Import name, also of a submodule.
+
+    Returns:
+        The extra, or None for a module of the core installation or of no extra.
 
     Example:
         >>> extra_of("torch.nn"), extra_of("fsspec"), extra_of("numpy")
@@ -33,7 +39,13 @@ def extra_of(module: str) -> str | None:
 
 
 def missing_extra(error: ImportError) -> MissingExtraError | None:
-    """Return the sentence for a module that could not be imported, or None where no extra brings it.
+    """Convert an import error into one that names the extra to install.
+
+    Args:
+        error: The error of the failed import.
+
+    Returns:
+        The error to raise, or None if no extra installs the module.
 
     Example:
         >>> str(missing_extra(ModuleNotFoundError("No module named 'torch'", name="torch")))
@@ -47,7 +59,10 @@ def missing_extra(error: ImportError) -> MissingExtraError | None:
 
 
 def installed_extras() -> dict[str, list[str]]:
-    """Return the packages that each extra still lacks; an empty list means that the extra is installed.
+    """Return the missing packages of each extra; an empty list means that the extra is installed.
+
+    Returns:
+        Extra -> import names of its packages that are not installed.
 
     Example:
         >>> sorted(installed_extras()) == sorted(EXTRAS)

@@ -1,10 +1,7 @@
-"""Reading text, JSON, TOML and Parquet from elsewhere within bounds of size and depth.
+"""Bounded reading of untrusted text, JSON, TOML and Parquet files.
 
-Files from elsewhere, read within bounds: no larger or deeper than they have reason to be, not out of their folder.
-
-What is wrong is a ValueError in words, for the caller to put in its own sentence.
-
-Parquet tables from elsewhere: a few bytes of one can stand for any number of rows, and of letters in each.
+Size, nesting depth and line length are limited, because a few bytes of a file can expand to any amount of memory. A
+violation raises a ValueError whose message is a clause, so that the caller can include it in a sentence.
 """
 
 from __future__ import annotations
@@ -28,11 +25,17 @@ _MOST_DOTS = 100
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a regular file for reading; a pipe or device, which could wait for ever, is refused.
+    """Open a regular file for reading; a pipe or a device, which could block forever, is rejected.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The open binary file.
 
     Raises:
-        OSError: it cannot be opened.
-        ValueError: it is a folder, pipe or device.
+        OSError: The path cannot be opened, or is a folder.
+        ValueError: The path is a pipe or a device.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     if path.is_dir():
@@ -48,9 +51,18 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
-    """Return a small UTF-8 text file; raise OSError, or ValueError when it has more than ``most`` bytes or is no text.
+    """Return the content of a small UTF-8 text file; at most ``most + 1`` bytes are read.
 
-    Only so much is ever read, whatever the file is.
+    Args:
+        path: The file.
+        most: Maximum size in bytes.
+
+    Returns:
+        The text.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is larger than ``most`` or is not UTF-8.
     """
     with open_regular(path) as file:
         content = file.read(most + 1)
@@ -60,19 +72,53 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
 
 
 def refuse_device(path: Path) -> None:
-    """Raise ValueError for a pipe, a socket or a device, whose opening may wait for ever."""
+    """Raise an error for a pipe, a socket or a device, which could block forever when opened.
+
+    Args:
+        path: A file or folder.
+
+    Raises:
+        OSError: The path does not exist or cannot be read.
+        ValueError: The path is neither a regular file nor a folder.
+    """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ValueError("it is a pipe or a device and no file")
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """Return what a small JSON file holds; raise OSError, or ValueError also when it is nested deeper than DEEPEST."""
+    """Return the content of a small JSON file.
+
+    Args:
+        path: The file.
+        most: Maximum size in bytes.
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is too large, is not JSON, or is nested deeper than ``DEEPEST`` levels.
+    """
     return _shallow(parse_json(read_text(path, most)))
 
 
 def parse_json(text: str) -> Any:
-    """Return what JSON text holds; raise ValueError."""
+    """Parse JSON text.
+
+    Args:
+        text: The JSON text.
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        ValueError: The text is not JSON or is nested too deeply.
+
+    Example:
+        >>> parse_json('{"a": [1, 2]}')
+        {'a': [1, 2]}
+    """
     try:
         return json.loads(text)
     except RecursionError:
@@ -80,12 +126,21 @@ def parse_json(text: str) -> Any:
 
 
 def read_toml(path: Path, *, expand: bool = False) -> dict[str, Any]:
-    """Return what a small TOML file holds; raises as :func:`read_json`.
+    """Return the content of a small TOML file.
 
-    With ``expand``, ``$NAME`` stands for a variable of the environment.
+    Args:
+        path: The file.
+        expand: Whether to replace ``$NAME`` by the environment variable of that name.
+
+    Returns:
+        The parsed table.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is too large, is not TOML, or is nested deeper than ``DEEPEST`` levels.
     """
     text = os.path.expandvars(read_text(path)) if expand else read_text(path)
-    # The time that a key takes grows with the square of its parts.
+    # The parse time of a key is quadratic in the number of its parts.
     if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
         raise ValueError(f"a line has more than {_MOST_DOTS} dots")
     try:
@@ -99,17 +154,25 @@ def read_toml(path: Path, *, expand: bool = False) -> dict[str, Any]:
 def _shallow(content: Any) -> Any:
     level = [content]
     for _ in range(DEEPEST):
-        held = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
-        level = [child for children in held for child in children]
+        nested = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [child for children in nested for child in children]
         if not level:
             return content
     raise ValueError(f"it is nested more than {DEEPEST} deep")
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a table of any length, with their ends; what is no UTF-8 is replaced.
+    """Yield the lines of a text file of any length, including their line ends; invalid UTF-8 is replaced.
 
-    Raises OSError, and ValueError at a line that is longer than LONGEST_LINE letters.
+    Args:
+        path: The file.
+
+    Yields:
+        One line at a time.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line has ``LONGEST_LINE`` characters or more.
     """
     with open_regular(path) as binary, io.TextIOWrapper(binary, "utf-8-sig", "replace", newline="") as file:
         while line := file.readline(LONGEST_LINE):
@@ -119,12 +182,28 @@ def text_lines(path: Path) -> Iterator[str]:
 
 
 def within(folder: Path, path: Path) -> bool:
-    """Return whether a path, all links followed, lies in a folder or is that folder."""
+    """Return whether a path, after following all links, is a folder or lies inside it.
+
+    Example:
+        >>> within(Path("/data"), Path("/data/a/../b")), within(Path("/data"), Path("/data/../etc"))
+        (True, False)
+    """
     return path.resolve().is_relative_to(folder.resolve())
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a log; a line that a killed run left half written is passed over."""
+    """Return the records of a JSON lines log; an incomplete line, as an interrupted run leaves it, is skipped.
+
+    Args:
+        path: The log.
+
+    Returns:
+        The JSON objects that have the keys ``kind`` and ``step``, in order.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The path is a pipe or a device.
+    """
     records = []
     with open_regular(path) as file:
         content = file.read().decode("utf-8", "replace")
@@ -142,7 +221,11 @@ MOST_LETTERS = 1 << 16
 
 
 def parquet_module() -> Any:
-    """Return `pyarrow.parquet`; raise MissingExtraError where it is not installed."""
+    """Import and return ``pyarrow.parquet``.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
     try:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError:
@@ -153,10 +236,18 @@ def parquet_module() -> Any:
 
 
 def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
-    """Open a Parquet table; text stays in Arrow's dictionaries until :func:`small_batches` has looked at its length.
+    """Open a Parquet table with dictionary-encoded text, so that :func:`small_batches` can check text lengths.
 
-    Raises an error of Arrow for what is no table, and ValueError for one with more rows than bytes, which no honest
-    table has.
+    Args:
+        path: The file.
+        columns: Names of the columns to read; None for all.
+
+    Returns:
+        A ``pyarrow.parquet.ParquetFile``.
+
+    Raises:
+        pyarrow.ArrowException: The file is not a Parquet table.
+        ValueError: The table declares more rows than the file has bytes.
     """
     parquet = parquet_module()
     file = parquet.ParquetFile(path)
@@ -170,7 +261,19 @@ def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
 
 
 def small_batches(file: Any, columns: Sequence[str], rows: int = 8192) -> Iterator[Any]:
-    """Yield record batches of an open table; raise ValueError at a text of more than MOST_LETTERS bytes."""
+    """Yield the record batches of an open table after checking the length of every text.
+
+    Args:
+        file: The table, from :func:`open_table`.
+        columns: Names of the columns to read.
+        rows: Maximum number of rows in a batch.
+
+    Yields:
+        ``pyarrow.RecordBatch`` objects.
+
+    Raises:
+        ValueError: A text is longer than ``MOST_LETTERS`` bytes.
+    """
     for batch in file.iter_batches(rows, columns=list(columns)):
         for column in batch.columns:
             _check(column)

@@ -1,4 +1,4 @@
-"""One process at a time: locks that the system lets go of when their process ends, however it ends."""
+"""File locks that exclude other processes; the operating system releases them when the process exits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
 def try_lock(file: IO[bytes], *, wait: bool = False) -> bool:
-    """Lock an open file until it is closed; return False when another process has it and we do not ``wait`` for it.
+    """Lock an open file until it is closed.
 
-    Where the file system knows no locks, nothing is locked.
+    On a file system without locks this succeeds without locking.
+
+    Args:
+        file: The open file.
+        wait: Whether to wait until another process releases its lock.
+
+    Returns:
+        False if another process has the lock and ``wait`` is false, otherwise True.
     """
     while True:
         try:
@@ -35,10 +42,16 @@ def try_lock(file: IO[bytes], *, wait: bool = False) -> bool:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made where it is missing, for this process by a file in it that is gone afterwards.
+    """Lock a folder for this process while the block runs; the folder is created if it does not exist.
+
+    The lock is the file ``LOCK`` in the folder. The file is removed at the end, and so is a folder that this function
+    created and that is still empty.
+
+    Args:
+        folder: The folder to lock.
 
     Raises:
-        OutputError: when another process holds it, or when it cannot be made or written.
+        OutputError: Another process has the lock, or the folder cannot be created or written to.
     """
     made = not folder.exists()
     try:
@@ -63,13 +76,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def _taken(path: Path) -> IO[bytes] | None:
-    """Return the locked file, or None when another process has it."""
+    """Return the locked file, or None if another process has the lock."""
     while True:
         file = path.open("a+b")
         if not try_lock(file):
             file.close()
             return None
-        # The one who held it has removed the file that we opened: a third may hold another of the same name.
+        # The previous owner may have removed this file after it was opened here, and a third process may have
+        # locked a new one of the same name.
         with suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
@@ -80,7 +94,7 @@ def _lock(file: IO[bytes], wait: bool) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        # Locks are of bytes there, and nobody else can read these: one far behind the content.
+        # Windows locks byte ranges, which other processes then cannot read: use a byte far behind the content.
         place = file.tell()
         file.seek(0x7FFF_FFF0)
         try:

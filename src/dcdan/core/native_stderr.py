@@ -1,4 +1,4 @@
-"""Keep C libraries from writing to the standard error of the process."""
+"""Silence C libraries that write to the standard error of the process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _saved = -1
 
 @contextmanager
 def muted_stderr() -> Iterator[None]:
-    """Within the context, drop what is written to file descriptor 2; several threads may be inside at once.
+    """Discard everything that is written to file descriptor 2 within the context.
 
-    What Python has buffered for ``sys.stderr`` is written before. Where the descriptor cannot be replaced, nothing
-    changes.
+    Several threads may be inside at once. Text that Python has buffered for ``sys.stderr`` is written first. If the
+    descriptor cannot be replaced, nothing changes.
 
     Example:
         >>> import os

@@ -1,6 +1,7 @@
-"""Whether the network may be used: ``dcdan --offline`` or ``DCDAN_OFFLINE=1`` forbids it, to child processes too.
+"""Network policy: ``dcdan --offline`` or ``DCDAN_OFFLINE=1`` forbids network access, also in child processes.
 
-Only ImageNet weights of a trunk (``dcdan.models.trunk``) and pictures at URLs (``dcdan.images.discover``) are fetched.
+The network is used only for ImageNet weights (``dcdan.models.trunk``), inputs at URLs (``dcdan.images.remote``),
+network streams and models of the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ FORBIDDEN = f"the network is forbidden here by --offline or {VARIABLE}"
 
 
 def is_offline() -> bool:
-    """Return whether the network is forbidden."""
+    """Return whether network access is forbidden."""
     return os.environ.get(VARIABLE, "0") not in ("", "0")
 
 
 def go_offline() -> None:
-    """Forbid the network, to the client of Hugging Face's hub as well."""
+    """Forbid network access for this process and its children, including the Hugging Face client."""
     os.environ[VARIABLE] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -1,6 +1,6 @@
-"""ONNX Runtime, imported in one place: without telemetry, on the device asked for, and alive after a fork.
+"""The only import of ONNX Runtime: telemetry is disabled, the device is selected, and sessions survive a fork.
 
-Every other module gets sessions from here and does not import ``onnxruntime`` itself.
+Every other module creates its sessions here and never imports ``onnxruntime`` itself.
 """
 
 from __future__ import annotations
@@ -33,23 +33,26 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "coreml": ("CoreMLExecutionProvider",),
     "openvino": ("OpenVINOExecutionProvider",),
 }
-"""Devices -> the execution providers of ONNX Runtime that serve them, the best first."""
+"""Device -> the execution providers of ONNX Runtime that support it, the best first."""
 
 DEVICES: tuple[str, ...] = ("auto", *PROVIDERS)
 
 _AUTOMATIC = ("cuda", "migraphx", "directml", "cpu")
-"""What ``auto`` tries in turn: devices that give the same answers without compiling the graph for minutes."""
+"""Devices that ``auto`` tries in order; all give the same results and none compiles the graph for minutes."""
 
 
 def providers_for(device: str, available: Sequence[str] | None = None) -> list[str]:
-    """Return the execution providers of a device, with the CPU behind them for what it cannot run.
+    """Return the execution providers for a device, followed by the CPU as a fallback for unsupported operators.
 
     Args:
-        device: one of ``DEVICES``; ``auto`` takes a GPU where this build of ONNX Runtime has one, else the CPU.
-        available: the providers of this build; by default those that ONNX Runtime names.
+        device: One of ``DEVICES``; ``auto`` selects a GPU if this build of ONNX Runtime supports one, else the CPU.
+        available: Providers of this build; None queries ONNX Runtime.
+
+    Returns:
+        Names of execution providers in order of preference.
 
     Raises:
-        UsageError: when there is no such device, or this build of ONNX Runtime does not serve it.
+        UsageError: The device is unknown, or this build of ONNX Runtime does not support it.
 
     Example:
         >>> providers_for("auto", ["CUDAExecutionProvider", "CPUExecutionProvider"])
@@ -81,25 +84,30 @@ def devices_served() -> list[str]:
 
 
 def device_of(provider: str) -> str:
-    """Return the name of the device that an execution provider serves.
+    """Return the name of the device that an execution provider belongs to.
 
-    >>> device_of("CUDAExecutionProvider")
-    'cuda'
+    Example:
+        >>> device_of("CUDAExecutionProvider")
+        'cuda'
     """
     return next((name for name, own in PROVIDERS.items() if own[0] == provider or provider in own[1:]), provider)
 
 
 class OnnxSession:
-    """An ``onnxruntime.InferenceSession`` that is made anew in a process that was forked.
+    """An ``onnxruntime.InferenceSession`` that is recreated in a forked process.
 
-    The threads of a session do not exist in a forked process: a run would wait for them for ever. The first run there
-    makes another session of the same graph. Safe to share between threads.
+    The threads of a session do not exist in a forked process, where a run would wait for them forever. The first run
+    there creates a new session for the same graph. A session may be shared between threads.
 
     Args:
-        graph: the bytes of an ONNX file, or its path.
-        threads: threads within one operator; None leaves the choice to ONNX Runtime (all cores).
-        device: see :func:`providers_for`.
-        spin: whether idle threads of the session wait actively.
+        graph: Content of an ONNX file, or its path.
+        threads: Threads within one operator; None lets ONNX Runtime decide (all cores).
+        device: See :func:`providers_for`.
+        spin: Whether idle threads of the session wait actively.
+
+    Raises:
+        UsageError: The device is unknown or not supported.
+        Exception: ONNX Runtime cannot load the graph.
     """
 
     def __init__(
@@ -116,15 +124,15 @@ class OnnxSession:
 
     @property
     def device(self) -> str:
-        """The device that the graph really runs on."""
+        """The device that the graph actually runs on."""
         return device_of(self._session.get_providers()[0])
 
     def get_inputs(self) -> list[Any]:
-        """Return the inputs of the graph: ``name``, ``shape``, ``type``."""
+        """Return the inputs of the graph, each with ``name``, ``shape`` and ``type``."""
         return list(self._session.get_inputs())
 
     def get_outputs(self) -> list[Any]:
-        """Return the outputs of the graph: ``name``, ``shape``, ``type``."""
+        """Return the outputs of the graph, each with ``name``, ``shape`` and ``type``."""
         return list(self._session.get_outputs())
 
     def run(
@@ -133,15 +141,15 @@ class OnnxSession:
         """Run the graph.
 
         Args:
-            outputs: names of the outputs wanted; None for all.
-            feeds: name -> array of each input.
-            seconds: stop the run after so long; None for no limit.
+            outputs: Names of the requested outputs; None for all.
+            feeds: Input name -> array.
+            seconds: Time limit of the run in seconds; None for no limit.
 
         Returns:
-            One array an output.
+            One array per output.
 
         Raises:
-            Exception: what ONNX Runtime raises, also when the time is over.
+            Exception: ONNX Runtime failed or the time limit was exceeded.
         """
         if self._forked:
             self._make_again()
@@ -161,7 +169,7 @@ class OnnxSession:
         options.intra_op_num_threads = self._threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # The runtime would take a file of its own format by its first bytes, which our checks do not read.
+        # Otherwise ONNX Runtime also accepts its own file format, which our checks of the graph cannot read.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         if not self._spin:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -171,14 +179,14 @@ class OnnxSession:
     def _make_again(self) -> None:
         with self._lock:
             if self._forked:
-                # Its destructor would wait for threads that are not here, so it must never run.
+                # The destructor would wait for threads that do not exist in this process, so it must never run.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
                 self._session = self._make()
                 self._forked = False
 
     def mark_forked(self) -> None:
-        """Let the next run make the session anew; called in a process that was forked."""
-        self._lock = threading.Lock()  # Another thread may have held it at the fork.
+        """Make the next run create a new session; called in a forked process."""
+        self._lock = threading.Lock()  # Another thread may have locked the old one at the time of the fork.
         self._forked = True
 
 

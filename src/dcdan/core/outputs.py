@@ -1,4 +1,4 @@
-"""What a recogniser answers: outputs of its graph, deciding heads and regions of the face, each in fixed order."""
+"""Output names of an exported graph, names of the deciding heads and names of the face regions, in fixed order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ OUTPUTS: tuple[str, ...] = ("probabilities", "expression", "confidence", "decide
 """Names of the outputs of an exported graph."""
 
 DECIDERS: tuple[str, ...] = ("fused", "global", "sum")
-"""Which heads may decide; ``decided_by`` is an index into them."""
+"""Heads that can decide the class; ``decided_by`` is an index into this tuple."""
 
 REGIONS: tuple[str, ...] = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-"""The regions of the local branch, the columns of ``region_weights``; left is left in the picture."""
+"""Regions of the local branch and columns of ``region_weights``; left means left in the image."""
 
 ACTIONS_OUTPUT = "actions"
-"""Optional output of a graph: ``(N, A) float32``, the activation in 0..1 of each facial action of ``model.json``."""
+"""Optional output of a graph: ``(N, A) float32``, activation (0..1) of the facial actions listed in ``model.json``."""

@@ -1,4 +1,4 @@
-"""Text that a file, a name or a library has given, made safe for a terminal and for a spreadsheet."""
+"""Untrusted text made safe for terminals and spreadsheets."""
 
 from __future__ import annotations
 
@@ -11,18 +11,31 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
 def printable(text: str) -> str:
-    """Return text in one line that changes nothing of the terminal: what cannot be printed is shown as an escape.
+    r"""Return text as one line in which every non-printable character is escaped.
 
-    >>> printable("a\\nb")
-    'a\\\\nb'
+    Args:
+        text: Any text.
+
+    Returns:
+        Text without line breaks and control characters.
+
+    Example:
+        >>> printable("a\nb")
+        'a\\nb'
     """
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def encodable(text: str) -> str:
-    r"""Return text that every UTF-8 file can hold: bytes of a file name that are no UTF-8 are shown as escapes.
+    r"""Return text that can be encoded as UTF-8; undecodable bytes of a file name become escapes.
 
-    The one escaping of names in CSV, JSON lines, Parquet and data frames.
+    All tables (CSV, JSON lines, Parquet and data frames) escape names with this function.
+
+    Args:
+        text: Any text, also with surrogate escapes.
+
+    Returns:
+        Valid Unicode text.
 
     Example:
         >>> import os
@@ -33,23 +46,35 @@ def encodable(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    r"""Return text whose characters that drive a terminal or turn the direction of writing are shown as escapes.
+    r"""Return text in which characters that control a terminal or change the writing direction are escaped.
 
-    Lines, tabs and spaces of any kind stay.
+    Line breaks, tabs and spaces of any kind are preserved.
 
-    >>> inert("a\x1b[2J\u202eb")
-    'a\\x1b[2J\\u202eb'
+    Args:
+        text: Any text.
+
+    Returns:
+        Text that is safe to print.
+
+    Example:
+        >>> inert("a\x1b[2J\u202eb")
+        'a\\x1b[2J\\u202eb'
     """
     return text if text.isprintable() else "".join(each if _is_shown(each) else ascii(each)[1:-1] for each in text)
 
 
 def no_formula(cell: Any) -> Any:
-    """Return a cell of a table in which text that a spreadsheet would run has an apostrophe before it (CSV injection).
+    """Prefix a cell that a spreadsheet would execute as a formula with an apostrophe (CSV injection).
 
-    Numbers, as such or as text, stay.
+    Args:
+        cell: A value of a table; numbers, also as text, are returned unchanged.
 
-    >>> no_formula("=1+1"), no_formula("-0.5"), no_formula(-3)
-    ("'=1+1", '-0.5', -3)
+    Returns:
+        The safe value.
+
+    Example:
+        >>> no_formula("=1+1"), no_formula("-0.5"), no_formula(-3)
+        ("'=1+1", '-0.5', -3)
     """
     if not isinstance(cell, str) or cell[:1] not in _FORMULA or _NUMBER.fullmatch(cell):
         return cell

@@ -1,4 +1,4 @@
-"""Schema versions: what an older or newer dcdan has written is told apart from what is damaged."""
+"""Schema versions: distinguish files of an older or newer dcdan from damaged files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ from dcdan.core.errors import DcdanError
 
 
 def check_schema(kind: type[DcdanError], what: str, found: object, reads: int, convert: str) -> None:
-    """Raise ``kind`` unless ``what`` is of the schema that this version reads.
+    """Raise an error unless a file has the schema that this version reads.
 
-    ``convert`` says how what an older version wrote, or what has no schema, becomes readable.
+    Args:
+        kind: Class of the error.
+        what: The file, as it appears at the beginning of the message.
+        found: Its schema version.
+        reads: The schema version that this dcdan reads.
+        convert: How to convert an older file; the end of the message.
+
+    Raises:
+        DcdanError: An instance of ``kind``, if ``found`` differs from ``reads``.
+
+    Example:
+        >>> from dcdan.core.errors import PackError
+        >>> check_schema(PackError, "'pack'", 1, 2, "build it again")
+        Traceback (most recent call last):
+        dcdan.core.errors.PackError: 'pack' is of schema 1 and this dcdan reads 2: build it again.
     """
     if found == reads:
         return

@@ -1,4 +1,4 @@
-"""Stopping on request: a signal lets the step finish and everything be saved, and the error says how to go on."""
+"""Graceful interruption: a signal lets the current step finish and save, and the error explains how to resume."""
 
 from __future__ import annotations
 
@@ -13,28 +13,42 @@ from dcdan.core.errors import DcdanError
 
 
 class Interrupted(DcdanError):
-    """The user or the system asked the work to stop; the same command goes on with it."""
+    """The user or the system stopped the work; running the same command again resumes it."""
 
     exit_code = 130
 
 
 def stopped(out: Path) -> Interrupted:
     """Return the error for work on ``out`` that was stopped before its end."""
-    return Interrupted(f"Stopped; everything is saved in '{out}': the same command goes on from there.")
+    return Interrupted(f"Stopped; everything is saved in '{out}': run the same command to resume.")
 
 
 def finish_or_stop(finished: bool, out: Path) -> None:
-    """Raise when a stage was stopped early."""
+    """Raise an error if a stage was stopped early.
+
+    Args:
+        finished: Whether the stage is complete.
+        out: The output of the stage.
+
+    Raises:
+        Interrupted: The stage is not complete.
+    """
     if not finished:
         raise stopped(out)
 
 
 @contextmanager
 def stoppable(wanted: bool = True) -> Iterator[threading.Event]:
-    """Within the context, SIGINT and SIGTERM set the event instead of ending the process, so that a step can finish.
+    """Turn SIGINT and SIGTERM into an event within the context, so that the current step can finish.
 
-    A second Ctrl-C interrupts at once. Nothing is changed when it is not ``wanted``, or outside of the main thread, to
-    which alone signals go.
+    A second Ctrl-C interrupts immediately. Signal handlers are not changed if ``wanted`` is false or outside the main
+    thread, because Python delivers signals to the main thread only.
+
+    Args:
+        wanted: Whether to handle signals at all.
+
+    Yields:
+        The event that a signal sets.
     """
     event = threading.Event()
     if not wanted or threading.current_thread() is not threading.main_thread():
@@ -52,11 +66,14 @@ def stoppable(wanted: bool = True) -> Iterator[threading.Event]:
 
 @contextmanager
 def interruptible(out: Path) -> Iterator[None]:
-    """Within the context, Ctrl-C and SIGTERM end the work on ``out`` at once.
+    """Raise :class:`Interrupted` immediately on Ctrl-C or SIGTERM within the context.
+
+    Args:
+        out: The output of the work; the message depends on whether it exists.
 
     Raises:
-        Interrupted: with the sentence that says how to go on, before a command-line library can turn the interrupt into
-            a silent exit.
+        Interrupted: A signal arrived. The error explains how to resume, and is raised before a command-line library can
+            turn the interrupt into a silent exit.
     """
     try:
         with terminable():
@@ -69,7 +86,7 @@ def interruptible(out: Path) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within the context, SIGTERM interrupts as Ctrl-C does."""
+    """Make SIGTERM raise KeyboardInterrupt within the context, as Ctrl-C does."""
     alone = threading.current_thread() is threading.main_thread()
     with _handled({signal.SIGTERM: signal.default_int_handler} if alone else {}):
         yield

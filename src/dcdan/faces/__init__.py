@@ -1,1 +1,1 @@
-"""Pictures -> aligned faces: detection with five landmarks, alignment to one template, quality. No torch."""
+"""From images to aligned faces: detection with five landmarks, alignment to one template, quality. No torch."""

@@ -1,6 +1,6 @@
-"""Arithmetic on boxes: overlap, suppression of doubles, squares, regression, cutting them out of pictures.
+"""Box arithmetic: overlap, non-maximum suppression, squares, regression and cropping.
 
-Boxes are (n, 4) x0, y0, x1, y1 in pixels, with continuous coordinates: the width is x1 - x0.
+Boxes are ``(n, 4)`` x0, y0, x1, y1 in pixels with continuous coordinates: the width is x1 - x0.
 """
 
 from __future__ import annotations
@@ -18,13 +18,31 @@ Image = npt.NDArray[np.uint8]
 
 
 def areas(boxes: Floats) -> Floats:
-    """Return the (n,) areas, zero for boxes that are inside out."""
+    """Return the ``(n,)`` areas of boxes, zero for inverted boxes.
+
+    Example:
+        >>> areas(np.array([[0, 0, 2, 3], [5, 5, 4, 4]], np.float32)).tolist()
+        [6.0, 0.0]
+    """
     extent: Floats = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return extent[:, 0] * extent[:, 1]
 
 
 def overlaps(boxes: Floats, measure: Literal["union", "smaller"]) -> Floats:
-    """Return the (n, n) shares of overlap: the intersection over the union, or over the smaller of the two boxes."""
+    """Return the pairwise overlap of boxes.
+
+    Args:
+        boxes: ``(n, 4) float32``.
+        measure: ``union`` divides the intersection by the union (IoU), ``smaller`` by the smaller of the two areas.
+
+    Returns:
+        ``(n, n) float32`` in 0..1.
+
+    Example:
+        >>> boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 2]], np.float32)
+        >>> overlaps(boxes, "union")[0].tolist(), overlaps(boxes, "smaller")[0].tolist()
+        ([1.0, 0.5], [1.0, 1.0])
+    """
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     sides = np.maximum(high - low, 0)
@@ -36,7 +54,21 @@ def overlaps(boxes: Floats, measure: Literal["union", "smaller"]) -> Floats:
 
 
 def suppress_by_union(boxes: Floats, scores: Floats, threshold: float) -> Indices:
-    """Greedy suppression by intersection over union; returns the kept indices, best score first."""
+    """Greedy non-maximum suppression by intersection over union.
+
+    Args:
+        boxes: ``(n, 4) float32``.
+        scores: ``(n,) float32``.
+        threshold: A box is dropped if its overlap with a better box exceeds this value.
+
+    Returns:
+        ``(k,) int64`` indices of the remaining boxes, the best score first.
+
+    Example:
+        >>> boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 3], [9, 9, 12, 12]], np.float32)
+        >>> suppress_by_union(boxes, np.array([0.5, 0.9, 0.7], np.float32), 0.5).tolist()
+        [1, 2]
+    """
     if len(boxes) == 0:
         return np.zeros(0, np.int64)
     corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
@@ -45,10 +77,19 @@ def suppress_by_union(boxes: Floats, scores: Floats, threshold: float) -> Indice
 
 
 def suppress_by_smaller(boxes: Floats, scores: Floats, threshold: float) -> Indices:
-    """Greedy suppression by intersection over the smaller box, so that a box within another goes too; few boxes.
+    """Greedy non-maximum suppression by intersection over the smaller area, which also drops nested boxes.
 
-    Returns the kept indices, best score first. A box is kept when no kept better one covers it; going from "all kept"
-    to that rule's fixed point takes as many rounds as the longest chain of boxes that suppress each other.
+    A box remains if no better remaining box covers it. Iterating this rule from "all remain" reaches its fixed point
+    after as many rounds as the longest chain of boxes that suppress each other. Memory is quadratic in the number of
+    boxes.
+
+    Args:
+        boxes: ``(n, 4) float32``.
+        scores: ``(n,) float32``.
+        threshold: A box is dropped if its overlap with a better box exceeds this value.
+
+    Returns:
+        ``(k,) int64`` indices of the remaining boxes, the best score first.
     """
     order = np.argsort(-scores, kind="stable")
     covers = np.triu(overlaps(boxes[order], measure="smaller") > threshold, k=1)
@@ -61,24 +102,55 @@ def suppress_by_smaller(boxes: Floats, scores: Floats, threshold: float) -> Indi
 
 
 def regress(boxes: Floats, offsets: Floats) -> Floats:
-    """Move each corner by its offset, (n, 4) in units of the box's width and height."""
+    """Move the corners of boxes by predicted offsets.
+
+    Args:
+        boxes: ``(n, 4) float32``.
+        offsets: ``(n, 4) float32`` in units of the width and height of each box.
+
+    Returns:
+        ``(n, 4) float32``.
+
+    Example:
+        >>> regress(np.array([[0, 0, 10, 20]], np.float32), np.array([[0.5, 0, 0, -0.5]], np.float32)).tolist()
+        [[5.0, 0.0, 10.0, 10.0]]
+    """
     extent = boxes[:, 2:] - boxes[:, :2]
     moved: Floats = boxes + offsets * np.concatenate([extent, extent], axis=1)
     return moved
 
 
 def grown(boxes: Floats, factor: float) -> Floats:
-    """Return boxes (n, 4) of the same centres, ``factor`` times as wide and high.
+    """Scale boxes about their centres.
 
-    >>> grown(np.array([[2, 2, 6, 4]], np.float32), 1.5).tolist()
-    [[1.0, 1.5, 7.0, 4.5]]
+    Args:
+        boxes: ``(n, 4) float32``.
+        factor: Ratio of the new to the old width and height.
+
+    Returns:
+        ``(n, 4) float32``.
+
+    Example:
+        >>> grown(np.array([[2, 2, 6, 4]], np.float32), 1.5).tolist()
+        [[1.0, 1.5, 7.0, 4.5]]
     """
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
     return np.asarray(np.concatenate([centre - half, centre + half], axis=1), np.float32)
 
 
 def squares(boxes: Floats) -> npt.NDArray[np.int64]:
-    """Return the smallest whole-pixel squares with the boxes' centres: (n, 3) of x0, y0, side (at least 1)."""
+    """Return the smallest squares of whole pixels that share the centres of the boxes.
+
+    Args:
+        boxes: ``(n, 4) float32``.
+
+    Returns:
+        ``(n, 3) int64`` x0, y0, side; the side is at least 1.
+
+    Example:
+        >>> squares(np.array([[0, 0, 4, 2]], np.float32)).tolist()
+        [[0, -1, 4]]
+    """
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     side = np.maximum(np.rint((boxes[:, 2:] - boxes[:, :2]).max(axis=1)), 1)
     corner = np.rint(centre - side[:, None] / 2)
@@ -86,16 +158,16 @@ def squares(boxes: Floats) -> npt.NDArray[np.int64]:
 
 
 def cut(images: Sequence[Image], owners: Indices, cuts: npt.NDArray[np.int64], size: int) -> Image:
-    """Cut squares out of pictures and resize them; what lies outside the picture is black.
+    """Crop squares from images and resize them; pixels outside the image are black.
 
     Args:
-        images: pictures (H, W, 3).
-        owners: (n,) the picture of each square, ascending.
-        cuts: (n, 3) x0, y0, side from ``squares``.
-        size: side of the result.
+        images: Images ``(H, W, 3) uint8``.
+        owners: ``(n,)`` index of the image of each square, ascending.
+        cuts: ``(n, 3)`` x0, y0, side from :func:`squares`.
+        size: Side of the result in pixels.
 
     Returns:
-        (n, size, size, 3) uint8.
+        ``(n, size, size, 3) uint8``.
     """
     out = np.empty((len(cuts), size, size, 3), np.uint8)
     bounds = np.searchsorted(owners, np.arange(len(images) + 1))

@@ -1,4 +1,4 @@
-"""Pictures -> faces of one size, aligned: what packs are built from and what a recogniser is shown."""
+"""Extract aligned faces of one size from images, for packs and for recognition."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Image = npt.NDArray[np.uint8]
 Alignment = Literal["mtcnn", "none"]
 ALIGNMENTS: tuple[Alignment, ...] = ("mtcnn", "none")
 
-# A 48 pixel crop enlarged three times with a border of 24 is where MTCNN finds most (82 % without the border).
+# MTCNN finds most faces in a 48-pixel crop that is enlarged three times with a border of 24 (82 % without the border).
 _CROP_SIDE = 144
 _CROP_BORDER = 24
 
 _SMALLER = 0.7
 
 _TURNED_SCORE = 0.95
-"""Least score of a face in a turned picture: three more searches of a picture without a face find more false ones."""
+"""Minimum score of a face in a rotated image: three additional searches would otherwise find more false faces."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face.
+    """One extracted face.
 
     Attributes:
-        pixels: (S, S, 3) uint8 RGB.
-        box: (4,) float32, x0, y0, x1, y1 in pixels of the picture that it came from.
-        landmarks: (5, 2) float32, x, y in units of the face side, within ``pixels`` (order as in ``Detections``).
-        score: the detector's, 0..1; 1 where no detector was asked, 0 where it found nothing.
-        status: OK, or NOT_ALIGNED for a crop kept as it was.
-        points: (5, 2) float32, the landmarks in pixels of the picture that it came from; None where none were found.
+        pixels: ``(S, S, 3) uint8`` RGB.
+        box: ``(4,) float32`` x0, y0, x1, y1 in pixels of the original image.
+        landmarks: ``(5, 2) float32`` x, y in ``pixels``, in units of the face side; order as in ``Detections``.
+        score: Score of the detector, 0..1; 1 without a detector, 0 if the detector found nothing.
+        status: OK, TURNED, or NOT_ALIGNED for a crop without landmarks.
+        points: ``(5, 2) float32`` landmarks in pixels of the original image; None if there are none.
     """
 
     pixels: Image
@@ -52,7 +52,7 @@ class Face:
 
 
 class Extractor:
-    """Finds and aligns the faces of pictures, a batch at a time; holds a detector and no other state."""
+    """Finds and aligns the faces of a batch of images; apart from the detector it has no state."""
 
     def __init__(
         self,
@@ -66,15 +66,15 @@ class Extractor:
         """Set up the extraction.
 
         Args:
-            size: side of the faces in pixels.
-            align: ``mtcnn`` finds landmarks and aligns to them; ``none`` takes the whole picture as the face.
-            cropped: the pictures are face crops already: one face each, always.
-            max_faces: of photographs, keep only so many of the largest faces; None keeps all.
-            threads: threads of the detector, and of OpenCV in this process; None for all cores.
-            detector: one to use instead of the built-in one.
+            size: Side of the extracted faces in pixels.
+            align: ``mtcnn`` finds landmarks and aligns to them; ``none`` uses the whole image as the face.
+            cropped: Whether the images are face crops; then each yields exactly one face.
+            max_faces: Maximum number of faces per photograph, the largest first; None for all.
+            threads: Threads of the detector, and of OpenCV in this process; None for all cores.
+            detector: Replaces the built-in detector.
 
         Raises:
-            UsageError: an unknown alignment.
+            UsageError: The alignment is unknown.
         """
         if align not in ALIGNMENTS:
             raise unknown("alignment", align, ALIGNMENTS)
@@ -90,19 +90,38 @@ class Extractor:
             self._detector = create_detector(align, threads=threads, framing="crop" if cropped else "photo")
 
     def __reduce__(self) -> tuple[type[Extractor], tuple[object, ...]]:
-        # The nets of the detector cannot be pickled: another process loads its own.
+        # The detector's networks cannot be pickled: another process loads its own.
         return Extractor, self._made_of
 
     def at_least(self, side: float) -> Extractor:
-        """Return one that need not find faces of photographs whose box is below ``side`` pixels, to save time."""
+        """Return a faster extractor that may miss faces of photographs whose box is smaller than ``side`` pixels.
+
+        Args:
+            side: Side of the smallest faces that matter, in pixels.
+
+        Returns:
+            A new extractor, or this one if it does not search for faces by size.
+        """
         if self._detector is None or self.cropped or side <= 0:
             return self
-        # Boxes are a little smaller or larger than the size that was searched for.
+        # Boxes are slightly smaller or larger than the size that the detector searches for.
         detector = self._detector.at_least(_SMALLER * side)
         return Extractor(self.size, self.align, max_faces=self.max_faces, detector=detector)
 
     def extract(self, images: Sequence[Image]) -> list[list[Face]]:
-        """Return the faces of each picture, (H, W, 3) uint8 RGB; an empty list where a photograph has none."""
+        """Return the faces of each image.
+
+        Args:
+            images: Images ``(H, W, 3) uint8`` RGB.
+
+        Returns:
+            One list per image; empty for a photograph without a face.
+
+        Example:
+            >>> faces = Extractor(32, align="none").extract([np.zeros((48, 40, 3), np.uint8)])
+            >>> faces[0][0].pixels.shape, faces[0][0].box.tolist()
+            ((32, 32, 3), [0.0, 0.0, 40.0, 48.0])
+        """
         if self._detector is None:
             return [[self._whole(image, 1.0, Status.OK)] for image in images]
         if self.cropped:
@@ -121,14 +140,17 @@ class Extractor:
         places: Sequence[npt.NDArray[np.float32]],
         search_from: float | None = None,
     ) -> list[list[Face]]:
-        """Return the faces of each photograph about where its ``places`` (n, 4) are; other faces may be missed.
+        """Return the faces of each photograph near given boxes; other faces may be missed.
 
-        Where pictures are not searched for faces anyway, this is :meth:`extract`.
+        An extractor without a detector, or for crops, does the same as :meth:`extract`.
 
         Args:
-            images: (H, W, 3) uint8 RGB.
-            places: boxes of each picture, in its pixels.
-            search_from: also search for faces of at least so many pixels; None does not search.
+            images: Images ``(H, W, 3) uint8`` RGB.
+            places: ``(n, 4) float32`` boxes for each image, in its pixels.
+            search_from: Also search the whole image for faces of at least this size in pixels; None does not.
+
+        Returns:
+            One list per image.
         """
         if self._detector is None or self.cropped:
             return self.extract(images)
@@ -136,16 +158,16 @@ class Extractor:
         return [self._of_photo(image, faces) for image, faces in zip(images, found, strict=True)]
 
     def extract_turned(self, images: Sequence[Image]) -> list[list[Face]]:
-        """Return the faces of photographs that lie on their side or stand on their head.
+        """Return the faces of photographs that were taken sideways or upside down.
 
-        Each picture is searched in the three other turns; of these the one with the surest face counts. Boxes, points
-        and thus the roll are in pixels of the picture as it was given.
+        Each image is searched in the three other orientations, and the orientation with the highest face score is used.
+        Boxes, points and roll refer to the image as given.
 
         Args:
-            images: (H, W, 3) uint8 RGB in which :meth:`extract` found no face.
+            images: Images ``(H, W, 3) uint8`` RGB in which :meth:`extract` found no face.
 
         Returns:
-            The faces of each picture, their status TURNED; an empty list where there is none, for crops, and without a
+            One list per image of faces with the status TURNED; empty if there is none, for crops, and without a
             detector.
         """
         if self._detector is None or self.cropped:
@@ -185,12 +207,20 @@ class Extractor:
 
 
 def large_enough(faces: Sequence[Face], min_side: float) -> list[Face]:
-    """Return the faces whose box has no side of fewer pixels, in their order."""
+    """Return the faces whose box has no side shorter than ``min_side`` pixels, in the given order."""
     return [face for face in faces if float((face.box[2:] - face.box[:2]).min()) >= min_side]
 
 
 def scaled(face: Face, scale: float) -> Face:
-    """Return a face found in a reduced picture with its box and points in pixels of the file, ``scale`` times finer."""
+    """Convert the box and points of a face that was found in a reduced image to pixels of the file.
+
+    Args:
+        face: A face.
+        scale: Pixels of the file per pixel of the reduced image.
+
+    Returns:
+        The converted face.
+    """
     if scale == 1:
         return face
     points = None if face.points is None else face.points * np.float32(scale)
@@ -198,12 +228,15 @@ def scaled(face: Face, scale: float) -> Face:
 
 
 def turned_back(face: Face, quarters: int, shape: tuple[int, ...]) -> Face:
-    """Return a face of ``np.rot90(image, quarters)`` with its box and points in pixels of the image itself.
+    """Convert the box and points of a face that was found in ``np.rot90(image, quarters)`` to pixels of the image.
 
     Args:
-        face: as found in the turned picture.
-        quarters: quarter turns counter-clockwise, 1 to 3.
-        shape: shape of the image, height and width first.
+        face: The face found in the rotated image.
+        quarters: Number of counter-clockwise quarter turns, 1 to 3.
+        shape: Shape of the image: height and width first.
+
+    Returns:
+        The converted face, with the status TURNED.
     """
     height, width = shape[:2]
 
@@ -219,7 +252,14 @@ def turned_back(face: Face, quarters: int, shape: tuple[int, ...]) -> Face:
 
 
 def frame_crop(image: Image) -> tuple[Image, tuple[float, float]]:
-    """Return a crop brought to a longer side of 144 with a border of its own edge pixels, and the scales (x, y)."""
+    """Resize a face crop to a longer side of 144 pixels and add a border that repeats its edge pixels.
+
+    Args:
+        image: ``(H, W, 3) uint8``.
+
+    Returns:
+        (the framed crop, (x scale, y scale) from the crop to the resized crop).
+    """
     height, width = image.shape[:2]
     factor = _CROP_SIDE / max(height, width)
     new = (max(1, round(width * factor)), max(1, round(height * factor)))

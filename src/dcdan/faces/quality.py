@@ -1,4 +1,4 @@
-"""How well faces can be seen: size, sharpness and pose, measured on a whole batch at once."""
+"""Visual quality of faces: size, sharpness, pose and colour, measured for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from dcdan.faces.extract import Face
 
 Floats = npt.NDArray[np.float32]
 
-# How far the tip of the nose stands before the plane of eyes and mouth, in halves of the distance between the eyes, on
-# the mean head of the Basel Face Model (Paysan et al., AVSS 2009).
+# Distance of the tip of the nose from the plane of eyes and mouth, in halves of the distance between the eyes, for the
+# mean head of the Basel Face Model (Paysan et al., AVSS 2009).
 _NOSE = 1.2
 
-# Waves over a face, in radians a side, at which sharpness is a half: between a face of a photograph that fills the
+# Spatial frequency in radians per face side at which sharpness is 0.5: between a face in a photograph that fills the
 # aligned face (about 42) and the same face blurred by a fiftieth of its side (25).
 _HALF_SHARP = 32.0
 
-# In grey levels squared: what rounding to whole levels (variance 1/12) adds to the variance of the Laplacian, and what
-# keeps a flat face from being sharp by such noise alone.
+# In squared grey levels: the variance that rounding to integers (1/12 per pixel) adds to the Laplacian, and a constant
+# that prevents a flat face from being sharp because of such noise.
 _ROUNDING = 20 / 12
 _FLAT = 25.0
 
-# Larger faces are reduced to this side first: what is soft in them would drown in their rounding.
+# Larger faces are reduced to this side first, because rounding errors would dominate their weak high frequencies.
 _MOST = 64
 
 _AT_A_TIME = 64
 
 _COLOURED = 2.0
-"""Mean difference in levels between the strongest and the weakest channel of a face that has colour."""
+"""Minimum mean difference between the strongest and the weakest channel of a face with colour, in levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Qualities:
-    """What can be said of N faces, each (N,) float32.
+    """Quality of N faces; each field is ``(N,) float32`` unless noted otherwise.
 
     Attributes:
-        side: shorter side of the box in pixels of the picture.
+        side: Shorter side of the box in pixels of the image.
         sharpness: 0 (blurred) .. 1 (sharp), of the aligned face.
-        yaw: degrees, -90..90, positive when the head is turned to the right in the picture; NaN without landmarks.
-        roll: degrees, -180..180, of the line through the eyes, clockwise in the picture; NaN without landmarks.
-        score: the detector's, 0..1.
-        grey: bool, whether the face has no colour.
+        yaw: Degrees, -90..90, positive if the head is turned to the right in the image; NaN without landmarks.
+        roll: Degrees, -180..180, clockwise angle of the line through the eyes; NaN without landmarks.
+        score: Score of the detector, 0..1.
+        grey: ``(N,) bool``, whether the face has no colour.
     """
 
     side: Floats
@@ -57,7 +57,18 @@ class Qualities:
 
 
 def qualities(faces: Sequence[Face]) -> Qualities:
-    """Return the quality of N faces of one size."""
+    """Measure the quality of faces.
+
+    Args:
+        faces: N faces of one size.
+
+    Returns:
+        The measurements; empty arrays for no faces.
+
+    Example:
+        >>> qualities([]).side.shape
+        (0,)
+    """
     if not faces:
         none = np.zeros(0, np.float32)
         return Qualities(none, none, none, none, none, np.zeros(0, np.bool_))
@@ -76,21 +87,41 @@ def qualities(faces: Sequence[Face]) -> Qualities:
 
 
 def greyness(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return whether faces (N, S, S, 3) uint8 RGB have no colour, (N,): their channels differ by two levels on average.
+    """Return whether faces have no colour: their strongest and weakest channel differ by less than 2 levels.
 
-    >>> grey = np.full((1, 4, 4, 3), 90, np.uint8)
-    >>> greyness(np.concatenate([grey, grey + np.array([40, 10, 0], np.uint8)])).tolist()
-    [True, False]
+    Args:
+        faces: ``(N, S, S, 3) uint8`` RGB.
+
+    Returns:
+        ``(N,) bool``.
+
+    Example:
+        >>> grey = np.full((1, 4, 4, 3), 90, np.uint8)
+        >>> greyness(np.concatenate([grey, grey + np.array([40, 10, 0], np.uint8)])).tolist()
+        [True, False]
     """
     spread = faces.max(axis=3).astype(np.float32) - faces.min(axis=3)
     return np.asarray(spread.mean(axis=(1, 2)) < _COLOURED)
 
 
 def sharpness(faces: npt.NDArray[np.uint8]) -> Floats:
-    """Return how sharp faces (N, S, S, 3) uint8 RGB are, (N,) in 0..1; any blur lowers it, contrast does not matter.
+    """Return the sharpness of faces; any blur lowers it, contrast does not change it.
 
-    The variance of the Laplacian (Pech-Pacheco et al., ICPR 2000) over the variance of the face is the mean fourth
-    power of its waves; the waves are counted over the side of the face, so that faces of 64 and of 112 pixels compare.
+    The variance of the Laplacian (Pech-Pacheco et al., ICPR 2000) divided by the variance of the face is the mean
+    fourth power of its spatial frequency. Frequency is measured per side of the face, so faces of 64 and of 112 pixels
+    compare.
+
+    Args:
+        faces: ``(N, S, S, 3) uint8`` RGB.
+
+    Returns:
+        ``(N,) float32`` in 0..1.
+
+    Example:
+        >>> noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+        >>> flat = np.full((1, 64, 64, 3), 128, np.uint8)
+        >>> sharpness(np.concatenate([noise, flat])).round(2).tolist()
+        [1.0, 0.0]
     """
     count, side = faces.shape[:2]
     # All faces as one tall picture: one call of OpenCV for the batch.
@@ -98,7 +129,7 @@ def sharpness(faces: npt.NDArray[np.uint8]) -> Floats:
     grey = grey.reshape(count, side, side).astype(np.float32)
     seen = min(side, _MOST)
     if seen < side:
-        # What averaging over areas does to a column of pixels, as a matrix for the whole batch.
+        # Area averaging of a column of pixels, as a matrix for the whole batch.
         average = cv2.resize(np.eye(side, dtype=np.float32), (side, seen), interpolation=cv2.INTER_AREA)
         grey = average @ grey @ average.T
     middle = grey[:, 1:-1, 1:-1]
@@ -109,15 +140,26 @@ def sharpness(faces: npt.NDArray[np.uint8]) -> Floats:
 
 
 def yaw(points: npt.ArrayLike) -> Floats:
-    """Return by how many degrees heads are turned, (N,) in -90..90, from landmarks (N, 5, 2) in any unit.
+    """Estimate the yaw of heads from landmarks.
 
-    Seen from afar, a turn by an angle shortens the distance between the eyes by its cosine and moves the nose off the
-    middle of the face by its sine. Positive is to the right in the picture; NaN where a landmark is NaN.
+    Under orthographic projection, a rotation by an angle shortens the distance between the eyes by its cosine and moves
+    the nose off the midline of the face by its sine.
+
+    Args:
+        points: ``(N, 5, 2)`` landmarks in any unit.
+
+    Returns:
+        ``(N,) float32`` degrees in -90..90, positive to the right in the image; NaN where a landmark is NaN.
+
+    Example:
+        >>> from dcdan.faces.align import TEMPLATE
+        >>> abs(round(float(yaw(TEMPLATE[None])[0])))
+        0
     """
     turned = _upright(points)
     eyes, nose, mouth = turned[:, :2].mean(axis=1), turned[:, 2], turned[:, 3:].mean(axis=1)
     length = mouth[:, 1] - eyes[:, 1]
-    # The middle of the face is taken at the height of the nose, should eyes and mouth not lie above each other.
+    # The midline is evaluated at the height of the nose, because it is slanted if eyes and mouth are not aligned.
     share = np.clip((nose[:, 1] - eyes[:, 1]) / np.where(length == 0, 1.0, length), 0.0, 1.0)
     off = nose[:, 0] - (eyes[:, 0] + share * (mouth[:, 0] - eyes[:, 0]))
     half = (turned[:, 1, 0] - turned[:, 0, 0]) / 2
@@ -125,14 +167,25 @@ def yaw(points: npt.ArrayLike) -> Floats:
 
 
 def roll(points: npt.ArrayLike) -> Floats:
-    """Return by how many degrees, clockwise, the line through the eyes is turned: (N,) in -180..180 of (N, 5, 2)."""
+    """Return the clockwise angle of the line through the eyes.
+
+    Args:
+        points: ``(N, 5, 2)`` landmarks in any unit.
+
+    Returns:
+        ``(N,) float32`` degrees in -180..180.
+
+    Example:
+        >>> roll(np.array([[[0, 0], [1, 1], [0, 0], [0, 0], [0, 0]]])).tolist()
+        [45.0]
+    """
     line = np.asarray(points, np.float64)
     across = line[:, 1] - line[:, 0]
     return np.asarray(np.degrees(np.arctan2(across[:, 1], across[:, 0])), np.float32)
 
 
 def _upright(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return landmarks (N, 5, 2) turned about the origin so that the left eye lies level with the right one."""
+    """Return landmarks (N, 5, 2) rotated about the origin so that both eyes are at the same height."""
     given = np.asarray(points, np.float64)
     angle = np.radians(roll(given).astype(np.float64))[:, None]
     cos, sin = np.cos(angle), np.sin(angle)

@@ -1,1 +1,1 @@
-"""Pictures, videos and URLs: found, read within bounds and decoded; every fault is a status. No torch."""
+"""Input: find, read and decode images, videos and URLs within bounds; every fault becomes a status. No torch."""

@@ -1,4 +1,4 @@
-"""Pictures and videos in a zip file, read without unpacking it: `faces.zip` and `faces.zip/anna/1.jpg`."""
+"""Images and videos in a zip file, read without unpacking it: `faces.zip` and `faces.zip/anna/1.jpg`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SUFFIX = ".zip"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in a zip file.
+    """A file in a zip archive.
 
     Attributes:
-        name: its path in the zip file, with forward slashes.
-        state: a text that changes with its content.
+        name: Path in the archive, with forward slashes.
+        state: Text that changes when the content of the file changes.
     """
 
     name: str
@@ -31,7 +31,13 @@ class Member:
 
 
 def split_member(path: str) -> tuple[Path, str] | None:
-    """Return the zip file and the name in it that a path such as ``faces.zip/anna/1.jpg`` means, or None.
+    """Split a path such as ``faces.zip/anna/1.jpg`` into the archive and the name of the member.
+
+    Args:
+        path: The path.
+
+    Returns:
+        (archive, member name), or None if no part of the path is an existing zip file.
 
     Example:
         >>> split_member("nowhere.zip/a.jpg") is None
@@ -48,15 +54,23 @@ def split_member(path: str) -> tuple[Path, str] | None:
 
 
 def is_archive(path: str) -> bool:
-    """Return whether a path is an existing file with the suffix of a zip file."""
+    """Return whether a path is an existing file with the suffix ``.zip``."""
     return path.lower().endswith(SUFFIX) and _is_file(path)
 
 
 def members(archive: Path) -> list[Member]:
-    """Return the files of a zip file by name, hidden ones and those of operating systems left out.
+    """Return the files of a zip archive, sorted by folder and name.
+
+    Hidden files and files of operating systems are omitted.
+
+    Args:
+        archive: The zip file.
+
+    Returns:
+        The members.
 
     Raises:
-        UndecodableImage: UNREADABLE, when it is damaged or cannot be read.
+        UndecodableImage: UNREADABLE: the archive is damaged or cannot be read.
     """
     with _opened(archive) as file:
         found = [
@@ -68,10 +82,18 @@ def members(archive: Path) -> list[Member]:
 
 
 def read_member(archive: Path, name: str, most: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a file in a zip file.
+    """Return the content of a file in a zip archive.
+
+    Args:
+        archive: The zip file.
+        name: Name of the member.
+        most: Maximum size in bytes after decompression.
+
+    Returns:
+        The decompressed bytes.
 
     Raises:
-        UndecodableImage: MISSING, TOO_LARGE (more than ``most`` bytes unpacked) or UNREADABLE (damaged, encrypted).
+        UndecodableImage: MISSING, TOO_LARGE (more than ``most`` bytes) or UNREADABLE (damaged or encrypted).
     """
     with _member(archive, name) as file:
         content: bytes = file.read(most + 1)
@@ -82,10 +104,17 @@ def read_member(archive: Path, name: str, most: int = MAX_BYTES) -> bytes:
 
 @contextmanager
 def unpacked(archive: Path, name: str) -> Iterator[Path]:
-    """Yield a temporary copy of a file in a zip file, with the suffix of its name; it is removed afterwards.
+    """Extract a file of a zip archive to a temporary file with the same suffix, which is removed afterwards.
+
+    Args:
+        archive: The zip file.
+        name: Name of the member.
+
+    Yields:
+        The temporary file.
 
     Raises:
-        UndecodableImage: as :func:`read_member`.
+        UndecodableImage: As for :func:`read_member`.
     """
     with tempfile.TemporaryDirectory(prefix="dcdan-") as folder:
         target = Path(folder) / ("video" + PurePosixPath(name).suffix)

@@ -1,7 +1,8 @@
-"""Find pictures whose data end early though their decoder is content, and headers that promise what no data can hold.
+"""Detect truncated images that decoders accept, and headers that declare more pixels than the file can contain.
 
-Pillow returns such pictures as if they were whole: rows that are missing come out black in a PNG and grey in a JPEG.
-Each check first looks at a few pixels, which rules out almost every whole picture, and reads the data again only then.
+Pillow returns a truncated image as if it were complete: missing rows are black in a PNG and grey in a JPEG. Each check
+first examines a few pixels, which rules out almost every complete image, and reads the data again only if they are
+suspicious.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from PIL import Image
 
 from dcdan.images.status import Status, UndecodableImage
 
-# Deflate cannot make more of a byte (RFC 1951: 258 bytes of two bits).
+# The maximum compression ratio of Deflate (RFC 1951: 258 bytes from two bits).
 _DEFLATE_RATIO = 1032
 # A block of 8 x 8 pixels of one component takes at least one bit.
 _JPEG_RATIO = 512
@@ -30,7 +31,12 @@ _SOS, _EOI = 0xDA, 0xD9
 
 
 def check_declared_size(image: Image.Image, name: str, size: int) -> None:
-    """Refuse a header that promises far more pixels than a file of ``size`` bytes can hold, before memory is taken.
+    """Reject a header that declares far more pixels than a file of ``size`` bytes can contain, before decoding it.
+
+    Args:
+        image: The opened image; it is not decoded.
+        name: Name of its format.
+        size: Size of the file in bytes.
 
     Raises:
         UndecodableImage: TRUNCATED.
@@ -45,7 +51,12 @@ def check_declared_size(image: Image.Image, name: str, size: int) -> None:
 
 
 def check_complete(image: Image.Image, name: str, file: IO[bytes]) -> None:
-    """Refuse a loaded picture whose data end before its last row.
+    """Reject a decoded image whose data end before its last row.
+
+    Args:
+        image: The decoded image.
+        name: Name of its format.
+        file: The open file that it was read from.
 
     Raises:
         UndecodableImage: TRUNCATED.
@@ -63,13 +74,13 @@ def check_complete(image: Image.Image, name: str, file: IO[bytes]) -> None:
 
 
 def _last_rows_are_zero(image: Image.Image) -> bool:
-    """The last row, and the one before it: of an interlaced PNG they belong to different passes."""
+    """Check the last two rows; in an interlaced PNG they belong to different passes."""
     width, height = image.size
     return any(not np.asarray(image.crop((0, row, width, row + 1))).any() for row in {height - 1, max(0, height - 2)})
 
 
 def _png_is_whole(file: IO[bytes]) -> bool:
-    """Inflate the pixels of a PNG and compare their number of bytes with the header (PNG specification, 7.2 and 8)."""
+    """Inflate the pixel data of a PNG and compare its length with the header (PNG specification, 7.2 and 8)."""
     width, height, depth, colour, interlaced = 0, 0, 0, 0, 0
     inflate = zlib.decompressobj()
     length = 0
@@ -107,9 +118,9 @@ def _inflated(inflate: zlib._Decompress, file: IO[bytes], size: int) -> Iterator
 
 
 def _progressive_is_whole(file: IO[bytes]) -> bool:
-    """Whether the scans of a progressive JPEG reach the last bit of every coefficient of its first component.
+    """Return whether the scans of a progressive JPEG reach the last bit of every coefficient of its first component.
 
-    A scan names components, a band of coefficients (Ss to Se) and the bit that it brings (Al); see ITU T.81, G.1.2.
+    A scan lists components, a band of coefficients (Ss to Se) and a bit position (Al); see ITU T.81, G.1.2.
     """
     file.seek(0)
     data = file.read()
@@ -137,7 +148,7 @@ def _progressive_is_whole(file: IO[bytes]) -> bool:
 
 
 def _ends_in_grey(image: Image.Image) -> bool:
-    """Whether the last pixels are what libjpeg makes of blocks without data: the middle of the range."""
+    """Return whether the last pixels are mid-grey, which libjpeg writes for blocks without data."""
     width, height = image.size
     last = image.getpixel((width - 1, height - 1))
     if not all(value in (127, 128) for value in (last if isinstance(last, tuple) else (last,))):
@@ -147,7 +158,7 @@ def _ends_in_grey(image: Image.Image) -> bool:
 
 
 def _libjpeg_warns(file: IO[bytes]) -> bool:
-    """Whether libjpeg warns of data that end early. It writes to the standard error, so a process of its own reads."""
+    """Return whether libjpeg warns of truncated data; it writes to stderr, so another process decodes the image."""
     file.seek(0)
     code = "import sys, numpy, cv2; cv2.imdecode(numpy.frombuffer(sys.stdin.buffer.read(), numpy.uint8), 1)"
     done = subprocess.run([sys.executable, "-c", code], input=file.read(), capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""What the container of a video says without decoding it: whether its end is missing, and whether it has a picture."""
+"""Facts from a video container without decoding: whether its end is missing and whether it has a video track."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ _MOST_HEADER = 32 << 20
 
 
 def missing_bytes(path: Path) -> int:
-    """Return how many bytes are missing at the end of an MP4, MOV, AVI or Matroska file; 0 where that is unknown.
+    """Return how many bytes are missing at the end of an MP4, MOV, AVI or Matroska file.
 
-    The sizes of the outermost parts are compared with the size of the file. Numbers of frames are no proof: headers
-    estimate them, and edit lists hide some.
+    The sizes of the outermost elements are compared with the size of the file. Frame counts are unreliable: headers
+    estimate them, and edit lists hide frames.
+
+    Args:
+        path: The video file.
+
+    Returns:
+        Number of bytes; 0 if the file is complete or this is unknown.
     """
     try:
         with open_regular(path) as file:
@@ -34,7 +40,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def is_sound_only(path: Path) -> bool:
-    """Return whether an MP4 or MOV file has a track of sound and none of pictures."""
+    """Return whether an MP4 or MOV file has an audio track and no video track."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -69,7 +75,7 @@ def _boxes(file: IO[bytes], size: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _missing_riff(file: IO[bytes], size: int) -> int:
-    """Parts of an AVI follow one another: RIFF AVI, then RIFF AVIX for every further gigabyte."""
+    """Compare the chunks of an AVI with its size: RIFF AVI, then RIFF AVIX for every further gigabyte."""
     end = 0
     while end < size:
         file.seek(end)
@@ -84,7 +90,7 @@ def _missing_riff(file: IO[bytes], size: int) -> int:
 
 
 def _missing_matroska(file: IO[bytes], size: int) -> int:
-    """The EBML header is followed by one segment, whose size is unknown in a stream that was recorded live."""
+    """Compare the segment after the EBML header with the file size; a live recording has a segment of unknown size."""
     file.seek(0)
     head = file.read(4096)
     length, used = _vint(head, 4)
@@ -98,7 +104,7 @@ def _missing_matroska(file: IO[bytes], size: int) -> int:
 
 
 def _vint(data: bytes, place: int) -> tuple[int, int]:
-    """Return an EBML number of variable length, and its length in bytes (RFC 8794, section 4)."""
+    """Return an EBML variable-length integer and its length in bytes (RFC 8794, section 4)."""
     used = 9 - data[place].bit_length()
     value = int.from_bytes(data[place : place + used], "big") & ((1 << (7 * used)) - 1)
     return value, used

@@ -1,4 +1,4 @@
-"""Decode pictures to 8-bit RGB within bounds: sizes are checked before decoding, and every fault is a status."""
+"""Decode images to 8-bit RGB within bounds: sizes are checked before decoding, and every fault is a status."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded picture.
+    """A decoded image.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, upright.
-        scale: pixels of the file for each pixel here: 1.0, or 2.0, 4.0 or 8.0 for a JPEG that was reduced.
+        pixels: ``(H, W, 3) uint8`` RGB, upright.
+        scale: Pixels of the file per pixel of the array: 1.0, or 2.0, 4.0 or 8.0 for a large JPEG that was reduced.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -71,6 +71,17 @@ class Decoded:
 
 def decode(source: Path | bytes, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Return the pixels of :func:`decode_picture`.
+
+    Args:
+        source: A file or its bytes.
+        page: Index of the image in a multi-page file, from 0.
+        max_pixels: See :func:`decode_picture`.
+
+    Returns:
+        ``(H, W, 3) uint8`` RGB.
+
+    Raises:
+        UndecodableImage: As for :func:`decode_picture`.
 
     Example:
         >>> import io; from PIL import Image
@@ -82,30 +93,30 @@ def decode(source: Path | bytes, *, page: int = 0, max_pixels: int = MAX_PIXELS)
 
 
 def decode_picture(source: Path | bytes, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode one picture, upright as its EXIF orientation says.
+    """Decode one image and rotate it upright according to its EXIF orientation.
 
-    JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF are read, and HEIF with ``dcdan[heif]``; the first bytes decide, not the
-    name. 16-bit greys are scaled from 0..65535, 32-bit and float greys from their own minimum and maximum, CMYK and
-    palettes are converted, and transparent parts lie over white. Colour profiles are ignored.
+    Supported are JPEG, PNG, WebP, BMP, TIFF, GIF and AVIF, and HEIF with ``dcdan[heif]``. The format is detected from
+    the first bytes, not from the name. 16-bit grey is scaled from 0..65535, 32-bit and float grey from its own minimum
+    and maximum; CMYK and palettes are converted; transparent parts are composited over white. Colour profiles are
+    ignored.
 
     Args:
-        source: a file or its bytes.
-        page: which picture of a file with many, from 0.
-        max_pixels: most pixels to decode; a JPEG with more is decoded at a half, a quarter or an eighth of its size.
+        source: A file or its bytes.
+        page: Index of the image in a multi-page file, from 0.
+        max_pixels: Maximum number of pixels; a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size.
 
     Returns:
         The pixels and their scale.
 
     Raises:
-        UndecodableImage: with the status MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (no known format,
-            or a folder), UNSUPPORTED (a known format that is not read here), TOO_LARGE (more pixels than
-            ``max_pixels`` or more bytes than MAX_BYTES), TRUNCATED (data that end early) or UNREADABLE (damaged, or
-            no permission).
+        UndecodableImage: With the status MISSING (no such file), EMPTY (zero bytes), NOT_AN_IMAGE (no known format, or
+            a folder), UNSUPPORTED (a known format that cannot be read here), TOO_LARGE (more pixels than ``max_pixels``
+            or more bytes than ``MAX_BYTES``), TRUNCATED (the data end early) or UNREADABLE (damaged, or no permission).
     """
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), len(source), page, max_pixels)
     try:
-        # Opening a pipe would wait for ever.
+        # Opening a pipe would block forever.
         found = source.stat()
         if not stat.S_ISREG(found.st_mode):
             raise UndecodableImage(Status.NOT_AN_IMAGE, "it is a folder or a device, not a file")
@@ -120,11 +131,17 @@ def decode_picture(source: Path | bytes, *, page: int = 0, max_pixels: int = MAX
 
 
 def open_image(file: IO[bytes]) -> tuple[Image.Image, MediaFormat]:
-    """Open a picture with the plugin of its format; nothing is decoded yet.
+    """Open an image with the Pillow plugin of its format without decoding it.
+
+    Args:
+        file: The open file, at its beginning.
+
+    Returns:
+        (image, format).
 
     Raises:
         UndecodableImage: EMPTY, NOT_AN_IMAGE or UNSUPPORTED.
-        Exception: whatever a plugin raises for a damaged header.
+        Exception: The header is damaged; the type depends on the plugin.
     """
     head = file.read(HEAD)
     if not head:
@@ -167,7 +184,7 @@ def _decode(file: IO[bytes], size: int, page: int, max_pixels: int) -> Decoded:
     try:
         with _QUIET:
             image, found = open_image(file)
-            # LibTIFF writes what it meets to the standard error of the process.
+            # LibTIFF writes warnings to the standard error of the process.
             with image, muted_stderr() if found.name == "TIFF" else nullcontext():
                 if page:
                     image.seek(page)
@@ -188,7 +205,15 @@ def _decode(file: IO[bytes], size: int, page: int, max_pixels: int) -> Decoded:
 
 
 def check_pixels(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
-    """Raise UndecodableImage for a header of no pixels, or of more than ``max_pixels``."""
+    """Check the number of pixels that an image header declares.
+
+    Args:
+        image: The opened image.
+        max_pixels: Maximum number of pixels.
+
+    Raises:
+        UndecodableImage: TOO_LARGE, or UNREADABLE for an image without pixels.
+    """
     width, height = image.size
     if width * height > max_pixels:
         raise UndecodableImage(
@@ -199,7 +224,7 @@ def check_pixels(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
 
 
 def _fitted(image: Image.Image, found: MediaFormat, max_pixels: int) -> float:
-    """Check the size in the header; let a large JPEG be decoded smaller, and return by how much."""
+    """Check the declared size, select a reduced size for a large JPEG, and return the reduction factor."""
     width, height = image.size
     if found.name != "JPEG":
         check_pixels(image, max_pixels)
@@ -229,16 +254,22 @@ def _coefficient_bytes(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # A damaged EXIF block leaves a good picture as it lies.
+    # An image with a damaged EXIF block is still usable without rotation.
     with suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
 def to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return a loaded Pillow picture of any mode as (H, W, 3) uint8 RGB.
+    """Convert a loaded Pillow image of any mode to RGB.
 
-    It is converted in bands, since what lies between takes many times its bytes.
+    The conversion runs in bands of rows, because its intermediate arrays need many times the memory of the result.
+
+    Args:
+        image: A Pillow image.
+
+    Returns:
+        ``(H, W, 3) uint8`` RGB.
 
     Example:
         >>> to_rgb(Image.new("CMYK", (2, 1)))[0, 0].tolist()
@@ -278,7 +309,7 @@ def _range(image: Image.Image, bands: list[tuple[int, int, int, int]]) -> tuple[
 class _Quiet(AbstractContextManager[None]):
     """Silence Pillow's warnings while any thread is inside.
 
-    ``warnings.catch_warnings`` alone is not safe here: two threads that overlap would leave the filter behind.
+    ``warnings.catch_warnings`` alone is not thread-safe: two overlapping threads would leave the filter active.
     """
 
     def __init__(self) -> None:

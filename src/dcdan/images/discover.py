@@ -1,4 +1,4 @@
-"""Find the files of a folder by their suffix, in an order that does not depend on the file system."""
+"""Find the files of a folder by suffix, in an order that is independent of the file system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 
 
 def is_picture_name(name: str) -> bool:
-    """Return whether a file name has the suffix of a picture (any case) and is not hidden.
+    """Return whether a file name has the suffix of an image format (in any case) and is not hidden.
 
     Example:
         >>> is_picture_name("Anna.JPG"), is_picture_name("._Anna.jpg"), is_picture_name("notes.txt")
@@ -25,7 +25,7 @@ def is_picture_name(name: str) -> bool:
 
 
 def is_foreign_folder(name: str) -> bool:
-    """Return whether a folder is hidden, or was made by an operating system and not by a person.
+    """Return whether a folder is hidden or was created by an operating system.
 
     Example:
         >>> is_foreign_folder(".git"), is_foreign_folder("__MACOSX"), is_foreign_folder("faces")
@@ -39,21 +39,21 @@ def find_pictures(
     left_out: Callable[[str], None] | None = None,
     wanted: Callable[[str], bool] = is_picture_name,
 ) -> Iterator[Path]:
-    """Yield the pictures under a folder: the files of each folder by name, then its sub-folders by name.
+    """Yield the images under a folder: the files of each folder by name, then its subfolders by name.
 
-    Few names are in memory at a time, however many a folder has. Hidden files and folders are left out. Linked files
-    are followed, linked folders are not, since they may lead in a circle.
+    Memory use is constant for folders of any size. Hidden files and folders are skipped. Links to files are followed;
+    links to folders are not, because they may form a cycle.
 
     Args:
-        folder: where to begin.
-        left_out: called with the reason for each file and folder that is passed over, hidden ones aside.
-        wanted: which file names count as pictures.
+        folder: The folder to search.
+        left_out: Called with the reason for each file or folder that is skipped, except hidden ones.
+        wanted: Selects the file names that are yielded.
 
     Yields:
-        The paths, each beginning with ``folder``.
+        Paths that begin with ``folder``.
 
     Raises:
-        DataError: the folder does not exist or is a file.
+        DataError: The folder does not exist or is a file.
     """
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -71,12 +71,12 @@ def _wanted(folder: Path, left_out: Callable[[str], None], wanted: Callable[[str
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that a walk has found, or a folder that it could not enter.
+    """A file found by :func:`walk`, or a folder that could not be entered.
 
     Attributes:
-        path: of the file or folder.
-        problem: why a folder was not entered; empty for a file.
-        reason: what the system says of it.
+        path: Path of the file or folder.
+        problem: Why the folder was not entered; empty for a file.
+        reason: The error message of the operating system.
     """
 
     path: str
@@ -90,24 +90,24 @@ CLOSED_FOLDER = "folder that cannot be listed"
 
 @dataclass
 class _Level:
-    """A folder whose files were yielded, with the sub-folders that are still to be entered, the last first."""
+    """A folder whose files were yielded, with its remaining subfolders in reverse order."""
 
     path: str
     folders: list[str] = field(default_factory=list)
 
 
 def walk(folder: str, wanted: Callable[[str], bool], other: Callable[[str], None]) -> Iterator[Found]:
-    """Yield the wanted files under a folder in order, and the folders that cannot be entered.
+    """Yield the selected files under a folder in order, and the folders that cannot be entered.
 
-    Not recursive, so that folders may be nested as deep as the system allows.
+    The search is iterative, so folders may be nested to any depth that the operating system allows.
 
     Args:
-        folder: where to begin.
-        wanted: which names of files are yielded.
-        other: called with the name of each other file that is not hidden.
+        folder: The folder to search.
+        wanted: Selects the file names that are yielded.
+        other: Called with the name of every other file that is not hidden.
 
     Yields:
-        Files; and folders that cannot be listed or are links, with their ``problem``.
+        Files, and folders with a ``problem``: those that are links or cannot be listed.
     """
     levels = [_Level("", [folder])]
     while levels:
@@ -122,7 +122,7 @@ def walk(folder: str, wanted: Callable[[str], bool], other: Callable[[str], None
         try:
             with os.scandir(path) as entries:
                 files = in_order(_files(entries, entered.folders, links, wanted, other))
-                # All names are read with the first one, so a folder that cannot be read gives none.
+                # Sorting reads all names before the first one is yielded, so an unreadable folder yields none.
                 first = next(files, None)
         except OSError as error:
             yield Found(path, CLOSED_FOLDER, error.strerror or str(error))
@@ -144,7 +144,7 @@ def _files(
     wanted: Callable[[str], bool],
     other: Callable[[str], None],
 ) -> Iterator[str]:
-    """Yield the names of the wanted files among the entries of a folder, and collect its sub-folders and links."""
+    """Yield the selected file names of a folder and collect its subfolders and links."""
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             if not is_foreign_folder(entry.name):
@@ -166,17 +166,23 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def refuse_vanished(places: Iterable[Path]) -> None:
-    """Raise DataError when a file or folder that held data is gone, cannot be reached, or is empty now."""
+    """Raise an error if an input that existed at the start of a run is now missing, unreachable or empty.
+
+    Args:
+        places: Files and folders.
+
+    Raises:
+        DataError: One of them is gone.
+    """
     for place in places:
         if not holds_data(place):
             raise DataError(
-                f"'{place}' is no longer there: bring it back (a drive, a share?) and repeat the command, which then "
-                "goes on."
+                f"'{place}' is no longer there: restore it (a drive, a share?), then run the same command to resume."
             )
 
 
 def holds_data(place: Path) -> bool:
-    """Return whether a place is a file, or a folder that can be read and is not empty."""
+    """Return whether a path is a file, or a readable folder that is not empty."""
     try:
         if place.is_file():
             return True

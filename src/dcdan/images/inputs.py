@@ -1,6 +1,7 @@
-"""The one resolver of inputs: what a user names becomes a stream of pictures, videos and cameras.
+"""The resolver of inputs: the paths that a user gives become a stream of images, videos and cameras.
 
-A picture, folder, glob, video, camera, zip file, list of names, standard input or URL means the same for every command.
+An image, folder, glob pattern, video, camera, zip file, list of names, standard input or URL means the same for every
+command.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ _GLOB = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture, or the status that says why there is none.
+    """A decoded image, or the status that explains why there is none.
 
     Attributes:
-        path: as it is named in the results; empty for an array.
-        pixels: (H, W, 3) uint8 RGB; None where it could not be read.
+        path: Name in the results; empty for an array.
+        pixels: ``(H, W, 3) uint8`` RGB; None if the image could not be read.
         status: OK, or why there are no pixels.
-        reason: the same in words.
-        scale: pixels of the file for each pixel here: 1.0, or more for a very large JPEG. Boxes are multiplied by it.
+        reason: The same in words.
+        scale: Pixels of the file per pixel of the array: 1.0, or more for a very large JPEG. Multiply boxes by it.
     """
 
     path: str
@@ -60,18 +61,18 @@ class Picture:
 
 
 def read_picture(source: PictureSource) -> Picture:
-    """Decode a picture, whatever it comes as.
+    """Decode an image from any supported source.
 
     Args:
-        source: an array (H, W, 3) uint8 RGB or (H, W) uint8 grey; a path, also ``scan.tif#page=2`` or
-            ``faces.zip/a.jpg``; a URL; the bytes of a file; an open binary file; or a Pillow picture.
+        source: An array, ``(H, W, 3) uint8`` RGB or ``(H, W) uint8`` grey; a path, also ``scan.tif#page=2`` or
+            ``faces.zip/a.jpg``; a URL; the bytes of a file; an open binary file; or a Pillow image.
 
     Returns:
-        The picture; a file that cannot be read gives a status in place of pixels.
+        The image; a file that cannot be read has a status instead of pixels.
 
     Raises:
-        DataError: an array of another type or shape, a folder, a source of another kind, or a URL that cannot be
-            reached.
+        DataError: The array has another type or shape, the source is a folder or has an unsupported type, or the URL
+            cannot be reached.
 
     Example:
         >>> read_picture(np.zeros((4, 6), np.uint8)).pixels.shape
@@ -131,16 +132,16 @@ def _decoded(path: str, source: Path | bytes, page: int = 0) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One picture, video or camera that is to be read, or one that is known not to be readable.
+    """One image, video or camera to be read, or one that is known to be unreadable.
 
     Attributes:
-        path: as it is named in the results.
-        kind: picture, video or camera.
-        name: where something made from it goes in an output folder; no two inputs share one.
-        status: set where it is known already that there is nothing to read; then ``reason`` says why.
-        reason: see ``status``.
-        state: for what is no local file, a text that changes with its content.
-        load: reads it, where ``path`` alone is not enough; it can be pickled.
+        path: Name in the results.
+        kind: Picture, video or camera.
+        name: Relative path of files that are derived from it in an output folder; unique among the inputs.
+        status: Set if the input is known to be unreadable; then ``reason`` explains why.
+        reason: See ``status``.
+        state: For an input that is not a local file, a text that changes with its content.
+        load: Reads the image if ``path`` alone is not enough; it can be pickled.
     """
 
     path: str
@@ -153,7 +154,7 @@ class Input:
 
     @property
     def source(self) -> Path | str | Picture:
-        """What :func:`read_picture` or a recogniser takes for it."""
+        """The argument for :func:`read_picture` or a recogniser."""
         if self.status is not None:
             return Picture(self.path, None, self.status, self.reason)
         if self.load is not None:
@@ -161,7 +162,7 @@ class Input:
         return self.path if is_url(self.path) else Path(self.path)
 
     def mark(self) -> bytes:
-        """Return a few bytes that are others once the file is another: its path, size and time of change."""
+        """Return bytes that identify the version of the input: its path, size and modification time."""
         try:
             found = None if self.state else os.stat(split_page(self.path)[0])  # noqa: PTH116  (Path() raises on some)
             state = self.state if found is None else f"{found.st_size} {found.st_mtime_ns}"
@@ -171,7 +172,7 @@ class Input:
 
 
 Resolver = Callable[[str], Iterable[Input] | None]
-"""Returns the inputs that a text means, or None where it is not for this resolver."""
+"""Returns the inputs that a text denotes, or None if the resolver does not apply to it."""
 
 
 def find_inputs(
@@ -181,35 +182,35 @@ def find_inputs(
     limit: int | None = None,
     stdin: IO[bytes] | None = None,
 ) -> Inputs:
-    """Return the inputs that texts of a user lead to, in an order that is always the same.
+    """Resolve the paths that a user gives to inputs, in a reproducible order.
 
     ========================================  ==========================================================
     text                                      inputs
     ========================================  ==========================================================
-    ``photo.jpg``, ``talk.mp4``               the picture, or each page of a TIFF; the video
-    ``photos/``                               every picture and video below the folder
+    ``photo.jpg``, ``talk.mp4``               the image, or each page of a TIFF; the video
+    ``photos/``                               every image and video below the folder
     ``'photos/**/*.jpg'``                     every match of the pattern
     ``camera:0``, ``rtsp://host/stream``      a camera
-    ``faces.zip``, ``faces.zip/anna/1.jpg``   every picture and video in it; one of them
-    ``@list.txt``                             each line as if it stood here
-    ``-``                                     the same from the standard input, or one picture from there
-    ``https://...``, ``s3://...``             a picture, video or folder at a URL (``dcdan[remote]``)
+    ``faces.zip``, ``faces.zip/anna/1.jpg``   every image and video in it; one of them
+    ``@list.txt``                             each line as if it were given directly
+    ``-``                                     a list on the standard input, or one image from there
+    ``https://...``, ``s3://...``             an image, video or folder at a URL (``dcdan[remote]``)
     ========================================  ==========================================================
 
-    A folder without a picture or video yields one input with the status EMPTY, so that everything named has its row.
+    A folder without images and videos yields one input with the status EMPTY, so that every given path has a row.
 
     Args:
-        paths: what the user names.
-        resolvers: asked first about each text, such as for packs and data sets.
-        limit: at most so many inputs, the first ones; None for all.
-        stdin: the standard input; for tests.
+        paths: The paths, patterns, lists and URLs.
+        resolvers: Tried first for each text, for example for packs and data sets.
+        limit: Maximum number of inputs; None for all.
+        stdin: Replaces the standard input in tests.
 
     Returns:
-        The inputs; lists, patterns and the standard input have been read, nothing else.
+        The inputs; only lists, patterns and the standard input have been read.
 
     Raises:
-        DataError: a list that cannot be read.
-        UsageError: a list that names a list, or the standard input twice.
+        DataError: A list cannot be read.
+        UsageError: A list contains a list, or the standard input is given twice.
 
     Example:
         >>> [(each.kind.value, each.path) for each in find_inputs(["a.jpg", "b.mp4", "camera:0"])]
@@ -231,11 +232,11 @@ def find_inputs(
 
 
 class Inputs:
-    """What :func:`find_inputs` has found; it can be iterated more than once, and walks through folders each time.
+    """The result of :func:`find_inputs`; it can be iterated repeatedly, and reads folders again each time.
 
     Attributes:
-        paths: the texts, with lists and patterns resolved.
-        left_out: suffix -> number of files of other kinds that the last iteration passed over.
+        paths: The given texts, with lists and patterns expanded.
+        left_out: Suffix -> number of files of other types that the last iteration skipped.
     """
 
     def __init__(
@@ -261,7 +262,7 @@ class Inputs:
             yield from self._of(path, name)
 
     def left_out_sentence(self) -> str:
-        """Return what was passed over, in words; empty where nothing was.
+        """Return a sentence on the files that were skipped; empty if there were none.
 
         Example:
             >>> inputs = Inputs([]); inputs.left_out.update({".txt": 9, ".docx": 3})
@@ -314,7 +315,7 @@ class Inputs:
             yield _empty(folder, name, "the folder holds no picture or video")
 
     def _unless_other(self, path: str, name: PurePath) -> Iterator[Input]:
-        """Yield the inputs of a file; one whose name says nothing and whose bytes are of no known kind is left out."""
+        """Yield the inputs of a file; a file whose name and first bytes have no known format is skipped."""
         if format_of_name(path) is None and not (format_of_head(read_head(path))):
             self._leave_out(path)
             return
@@ -360,7 +361,7 @@ class Inputs:
 
 
 def _file(path: str, name: PurePath) -> Iterator[Input]:
-    """Yield the inputs of one file: a picture, each page of one, or a video."""
+    """Yield the inputs of one file: an image, each of its pages, or a video."""
     known, head = format_of_name(os.path.basename(path)), None  # noqa: PTH119
     if known is None:
         head = read_head(split_page(path)[0])
@@ -397,14 +398,14 @@ def _piped_picture(content: bytes) -> Picture:
 
 
 def _may_be_media(name: str) -> bool:
-    """Whether a file of a folder is worth a look: the suffix of a picture or video, or one that says nothing."""
+    """Return whether a file may be an image or video: it has a known suffix or an ambiguous one."""
     if name.startswith("."):
         return False
-    return format_of_name(name) is not None or suffix_of(name) in _SAYS_NOTHING
+    return format_of_name(name) is not None or suffix_of(name) in _AMBIGUOUS_SUFFIXES
 
 
-# Names without a suffix, and suffixes that videos share with other kinds of files.
-_SAYS_NOTHING = frozenset({"", ".dat", ".mod", ".ts", ".tp", ".bin", ".tmp", ".img", ".image", ".video"})
+# Names without a suffix, and suffixes that videos share with other file types.
+_AMBIGUOUS_SUFFIXES = frozenset({"", ".dat", ".mod", ".ts", ".tp", ".bin", ".tmp", ".img", ".image", ".video"})
 
 
 def _is_media_name(name: str) -> bool:
@@ -423,7 +424,7 @@ def _list_content(path: str) -> bytes:
 
 
 def _lines(content: bytes, where: str) -> list[str]:
-    """Return the names in a list, one a line, or with a zero byte after each as `find -print0` writes them."""
+    """Return the entries of a list, separated by line ends, or by null bytes as `find -print0` writes them."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     raw = content.split(b"\0") if b"\0" in content else content.splitlines()
     texts = [os.fsdecode(each) for each in raw if each.strip()]
@@ -434,14 +435,14 @@ def _lines(content: bytes, where: str) -> list[str]:
 
 
 def _matches(path: str) -> list[str]:
-    """Return what a pattern matches, in order; anything else, and a pattern without a match, as it is."""
+    """Return the sorted matches of a pattern; any other text, or a pattern without a match, is returned unchanged."""
     if not _GLOB.intersection(path) or is_url(path) or os.path.lexists(path):
         return [path]
     return sorted(glob.glob(path, recursive=True)) or [path]  # noqa: PTH207
 
 
 def _own_names(paths: Sequence[str]) -> list[PurePath]:
-    """Return the last part of each path, with a number before its suffix where it came before: a.jpg, a-2.jpg."""
+    """Return the last part of each path, numbered if it occurs more than once: a.jpg, a-2.jpg."""
     used: set[str] = set()
     counts: Counter[str] = Counter()
     names = []

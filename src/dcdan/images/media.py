@@ -1,4 +1,4 @@
-"""The one table of picture and video formats: suffixes and first bytes -> reader -> the extra that it needs."""
+"""Table of image and video formats: suffixes, first bytes, decoder and required extra."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enum import StrEnum
 from functools import cache
 
 HEAD = 512
-"""Bytes from the beginning of a file that :func:`format_of_head` needs."""
+"""Number of bytes at the beginning of a file that :func:`format_of_head` needs."""
 
 
 class InputKind(StrEnum):
-    """What an input is read as."""
+    """Type of an input."""
 
     PICTURE = "picture"
     VIDEO = "video"
@@ -21,7 +21,7 @@ class InputKind(StrEnum):
 
 
 class Decoder(StrEnum):
-    """The code that reads a format."""
+    """Library that reads a format."""
 
     PILLOW = "pillow"
     HEIF = "pillow-heif"
@@ -31,15 +31,15 @@ class Decoder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MediaFormat:
-    """A format of picture or video files.
+    """An image or video file format.
 
     Attributes:
-        name: as it stands in messages.
+        name: Name in messages.
         kind: PICTURE or VIDEO.
-        suffixes: of file names, in lower case, with their dots.
-        signatures: (offset, bytes) pairs; a file with one of them is of this format.
-        decoder: what reads it; ``Decoder.NONE`` where nothing here does.
-        cure: for a format that is not read, what the user can do; a part of a sentence.
+        suffixes: File name suffixes in lower case, including the dot.
+        signatures: (offset, bytes) pairs; a file that matches any of them has this format.
+        decoder: Library that reads it; ``Decoder.NONE`` if it is not supported.
+        cure: For an unsupported format, what the user can do; a clause.
     """
 
     name: str
@@ -51,12 +51,12 @@ class MediaFormat:
 
     @property
     def extra(self) -> str:
-        """The extra of the package that reads this format; empty where none is needed."""
+        """The extra that is needed to read this format; empty if none is."""
         return "heif" if self.decoder is Decoder.HEIF else ""
 
     @property
     def problem(self) -> str:
-        """Why files of this format cannot be read in this installation, and the cure; empty where they can.
+        """Why this installation cannot read the format, and what to do; empty if it can.
 
         Example:
             >>> FORMATS["JPEG"].problem, FORMATS["JPEG XL"].problem
@@ -163,7 +163,7 @@ _TABLE: tuple[MediaFormat, ...] = (
 
 FORMATS: dict[str, MediaFormat] = {each.name: each for each in _TABLE}
 _BY_SUFFIX: dict[str, MediaFormat] = {suffix: each for each in _TABLE for suffix in each.suffixes}
-# Most files of these names are something else (data, TypeScript): they count only by their first bytes.
+# Most files with these suffixes are not videos (data, TypeScript), so only their first bytes decide.
 _AMBIGUOUS = frozenset({".dat", ".mod", ".ts", ".tp", ".hdr", ".cur"})
 
 PICTURE_SUFFIXES: frozenset[str] = frozenset(
@@ -177,7 +177,7 @@ ANIMATED_SUFFIXES: frozenset[str] = frozenset({".gif", ".webp", ".png", ".apng",
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix of a file name in lower case, with its dot; empty where it has none.
+    """Return the suffix of a file name in lower case, including the dot; empty if it has none.
 
     Example:
         >>> suffix_of("Anna.JPG"), suffix_of("notes"), suffix_of(".hidden")
@@ -187,7 +187,7 @@ def suffix_of(name: str) -> str:
 
 
 def format_of_name(name: str) -> MediaFormat | None:
-    """Return the format that a file's name promises, or None.
+    """Return the format that the suffix of a file name implies, or None.
 
     Example:
         >>> format_of_name("clip.MTS").name, format_of_name("notes.txt")
@@ -198,7 +198,7 @@ def format_of_name(name: str) -> MediaFormat | None:
 
 
 def format_of_head(head: bytes) -> MediaFormat | None:
-    """Return the format of a file by its first ``HEAD`` bytes, or None.
+    """Return the format that the first ``HEAD`` bytes of a file imply, or None.
 
     Example:
         >>> format_of_head(b"GIF89a").name, format_of_head(b"to whom it may concern")
@@ -216,9 +216,15 @@ def format_of_head(head: bytes) -> MediaFormat | None:
 
 
 def is_animated(head: bytes) -> bool:
-    """Return whether the first bytes announce an animation (WebP, APNG or AVIF).
+    """Return whether the first bytes of a file declare an animation (WebP, APNG or AVIF).
 
-    A GIF has no such mark; whether it has a second picture shows only when it is read.
+    A GIF has no such flag; see :func:`dcdan.images.pages.gif_has_many`.
+
+    Args:
+        head: The first ``HEAD`` bytes.
+
+    Returns:
+        True for an animation.
 
     Example:
         >>> is_animated(b"RIFF0000WEBPVP8X0000" + bytes([2])), is_animated(b"GIF89a")
@@ -244,7 +250,7 @@ def _other_ftyp(head: bytes) -> MediaFormat:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Packets of 188 bytes begin with 0x47; those of Blu-ray discs and camcorders have four bytes before each."""
+    """Detect 188-byte packets that begin with 0x47; Blu-ray discs and camcorders add four bytes before each packet."""
     return any(
         len(head) > first + size and head[first] == 0x47 and head[first + size] == 0x47
         for first, size in ((0, 188), (4, 192))

@@ -1,4 +1,4 @@
-"""Names in the order of `sorted`, however many: sorted runs go to a temporary file and are merged, in flat memory."""
+"""External sorting of file names in constant memory: sorted runs are written to a temporary file and merged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-# So many names at a time are sorted in memory, about 1.5 MB of them.
+# Number of names that are sorted in memory at a time, about 1.5 MB.
 _RUN = 16_384
 _BLOCK = 8_192
 
 
 def in_order(names: Iterable[str]) -> Iterator[str]:
-    """Yield file names in the order of `sorted`; all of them are read before the first one comes.
+    """Yield file names in the order of :func:`sorted`; all names are read before the first one is yielded.
 
-    A name may hold anything that a file's name can: no slash and no zero byte, whatever else.
+    Args:
+        names: File names; they may contain any character except a slash and a null byte.
+
+    Yields:
+        The names in ascending order.
+
+    Example:
+        >>> list(in_order(["b.jpg", "a.jpg"]))
+        ['a.jpg', 'b.jpg']
     """
     names = iter(names)
     first = sorted(itertools.islice(names, _RUN))
@@ -36,7 +44,7 @@ def in_order(names: Iterable[str]) -> Iterator[str]:
 
 
 def _scratch() -> IO[bytes]:
-    """Return a temporary file without a name, or memory where the system has no room for one."""
+    """Return an anonymous temporary file, or a buffer in memory if none can be created."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -44,7 +52,7 @@ def _scratch() -> IO[bytes]:
 
 
 def _read(file: IO[bytes], start: int, end: int) -> Iterator[str]:
-    """Yield the names of one run; the runs take turns with the file, so each knows its own place."""
+    """Yield the names of one run; the runs share the file, so each seeks to its own offset."""
     rest = b""
     while start < end:
         file.seek(start)

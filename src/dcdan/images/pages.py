@@ -1,4 +1,4 @@
-"""Files that hold more than one picture: the pages of a TIFF, and animations."""
+"""Files with several images: multi-page TIFFs and animations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ _MOST_GIF_BYTES = 64 << 20
 
 
 def page_path(path: str, page: int) -> str:
-    """Return how one page of a file with many is named in results; pages count from 0 here and from 1 in the name.
+    """Return the name of one page of a file in results.
+
+    Args:
+        path: The file.
+        page: Index of the page, from 0; the name counts from 1.
+
+    Returns:
+        The file name with a page suffix.
 
     Example:
         >>> page_path("scan.tif", 1)
@@ -27,7 +34,13 @@ def page_path(path: str, page: int) -> str:
 
 
 def split_page(path: str) -> tuple[str, int]:
-    """Return the file and the page that a path means; the inverse of :func:`page_path`.
+    """Split a path into the file and the index of the page; the inverse of :func:`page_path`.
+
+    Args:
+        path: A path with or without a page suffix.
+
+    Returns:
+        (file, page from 0).
 
     Example:
         >>> split_page("scan.tif#page=2"), split_page("scan.tif")
@@ -38,7 +51,7 @@ def split_page(path: str) -> tuple[str, int]:
 
 
 def read_head(path: str | Path) -> bytes:
-    """Return the first bytes of a regular file; none where it cannot be read."""
+    """Return the first ``HEAD`` bytes of a regular file, or no bytes if it cannot be read."""
     try:
         with open_regular(Path(path)) as file:
             return file.read(HEAD)
@@ -47,11 +60,14 @@ def read_head(path: str | Path) -> bytes:
 
 
 def is_animation(path: str | Path, head: bytes | None = None) -> bool:
-    """Return whether a picture file holds an animation, which is read as a video.
+    """Return whether an image file contains an animation, which is read as a video.
 
     Args:
-        path: a file; only names whose format can be animated are opened.
-        head: its first bytes, where they are known already.
+        path: The file; it is opened only if its format supports animation.
+        head: Its first bytes, if they were read already.
+
+    Returns:
+        True for an animated GIF, WebP, PNG or AVIF.
     """
     if suffix_of(str(path)) not in ANIMATED_SUFFIXES and head is None:
         return False
@@ -60,7 +76,7 @@ def is_animation(path: str | Path, head: bytes | None = None) -> bool:
 
 
 def gif_has_many(path: str | Path) -> bool:
-    """Return whether a GIF holds a second picture; only the lengths of its blocks are read (GIF89a, sections 15-26)."""
+    """Return whether a GIF contains a second image; only the block lengths are read (GIF89a, sections 15-26)."""
     try:
         with open_regular(Path(path)) as file:
             data = file.read(_MOST_GIF_BYTES)
@@ -88,9 +104,13 @@ def _colours(flags: int) -> int:
 
 
 def tiff_pages(path: str | Path) -> list[int]:
-    """Return the places of the full pictures in a TIFF; thumbnails and masks are left out (TIFF 6.0, NewSubfileType).
+    """Return the indices of the full images in a TIFF, without thumbnails and masks (TIFF 6.0, NewSubfileType).
 
-    A file that is no TIFF, or is damaged from its beginning, has the one page 0.
+    Args:
+        path: The file.
+
+    Returns:
+        Page indices from 0; ``[0]`` for a file that is not a TIFF or is damaged at its beginning.
     """
     pages: list[int] = []
     try:
@@ -126,5 +146,5 @@ def _is_reduced(table: bytes, entry: int, order: str) -> bool:
 
 
 def has_pages(found: MediaFormat) -> bool:
-    """Return whether files of a format can hold several pages."""
+    """Return whether files of a format can have several pages."""
     return found is FORMATS["TIFF"]

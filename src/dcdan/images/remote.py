@@ -1,4 +1,4 @@
-"""Files at a URL that fsspec knows (s3://, gs://, az://, https://, file://, ...): listed in order, and read."""
+"""Files at URLs that fsspec supports (s3://, gs://, az://, https://, file://, ...): list and read them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from dcdan.images.status import Status, UndecodableImage
 
 _HERE = ("file", "local", "memory")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# What the file systems call the version of a file, whichever of them they know.
+# Keys under which the file systems of fsspec report the version of a file.
 _VERSION = ("size", "ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 
 
 def is_url(text: str) -> bool:
-    """Return whether a path is written as a URL.
+    """Return whether a path is a URL.
 
-    >>> is_url("s3://bucket/faces"), is_url("/data/faces"), is_url("folder:/data/faces")
-    (True, False, False)
+    Example:
+        >>> is_url("s3://bucket/faces"), is_url("/data/faces"), is_url("folder:/data/faces")
+        (True, False, False)
     """
     return _URL.match(text) is not None
 
@@ -37,20 +38,21 @@ def find_remote(
     wanted: Callable[[str], bool] = is_picture_name,
     other: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, str]]:
-    """Yield the files under a folder at a URL, in the order of ``find_pictures``; one listing is in memory at a time.
+    """Yield the files under a folder at a URL in the order of ``find_pictures``; one listing is in memory at a time.
 
     Args:
-        url: the folder.
-        left_out: called with the reason for each file that is passed over, hidden ones aside.
-        wanted: which names of files are yielded.
-        other: called with the name of each file that is passed over, hidden ones aside.
+        url: URL of the folder.
+        left_out: Called with the reason for each file that is skipped, except hidden ones.
+        wanted: Selects the file names that are yielded.
+        other: Called with the name of each file that is skipped, except hidden ones.
 
     Yields:
-        The path below ``url``, and a text that changes with the file.
+        (path relative to ``url``, text that changes when the file changes).
 
     Raises:
-        DataError: it cannot be listed.
-        UsageError, MissingExtraError: see :func:`remote_state`.
+        DataError: The folder cannot be listed.
+        UsageError: See :func:`remote_state`.
+        MissingExtraError: See :func:`remote_state`.
     """
     system, root = _opened(url)
     system.invalidate_cache()
@@ -77,12 +79,18 @@ def find_remote(
 
 
 def remote_state(url: str) -> str | None:
-    """Return the state of the file at a URL, "missing" where there is nothing, None for a folder.
+    """Return a text that changes when the file at a URL changes.
+
+    Args:
+        url: URL of a file or folder.
+
+    Returns:
+        The state of the file, ``"missing"`` if nothing exists there, or None for a folder.
 
     Raises:
-        DataError: the place cannot be reached.
-        UsageError: a kind of URL that is unknown, or the network is forbidden.
-        MissingExtraError: fsspec, or the package that it needs for this kind of URL, is not installed.
+        DataError: The server cannot be reached.
+        UsageError: The kind of URL is unknown, or network access is forbidden.
+        MissingExtraError: fsspec, or a package that it needs for this kind of URL, is not installed.
     """
     system, path = _opened(url)
     try:
@@ -95,12 +103,19 @@ def remote_state(url: str) -> str | None:
 
 
 def read_remote(url: str) -> bytes:
-    """Return the bytes of a file.
+    """Return the content of a file at a URL.
+
+    Args:
+        url: URL of the file.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
         UndecodableImage: MISSING, NOT_AN_IMAGE (a folder) or UNREADABLE (no permission).
-        Unreachable: for any other reason.
-        UsageError, MissingExtraError: see :func:`remote_state`.
+        Unreachable: The download failed for another reason.
+        UsageError: See :func:`remote_state`.
+        MissingExtraError: See :func:`remote_state`.
     """
     system, path = _opened(url)
     try:
@@ -112,9 +127,7 @@ def read_remote(url: str) -> bytes:
     except PermissionError as error:
         raise UndecodableImage(Status.UNREADABLE, f"the file cannot be read: {_reason(error)}") from None
     except Exception as error:
-        raise Unreachable(
-            f"'{url}' cannot be fetched ({_reason(error)}): repeat the command, which then goes on."
-        ) from error
+        raise Unreachable(f"'{url}' cannot be fetched ({_reason(error)}): run the same command to resume.") from error
     return content
 
 
@@ -144,11 +157,18 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def local_copy(url: str) -> Iterator[Path]:
-    """Yield a temporary copy of the file at a URL, with the suffix of its name; it is removed afterwards.
+    """Download the file at a URL to a temporary file with the same suffix, which is removed afterwards.
+
+    Args:
+        url: URL of the file.
+
+    Yields:
+        The temporary file.
 
     Raises:
-        DataError: the file cannot be fetched.
-        UsageError, MissingExtraError: see :func:`remote_state`.
+        DataError: The file cannot be downloaded.
+        UsageError: See :func:`remote_state`.
+        MissingExtraError: See :func:`remote_state`.
     """
     system, path = _opened(url)
     with tempfile.TemporaryDirectory(prefix="dcdan-") as folder:

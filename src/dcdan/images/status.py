@@ -6,23 +6,23 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What became of one input or face.
+    """Outcome of one input or face.
 
     Attributes:
-        OK: a face that was found, aligned and recognised.
-        NOT_ALIGNED: a face crop in which no landmarks were found; it is used as it is.
-        TURNED: a face that was found only after the picture was turned by 90, 180 or 270 degrees.
-        TOO_SMALL: a face below the smallest side asked for; it has a box and no expression.
-        NO_FACE: a picture or frame that was read and in which no face was found.
-        UNREADABLE: damaged, encrypted, or without permission.
-        TRUNCATED: the data end before the last row of the picture.
-        UNSUPPORTED: a known kind of file that cannot be read here; the reason says what helps.
-        NOT_AN_IMAGE: not a picture or video of any known kind.
-        TOO_LARGE: more pixels or bytes than the limits allow.
-        EMPTY: a file without bytes, or a folder without pictures.
-        MISSING: nothing is there.
-        OUTSIDE: a path of a data set that leads out of its folder.
-        TIMEOUT: a stream or server that did not answer in time.
+        OK: The face was found, aligned and recognised.
+        NOT_ALIGNED: No landmarks were found in the face crop; it was recognised without alignment.
+        TURNED: The face was found only after the image was rotated by 90, 180 or 270 degrees.
+        TOO_SMALL: The face is smaller than the requested minimum; it has a box and no expression.
+        NO_FACE: The image or frame was read, but no face was found.
+        UNREADABLE: The file is damaged, encrypted, or cannot be read for lack of permission.
+        TRUNCATED: The data end before the last row of the image.
+        UNSUPPORTED: The format is known but cannot be read here; the reason names a remedy.
+        NOT_AN_IMAGE: The file is not an image or video of a known format.
+        TOO_LARGE: The file has more pixels or bytes than the limits allow.
+        EMPTY: The file has no bytes, or the folder has no images.
+        MISSING: The path does not exist.
+        OUTSIDE: The path of a data set leads out of its folder.
+        TIMEOUT: The stream or server did not answer in time.
 
     Example:
         >>> Status("no_face").was_read, Status.MISSING.was_read, Status.TURNED.has_face
@@ -46,17 +46,17 @@ class Status(StrEnum):
 
     @property
     def has_face(self) -> bool:
-        """Whether a row of this status comes with the pixels of a face."""
+        """Whether a row with this status includes the pixels of a face."""
         return self in _WITH_FACE
 
     @property
     def was_read(self) -> bool:
-        """Whether the picture was decoded, with or without a face in it."""
+        """Whether the image was decoded, with or without a face in it."""
         return self in _WITH_FACE or self in (Status.NO_FACE, Status.TOO_SMALL)
 
     @property
     def reason(self) -> str:
-        """The rest of a sentence that begins with the name of the input; empty where the picture was read."""
+        """A clause that follows the name of the input in a message; empty if the image was read."""
         return _REASONS.get(self, "")
 
 
@@ -75,7 +75,12 @@ _REASONS: dict[Status, str] = {
 
 
 class UndecodableImage(Exception):
-    """A picture that cannot be read: ``status`` for the table, ``reason`` in words."""
+    """An image that cannot be read.
+
+    Attributes:
+        status: The status for the table of results.
+        reason: The reason in words.
+    """
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Frames of videos and cameras through OpenCV, which every installation has."""
+"""Frames of videos and cameras through OpenCV, which is always installed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# FFmpeg reads these when OpenCV first uses it: silence, and patience with files that have long stretches of other
-# packets before or between their pictures.
+# FFmpeg reads these when OpenCV first uses it: no log, and enough read attempts for files with many other packets
+# before or between their video packets.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_FFMPEG_READ_ATTEMPTS", str(1 << 20))
 
@@ -25,15 +25,15 @@ from dcdan.images.status import Status
 from dcdan.images.video_source import Pixels, VideoError, square_size
 
 _SILENT = 0
-# So many frames that cannot be grabbed are passed over before the file counts as ended.
+# After this many consecutive frames that cannot be grabbed, the file counts as ended.
 _FAILURES = 200
-# From this version on, OpenCV gives an empty picture for each interlaced frame.
+# From this version on, OpenCV returns an empty image for each interlaced frame.
 _REFUSES_INTERLACED = (4, 13)
 
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from writing to stderr: what goes wrong becomes an error or a warning of this package."""
+    """Prevent OpenCV from writing to stderr within the context; faults become errors or warnings of this package."""
     log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has no module for it
     level = log.setLogLevel(_SILENT)
     try:
@@ -43,10 +43,15 @@ def quiet_opencv() -> Iterator[None]:
 
 
 class OpenCvFrames:
-    """A :class:`FrameSource` of a ``cv2.VideoCapture``."""
+    """A :class:`FrameSource` that reads from a ``cv2.VideoCapture``."""
 
     def __init__(self, capture: cv2.VideoCapture, *, live: bool = False) -> None:
-        """Wrap an open capture; ``live`` for cameras, whose frames have the time at which they come."""
+        """Wrap an open capture.
+
+        Args:
+            capture: The open capture.
+            live: Whether it is a camera, whose frames are timed by their arrival.
+        """
         with quiet_opencv():
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
             across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
@@ -69,11 +74,11 @@ class OpenCvFrames:
 
     @property
     def time(self) -> float | None:
-        """Seconds of the grabbed frame from the first one."""
+        """Time of the current frame in seconds from the first one."""
         return self._time
 
     def grab(self) -> bool:
-        """Go to the next frame; stretches that cannot be decoded are passed over and noted in ``gaps``."""
+        """Advance to the next frame; sections that cannot be decoded are skipped and recorded in ``gaps``."""
         self._current = None
         if self._ahead:
             self._time, self._current = self._ahead.popleft()
@@ -91,7 +96,7 @@ class OpenCvFrames:
         return True
 
     def retrieve(self) -> Pixels | None:
-        """Return the grabbed frame."""
+        """Return the current frame, ``(H, W, 3) uint8`` RGB, or None if it is damaged."""
         pixels = self._current
         if pixels is None:
             with quiet_opencv():
@@ -102,7 +107,7 @@ class OpenCvFrames:
         return rgb(self._squared(pixels))
 
     def look_ahead(self) -> list[Pixels]:
-        """Decode the first two frames, which stay in line, and return them as OpenCV gives them."""
+        """Decode the first two frames without consuming them, and return them as BGR."""
         while len(self._ahead) < 2 and self._grab_once():
             with quiet_opencv():
                 good, pixels = self._capture.retrieve()
@@ -141,19 +146,27 @@ class OpenCvFrames:
 
 
 def rgb(pixels: Pixels) -> Pixels:
-    """Return a picture of OpenCV, whose order is BGR, in RGB."""
+    """Convert a BGR image of OpenCV, ``(H, W, 3) uint8``, to RGB."""
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def open_file(path: Path, name: str, threads: int = 0) -> OpenCvFrames:
     """Open a video file.
 
+    Args:
+        path: The file.
+        name: Its name in messages.
+        threads: Decoder threads; 0 lets OpenCV decide.
+
+    Returns:
+        The frames.
+
     Raises:
-        VideoError: it cannot be opened, or is of a kind that this OpenCV does not decode.
+        VideoError: The file cannot be opened, or this OpenCV cannot decode it.
     """
     options = [cv2.CAP_PROP_N_THREADS, threads] if threads else []
     with quiet_opencv():
-        # Only FFmpeg reads files alike on all systems; by its full path a file cannot be taken for an address.
+        # Only FFmpeg gives the same frames on all systems. An absolute path cannot be mistaken for a URL.
         capture = cv2.VideoCapture(str(path.resolve()), _reader(), options)
         opened = capture.isOpened()
     if not opened:
@@ -183,7 +196,14 @@ def open_file(path: Path, name: str, threads: int = 0) -> OpenCvFrames:
 
 
 def open_camera(number: int) -> OpenCvFrames | None:
-    """Open a camera of this machine; None where there is none."""
+    """Open a camera of this machine.
+
+    Args:
+        number: Index of the camera, from 0.
+
+    Returns:
+        The frames, or None if there is no such camera.
+    """
     with quiet_opencv():
         capture = cv2.VideoCapture(number)
         if capture.isOpened():
@@ -193,7 +213,15 @@ def open_camera(number: int) -> OpenCvFrames | None:
 
 
 def open_stream(url: str, timeout: float) -> OpenCvFrames | None:
-    """Open a stream such as ``rtsp://host/path``; None where it does not answer within ``timeout`` seconds."""
+    """Open a network stream.
+
+    Args:
+        url: Address such as ``rtsp://host/path``.
+        timeout: Seconds to wait for an answer.
+
+    Returns:
+        The frames, or None if the stream does not answer in time.
+    """
     milliseconds = max(1, round(1000 * timeout))
     options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
     with quiet_opencv():
@@ -216,13 +244,13 @@ def _codec(capture: cv2.VideoCapture) -> str:
 
 
 def _may_be_interlaced(frames: list[Pixels]) -> bool:
-    """An empty picture is whatever was in memory, so it does not change from one frame to the next."""
+    """Detect the empty images that OpenCV returns for interlaced frames: uninitialised memory that never changes."""
     version = tuple(int(part) for part in cv2.__version__.split(".")[:2] if part.isdecimal())
     return version >= _REFUSES_INTERLACED and (len(frames) < 2 or np.array_equal(frames[0], frames[1]))
 
 
 def _is_interlaced(path: Path) -> bool:
-    """Ask FFmpeg in a process of its own: only its log tells."""
+    """Search FFmpeg's log for interlaced frames, in another process because the log goes to stderr."""
     code = "import sys, cv2; c = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG); c.grab(); c.retrieve()"
     done = subprocess.run(
         [sys.executable, "-c", code, str(path.resolve())],

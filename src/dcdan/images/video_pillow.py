@@ -1,4 +1,4 @@
-"""Frames of animated pictures (GIF, WebP, APNG, AVIF) through Pillow."""
+"""Frames of animated images (GIF, WebP, APNG, AVIF) through Pillow."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from dcdan.images.decode import check_pixels, open_image, to_rgb
 from dcdan.images.status import UndecodableImage
 from dcdan.images.video_source import Pixels, VideoError
 
-# Browsers show frames that give no duration, or a very short one, for a tenth of a second.
+# Browsers show frames without a duration, or with a very short one, for a tenth of a second.
 _LEAST, _USUAL = 0.011, 0.1
 
 
 class PillowFrames:
-    """A :class:`FrameSource` of an animation; each picture is shown for the duration that it gives."""
+    """A :class:`FrameSource` of an animation; each frame is shown for its declared duration."""
 
     def __init__(self, path: Path, name: str) -> None:
         """Open an animation.
 
+        Args:
+            path: The file.
+            name: Its name in messages.
+
         Raises:
-            VideoError: it is no picture, damaged, or too large.
+            VideoError: The file is not an image, is damaged, or is too large.
         """
         self.gaps: list[tuple[float, float]] = []
         self._time, self._next_time, self._place = 0.0, 0.0, -1
@@ -40,11 +44,11 @@ class PillowFrames:
 
     @property
     def time(self) -> float | None:
-        """Seconds of the grabbed frame from the first one."""
+        """Time of the current frame in seconds from the first one."""
         return self._time
 
     def grab(self) -> bool:
-        """Go to the next picture; a damaged one ends the animation."""
+        """Advance to the next frame; a damaged frame ends the animation."""
         try:
             self._image.seek(self._place + 1)
             self._image.load()
@@ -58,7 +62,7 @@ class PillowFrames:
         return True
 
     def retrieve(self) -> Pixels | None:
-        """Return the grabbed picture."""
+        """Return the current frame, ``(H, W, 3) uint8`` RGB."""
         return to_rgb(self._image)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Frames of videos through PyAV (`dcdan[video]`): more codecs, and time stamps and geometry of the stream itself."""
+"""Frames of videos through PyAV (`dcdan[video]`): more codecs, and the time stamps and geometry of the stream."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dcdan.images.decode import MAX_PIXELS
 from dcdan.images.status import Status
 from dcdan.images.video_source import Pixels, VideoError, displayed, is_transposed, square_size
 
-# Errors in a row, without a frame between, after which a file counts as ended.
+# Number of consecutive errors after which a file counts as ended.
 _MOST_ERRORS = 10_000
-# A promised length that is missed by fewer seconds is rounding.
+# Seconds by which the video may end before its declared duration because of rounding.
 _SHORT = 0.5
 _DURATION = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 
@@ -31,10 +31,16 @@ def is_installed() -> bool:
 
 
 class PyAvFrames:
-    """A :class:`FrameSource` of an open PyAV container."""
+    """A :class:`FrameSource` that reads from an open PyAV container."""
 
     def __init__(self, container: Any, stream: Any, *, live: bool = False) -> None:
-        """Read the video ``stream`` of a ``container``; ``live`` for streams that never end."""
+        """Read a video stream of a container.
+
+        Args:
+            container: The open PyAV container.
+            stream: One of its video streams.
+            live: Whether the stream never ends.
+        """
         context = stream.codec_context
         rate = stream.average_rate or stream.guessed_rate
         self.rate = float(rate) if rate else 0.0
@@ -61,11 +67,11 @@ class PyAvFrames:
 
     @property
     def time(self) -> float | None:
-        """Seconds of the grabbed frame from the first one."""
+        """Time of the current frame in seconds from the first one."""
         return self._time
 
     def grab(self) -> bool:
-        """Go to the next frame; stretches that cannot be decoded are passed over and noted in ``gaps``."""
+        """Advance to the next frame; sections that cannot be decoded are skipped and recorded in ``gaps``."""
         self._frame = next(self._frames, None)
         if self._frame is None:
             self._end_of_frames()
@@ -75,7 +81,7 @@ class PyAvFrames:
         return True
 
     def retrieve(self) -> Pixels | None:
-        """Return the grabbed frame."""
+        """Return the current frame, ``(H, W, 3) uint8`` RGB, upright and in square pixels."""
         if self._frame is None:
             return None
         width, height = square_size(self._frame.width, self._frame.height, self._aspect)
@@ -89,7 +95,7 @@ class PyAvFrames:
         self._container.close()
 
     def _decoded(self) -> Iterator[Any]:
-        """Yield the frames that can be decoded; what cannot be is noted."""
+        """Yield the frames that can be decoded and record the sections that cannot."""
         from av.error import EOFError as EndOfFile
         from av.error import FFmpegError
 
@@ -119,7 +125,7 @@ class PyAvFrames:
                 yield frame
 
     def _deinterlaced(self, frames: Iterator[Any]) -> Iterator[Any]:
-        """Yield the frames; from the first interlaced one on they go through a deinterlacing filter (BWDIF)."""
+        """Yield the frames; from the first interlaced one on, they pass through a deinterlacing filter (BWDIF)."""
         graph = None
         for frame in frames:
             if graph is None and frame.interlaced_frame:
@@ -168,7 +174,7 @@ class PyAvFrames:
         return float(frame.time)
 
     def _end_of_frames(self) -> None:
-        """Note a stretch at the end that could not be decoded, or that the container promises and does not hold."""
+        """Record an undecodable section at the end, or one that the container declares but does not contain."""
         length = 0.0 if self._live else self._length(self._container, self._stream)
         if self._broken_from is not None:
             self.gaps.append((self._broken_from, max(self._broken_from, length)))
@@ -192,7 +198,7 @@ class PyAvFrames:
 
     @staticmethod
     def _length(container: Any, stream: Any) -> float:
-        """Return the seconds of the stream of pictures; 0 where only the length of the whole file is known."""
+        """Return the duration of the video stream in seconds; 0 if only the duration of the whole file is known."""
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
         found = _DURATION.match(stream.metadata.get("DURATION", ""))
@@ -215,8 +221,16 @@ def _pulled(graph: Any) -> Iterator[Any]:
 def open_file(path: str, name: str, threads: int = 0) -> PyAvFrames:
     """Open a video file.
 
+    Args:
+        path: The file.
+        name: Its name in messages.
+        threads: Decoder threads; 0 lets PyAV decide.
+
+    Returns:
+        The frames.
+
     Raises:
-        VideoError: it cannot be opened, has no picture, or frames that are too large.
+        VideoError: The file cannot be opened, has no video stream, or its frames are too large.
     """
     import av
 
@@ -230,7 +244,16 @@ def open_file(path: str, name: str, threads: int = 0) -> PyAvFrames:
 
 
 def open_stream(url: str, name: str, timeout: float) -> PyAvFrames | None:
-    """Open a stream such as ``rtsp://host/path``; None where it does not answer within ``timeout`` seconds."""
+    """Open a network stream.
+
+    Args:
+        url: Address such as ``rtsp://host/path``.
+        name: Its name in messages.
+        timeout: Seconds to wait for an answer.
+
+    Returns:
+        The frames, or None if the stream does not answer in time.
+    """
     import av
 
     options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
@@ -242,7 +265,7 @@ def open_stream(url: str, name: str, timeout: float) -> PyAvFrames | None:
 
 
 def _chosen(container: Any, name: str, threads: int, *, live: bool = False) -> PyAvFrames:
-    """Choose the best stream of pictures; a cover picture that is attached to a piece of music is not a video."""
+    """Select the largest video stream; a cover image that is attached to a piece of music is not a video."""
     from av.stream import Disposition
 
     moving = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]

@@ -1,4 +1,4 @@
-"""Frames of video files, animations and cameras, one after the other, upright and in RGB, in flat memory."""
+"""Frames of video files, animations and cameras, upright and in RGB, in constant memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 TIMEOUT = 10.0
-"""Seconds that a stream has to answer."""
+"""Default time in seconds within which a stream must answer."""
 
 _CAMERA = re.compile(r"camera:([0-9]{1,3})")
 _STREAM = re.compile(r"(rtsps?|rtmps?|srt|udp|rtp)://.+", re.IGNORECASE | re.DOTALL)
@@ -49,12 +49,12 @@ _MOST_GAPS = 5
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of a video.
+    """One frame of a video.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, as it is displayed: turned as the video says, deinterlaced, in square pixels.
-        index: its place among all frames, from 0.
-        time: seconds from the first frame of the video or camera.
+        pixels: ``(H, W, 3) uint8`` RGB as displayed: rotated, deinterlaced, in square pixels.
+        index: Index among all frames, from 0.
+        time: Seconds from the first frame of the video or camera.
     """
 
     pixels: NDArray[np.uint8]
@@ -63,7 +63,7 @@ class Frame:
 
 
 def is_video(path: str | Path) -> bool:
-    """Return whether a file name has the suffix of a video (any case) and is not hidden.
+    """Return whether a file name has the suffix of a video format (in any case) and is not hidden.
 
     Example:
         >>> is_video("talk.MP4"), is_video("._talk.mp4"), is_video("talk.jpg")
@@ -74,7 +74,7 @@ def is_video(path: str | Path) -> bool:
 
 
 def is_camera(text: str | Path) -> bool:
-    """Return whether a text names a camera: ``camera:0`` is the first of this machine, ``rtsp://...`` one elsewhere.
+    """Return whether a text names a camera: ``camera:0`` is the first local one, ``rtsp://...`` a network stream.
 
     Example:
         >>> is_camera("camera:0"), is_camera("rtsp://host/stream"), is_camera("camera:0.mp4")
@@ -84,22 +84,22 @@ def is_camera(text: str | Path) -> bool:
 
 
 def open_video(source: str | Path, *, timeout: float = TIMEOUT, threads: int = 0) -> Video:
-    """Open a video file, an animated picture, or a camera.
+    """Open a video file, an animated image, or a camera.
 
-    PyAV reads files where it is installed (``dcdan[video]``), OpenCV otherwise.
+    Files are read with PyAV if it is installed (``dcdan[video]``), otherwise with OpenCV.
 
     Args:
-        source: a path, a path in a zip file, a URL, ``camera:0``, or the address of a stream (``rtsp://...``).
-        timeout: seconds that a stream has to answer.
-        threads: threads of the decoder; 0 leaves it to the library.
+        source: A path, a path in a zip file, a URL, ``camera:0``, or the address of a stream (``rtsp://...``).
+        timeout: Seconds to wait for a stream.
+        threads: Decoder threads; 0 lets the library decide.
 
     Returns:
-        The open video; use it in a ``with``, or close it.
+        The open video; use it in a ``with`` block, or close it.
 
     Raises:
-        VideoError: the file is missing, empty, no video, damaged from its beginning, without a frame, too large or of
-            a kind that cannot be decoded here; there is no such camera; or a stream does not answer in time.
-        UsageError: a stream, and the network is forbidden.
+        VideoError: The file is missing, empty, not a video, damaged at its beginning, without a frame, too large, or of
+            a format that cannot be decoded here; there is no such camera; or a stream does not answer in time.
+        UsageError: The source is a stream and network access is forbidden.
     """
     name = str(source)
     if is_camera(name):
@@ -116,18 +116,18 @@ def open_video(source: str | Path, *, timeout: float = TIMEOUT, threads: int = 0
 
 
 class Video:
-    """An open video; made by :func:`open_video`, to be closed or used in a ``with``.
+    """An open video from :func:`open_video`; close it or use it in a ``with`` block.
 
     Attributes:
-        name: the source as it was given.
-        camera: whether it is a camera or stream.
-        rate: frames a second by the container; 25 where it does not say.
-        expected: frames by the container, exact or from its length; 0 where it does not say, and for cameras.
-        size: width and height of a frame as displayed, in square pixels: what boxes refer to.
-        coded_size: width and height of a frame as stored.
-        read: frames read so far, those passed over included.
-        gaps: (from, to) in seconds of stretches that could not be decoded and were passed over.
-        warning: a sentence when stretches are damaged or the end is missing; empty until the last frame was read.
+        name: The source as it was given.
+        camera: Whether it is a camera or stream.
+        rate: Frames per second according to the container; 25 if unknown.
+        expected: Number of frames according to the container, exact or estimated; 0 if unknown, and for cameras.
+        size: (width, height) of a frame as displayed, in square pixels; boxes refer to it.
+        coded_size: (width, height) of a frame as stored.
+        read: Number of frames read so far, including skipped ones.
+        gaps: (start, end) in seconds of the sections that could not be decoded and were skipped.
+        warning: A sentence if sections are damaged or the end is missing; empty until the last frame was read.
     """
 
     def __init__(
@@ -165,17 +165,20 @@ class Video:
 
     @property
     def gaps(self) -> list[tuple[float, float]]:
-        """Stretches that were passed over, in seconds."""
+        """Sections that were skipped, in seconds."""
         return list(self._frames_of.gaps)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """Yield every n-th frame, the first included; the others are passed over without being converted. Once.
+        """Yield every n-th frame, beginning with the first; the others are not converted to RGB. Can be called once.
 
         Args:
             every: n, at least 1.
 
+        Yields:
+            The frames.
+
         Raises:
-            UsageError: when ``every`` is below 1.
+            UsageError: ``every`` is below 1.
         """
         if every < 1:
             raise UsageError(f"every must be at least 1, not {every}.")
@@ -195,7 +198,7 @@ class Video:
         self.close()
 
     def _first_frame(self) -> NDArray[np.uint8] | None:
-        """Read up to the first frame that can be decoded."""
+        """Advance to the first frame that can be decoded."""
         while self._frames_of.grab():
             self.read += 1
             pixels = self._frames_of.retrieve()
@@ -224,7 +227,7 @@ class Video:
             return False
         self.read += 1
         stamp = self._frames_of.time
-        # Some containers keep no times, others repeat or turn back.
+        # Some containers have no time stamps, in others they repeat or decrease.
         self._time = stamp if stamp is not None and stamp > self._time else self._time + 1 / self.rate
         return True
 
@@ -281,7 +284,7 @@ def _open_file(path: Path, name: str, threads: int) -> FrameSource:
     if is_animation(path, head):
         return PillowFrames(path, name)
     found = format_of_head(head)
-    # FFmpeg would also follow playlists and scripts, which can lead anywhere.
+    # FFmpeg would also open playlists and scripts, which can refer to any file or address.
     if found is None or found.kind is not InputKind.VIDEO:
         raise VideoError(
             f"'{name}' is no video of a known kind (MP4, MOV, AVI, MKV, WebM, MPEG, ...): give one, or convert it.",
@@ -295,7 +298,7 @@ def _open_file(path: Path, name: str, threads: int) -> FrameSource:
 
 
 def _local(name: str, resources: ExitStack) -> Path:
-    """Return a file on this machine, for a member of a zip file or a URL a temporary copy."""
+    """Return a local file; a member of a zip file or a URL is copied to a temporary file."""
     if is_url(name):
         return resources.enter_context(local_copy(name))
     member = None if Path(name).exists() else split_member(name)

@@ -1,4 +1,4 @@
-"""What every reader of frames has in common: its interface, its errors, and the geometry of a displayed frame."""
+"""The interface of all frame readers, their error class, and the geometry of a displayed frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _SHAPES = (0.1, 10.0)
 
 
 class VideoError(DataError):
-    """A video or camera that cannot be read: ``status`` for the table, the message in words."""
+    """A video or camera that cannot be read.
+
+    Attributes:
+        status: The status for the table of results.
+    """
 
     def __init__(self, message: str, status: Status = Status.UNREADABLE) -> None:
         super().__init__(message)
@@ -28,14 +32,14 @@ class VideoError(DataError):
 
 
 class FrameSource(Protocol):
-    """Frames one after the other: ``grab`` goes to the next one, ``retrieve`` converts it.
+    """A sequence of frames: ``grab`` advances to the next one, ``retrieve`` converts it.
 
     Attributes:
-        rate: frames a second by the container; 0 where it does not say.
-        expected: frames by the container, exact or estimated; 0 where it does not say.
-        size: width and height of a frame as displayed, in square pixels.
-        coded_size: width and height of a frame as stored.
-        gaps: (from, to) in seconds of stretches that could not be decoded.
+        rate: Frames per second according to the container; 0 if unknown.
+        expected: Number of frames according to the container, exact or estimated; 0 if unknown.
+        size: (width, height) of a frame as displayed, in square pixels.
+        coded_size: (width, height) of a frame as stored.
+        gaps: (start, end) in seconds of the sections that could not be decoded.
     """
 
     rate: float
@@ -48,26 +52,29 @@ class FrameSource(Protocol):
         """Width and height as displayed."""
 
     def grab(self) -> bool:
-        """Go to the next frame; return False at the end."""
+        """Advance to the next frame; return False at the end."""
 
     @property
     def time(self) -> float | None:
-        """Seconds of the grabbed frame from the first one; None where the container does not say."""
+        """Time of the current frame in seconds from the first one; None if the container has no time stamps."""
 
     def retrieve(self) -> Pixels | None:
-        """Return the grabbed frame, (H, W, 3) uint8 RGB, upright and in square pixels; None where it is damaged."""
+        """Return the current frame, ``(H, W, 3) uint8`` RGB, upright and in square pixels; None if it is damaged."""
 
     def close(self) -> None:
         """Close the file or camera."""
 
 
 def square_size(width: int, height: int, aspect: Fraction | float | None) -> tuple[int, int]:
-    """Return the size of a frame in square pixels; the height stays.
+    """Return the size of a frame after conversion to square pixels; the height does not change.
 
     Args:
-        width: of the stored frame.
-        height: of the stored frame.
-        aspect: width of a stored pixel by its height (the sample aspect ratio); None or 0 where it is not known.
+        width: Width of the stored frame.
+        height: Height of the stored frame.
+        aspect: Sample aspect ratio (width of a stored pixel / its height); None or 0 if unknown.
+
+    Returns:
+        (width, height).
 
     Example:
         >>> square_size(720, 576, Fraction(16, 15)), square_size(1440, 1080, Fraction(4, 3)), square_size(64, 48, None)
@@ -80,11 +87,14 @@ def square_size(width: int, height: int, aspect: Fraction | float | None) -> tup
 
 
 def displayed(pixels: Pixels, matrix: Sequence[int] | None) -> Pixels:
-    """Turn and mirror a frame as its display matrix says (ISO 14496-12, 6.2.2), by multiples of 90 degrees.
+    """Rotate and mirror a frame according to its display matrix (ISO 14496-12, 6.2.2), by multiples of 90 degrees.
 
     Args:
-        pixels: (H, W, 3), as stored.
-        matrix: a, b, u, c, d, v, x, y, w; (x, y) is shown at (a x + c y, b x + d y). None for no turn.
+        pixels: ``(H, W, 3) uint8``, as stored.
+        matrix: (a, b, u, c, d, v, x, y, w), which maps (x, y) to (a x + c y, b x + d y); None for no rotation.
+
+    Returns:
+        ``(H, W, 3)`` or ``(W, H, 3) uint8``, as displayed.
 
     Example:
         >>> quarter = (0, 1, 0, -1, 0, 0, 0, 0, 1)  # clockwise: the left column becomes the top row
@@ -104,5 +114,5 @@ def displayed(pixels: Pixels, matrix: Sequence[int] | None) -> Pixels:
 
 
 def is_transposed(matrix: Sequence[int] | None) -> bool:
-    """Return whether a display matrix exchanges width and height."""
+    """Return whether a display matrix swaps width and height."""
     return matrix is not None and abs(matrix[1]) + abs(matrix[3]) > abs(matrix[0]) + abs(matrix[4])

@@ -1,1 +1,1 @@
-"""A trained model at work: pictures in, expressions out. Needs ONNX Runtime, not torch."""
+"""Inference: a trained model turns images into expressions. Needs ONNX Runtime, not torch."""

@@ -1,8 +1,6 @@
-"""Results drawn into pictures, in a colour for each expression.
+"""Draw results into images: boxes, numbers, expressions, and a small chart of the probabilities beside each face.
 
-A colour for each expression, and the ink that can be read on it.
-
-Results drawn into pictures: boxes, numbers, expressions, and a small chart of the probabilities beside each face.
+Each expression has a colour, and text on it is dark or light, whichever has the higher contrast.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ Colour = tuple[int, int, int]
 DARK: Colour = (24, 24, 24)
 LIGHT: Colour = (255, 255, 255)
 
-# RGB; hues after Okabe and Ito's palette, which people of all kinds of colour vision can tell apart.
+# RGB; hues after the palette of Okabe and Ito, which people with any colour vision can distinguish.
 COLOURS: dict[str, Colour] = {
     "surprise": (230, 159, 0),
     "fear": (176, 130, 255),
@@ -36,7 +34,19 @@ WITHOUT_EXPRESSION: Colour = (160, 160, 160)
 
 
 def colour_of(expression: str | None, classes: Sequence[str] = ()) -> Colour:
-    """Return the colour of an expression; a class of another name gets one by its place among the classes."""
+    """Return the colour of an expression; a class with another name gets a colour by its index.
+
+    Args:
+        expression: Name of the class, or None.
+        classes: All classes of the model.
+
+    Returns:
+        RGB, 0..255.
+
+    Example:
+        >>> colour_of("neutral"), colour_of(None)
+        ((204, 204, 204), (160, 160, 160))
+    """
     if expression in COLOURS:
         return COLOURS[expression]
     if expression is None or expression not in classes:
@@ -46,18 +56,33 @@ def colour_of(expression: str | None, classes: Sequence[str] = ()) -> Colour:
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Return dark or light, whichever can be read better on a colour."""
+    """Return the text colour, dark or light, that has the higher contrast on a background colour.
+
+    Example:
+        >>> ink_on((240, 228, 66)) == DARK
+        True
+    """
     return max(DARK, LIGHT, key=lambda ink: contrast(ink, colour))
 
 
 def contrast(one: Colour, other: Colour) -> float:
-    """Return the contrast of two colours, 1..21 (WCAG 2.2; text should have 4.5)."""
+    """Return the contrast ratio of two RGB colours, 1..21 (WCAG 2.2; text should have at least 4.5).
+
+    Example:
+        >>> round(contrast((0, 0, 0), (255, 255, 255)), 3)
+        21.0
+    """
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 def luminance(colour: Colour) -> float:
-    """Return the relative luminance of an sRGB colour, 0..1 (WCAG 2.2)."""
+    """Return the relative luminance of an sRGB colour, 0..1 (WCAG 2.2).
+
+    Example:
+        >>> luminance((0, 0, 0)), round(luminance((255, 255, 255)), 3)
+        (0.0, 1.0)
+    """
     red, green, blue = (
         share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
         for share in (channel / 255 for channel in colour)
@@ -73,7 +98,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEAST_SIDE = 360
 # The smallest font that can be read, at about 9 pixels.
 _LEAST_TEXT = 0.34
-# A chart that would cover more than this share of itself in faces, labels and other charts is left out.
+# A chart is omitted if faces, labels and other charts would overlap more than this share of it.
 _COVERED = 0.3
 _TRACK = (90, 90, 90)
 _PANEL = 0.72
@@ -81,14 +106,15 @@ _PANEL = 0.72
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Lengths in pixels that fit a picture.
+    """Lengths in pixels for the annotations of an image.
 
     Attributes:
-        line: thickness of a box.
-        text: scale of the font for labels; charts have ``small``.
-        height: of a label.
-        row: height of a row of a chart.
-        gap: between things.
+        line: Thickness of a box.
+        text: Font scale of labels.
+        small: Font scale of charts.
+        height: Height of a label.
+        row: Height of a row of a chart.
+        gap: Space between elements.
     """
 
     line: int
@@ -100,7 +126,7 @@ class Sizes:
 
     @classmethod
     def of(cls, picture: Image) -> Sizes:
-        """Return the lengths for a picture: text is a fortieth of its shorter side, and never tiny."""
+        """Return the lengths for an image, in proportion to its shorter side, with a readable minimum."""
         height = max(14, round(min(picture.shape[:2]) / 32))
         row = max(11, round(0.72 * height))
         return cls(max(2, height // 9), height / 30, row / 28, height, row, max(3, height // 4))
@@ -108,7 +134,13 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What stands above a face: its text, the scale of the font, and the box that it fills."""
+    """The label of a face.
+
+    Attributes:
+        text: The text.
+        scale: Font scale.
+        box: The area that it fills.
+    """
 
     text: str
     scale: float
@@ -116,16 +148,20 @@ class Label:
 
 
 def draw(picture: Image, results: Iterable[FaceResult], *, charts: bool = True) -> Image:
-    """Return the picture with its faces drawn in; the one given is left as it is.
+    """Draw faces into a copy of an image.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
-        results: what was recognised in it; results without a box are passed over.
-        charts: whether a chart of all probabilities stands beside each face that has room for one.
+        picture: ``(H, W, 3) uint8`` RGB.
+        results: Results for the image; those without a box are ignored.
+        charts: Whether to draw a chart of all probabilities beside each face that has enough space.
 
     Returns:
-        (H', W', 3) uint8 RGB: of the same size, or a whole number of times as large when its shorter side is below
-        360 pixels, so that the text can be read.
+        ``(H', W', 3) uint8`` RGB: the same size, or an integer multiple if the shorter side is below 360 pixels, so
+        that the text is readable.
+
+    Example:
+        >>> draw(np.zeros((400, 500, 3), np.uint8), []).shape
+        (400, 500, 3)
     """
     times = max(1, -(-_LEAST_SIDE // max(1, min(picture.shape[:2]))))
     out = np.repeat(np.repeat(picture, times, axis=0), times, axis=1) if times > 1 else picture.copy()
@@ -150,15 +186,18 @@ def draw(picture: Image, results: Iterable[FaceResult], *, charts: bool = True) 
 def free_place(
     shape: tuple[int, int], face: Box, top: int, size: tuple[int, int], taken: Sequence[Box], gap: int
 ) -> Box:
-    """Return where a chart of ``size`` (width, height) goes: beside, below or above its face, where least is covered.
+    """Return the position of a chart beside, below or above its face where it covers the least.
 
     Args:
-        shape: height and width of the picture.
+        shape: (height, width) of the image.
         face: x0, y0, x1, y1 of the face.
-        top: where its label begins, above the face or in it.
-        size: width and height of the chart.
-        taken: boxes that should not be covered.
-        gap: between face and chart.
+        top: Upper edge of the label, above the face or inside it.
+        size: (width, height) of the chart.
+        taken: Boxes that should not be covered.
+        gap: Space between face and chart.
+
+    Returns:
+        x0, y0, x1, y1 of the chart.
     """
     (height, width), (w, h), (x0, y0, x1, y1) = shape, size, face
     corners = [(x1 + gap, y0), (x0 - gap - w, y0), (x0, y1 + gap), (x0, min(y0, top) - gap - h), (x1 - w, y1 - h)]
@@ -170,9 +209,16 @@ def free_place(
 
 
 def label_of(shape: tuple[int, int], result: FaceResult, box: Box, sizes: Sizes) -> Label:
-    """Return a face's label, as wide as its box at most where it can be read then; the probability goes first.
+    """Return the label of a face, fitted to its box while it is readable; the probability is dropped first.
 
-    ``shape`` is the picture's height and width.
+    Args:
+        shape: (height, width) of the image.
+        result: Result of the face.
+        box: x0, y0, x1, y1 of the face.
+        sizes: Lengths for the image.
+
+    Returns:
+        The label.
     """
     texts = _texts(result)
     room = box[2] - box[0] - 2 * sizes.gap
@@ -196,7 +242,7 @@ def _draw_face(out: Image, result: FaceResult, box: Box, label: Label, sizes: Si
 
 
 def _texts(result: FaceResult) -> list[str]:
-    """Return what a label may say, the whole first, then less."""
+    """Return the possible texts of a label, the longest first."""
     number = result.track if result.track is not None else result.face
     name = " ".join(
         part for part in ("" if number is None else f"{number}", result.expression or result.status) if part
@@ -233,7 +279,7 @@ def _draw_chart(out: Image, result: FaceResult, place: Box, sizes: Sizes) -> Non
 
 
 def _write(out: Image, text: str, corner: tuple[int, int], height: int, scale: float, ink: Colour) -> None:
-    """Write a line of text whose capitals stand in the middle of a band of that height below ``corner``."""
+    """Write a line of text that is vertically centred in a band of this height below ``corner``."""
     capital = cv2.getTextSize("H", _FONT, scale, 1)[0][1]
     base = (corner[0], corner[1] + (height + capital) // 2)
     cv2.putText(out, text, base, _FONT, scale, ink, _thickness(scale), cv2.LINE_AA)

@@ -1,8 +1,6 @@
-"""Where annotated pictures go: a file, a video, a window, a folder named as the inputs are.
+"""Write or show annotated images: an image file, a video file, a window, or a folder that mirrors the inputs.
 
-Drawn pictures where they can be seen: a picture file, a video file, a window.
-
-A folder of pictures and videos with their faces drawn in, named as the inputs are, which are never touched.
+Inputs are never modified.
 """
 
 from __future__ import annotations
@@ -39,15 +37,19 @@ _LARGEST_WINDOW = (1280, 720)
 
 
 class UndrawableError(OutputError):
-    """A picture that its file format cannot hold; the others are still drawn."""
+    """An image that its file format cannot store; the other images are still written."""
 
 
 def write_picture(path: Path, picture: Image) -> None:
-    """Write (H, W, 3) uint8 RGB in the format of the name's suffix (JPEG for one that OpenCV cannot write).
+    """Write an image in the format of the file's suffix, or as JPEG if OpenCV cannot write that format.
+
+    Args:
+        path: The file.
+        picture: ``(H, W, 3) uint8`` RGB.
 
     Raises:
-        UndrawableError: when the format cannot hold so wide or high a picture.
-        OutputError: when the file cannot be written.
+        UndrawableError: The image is too wide or high for the format.
+        OutputError: The file cannot be written.
     """
     pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     suffix = path.suffix if path.suffix.lower() in (".png", ".webp", ".bmp", ".tif", ".tiff") else ".jpg"
@@ -63,16 +65,19 @@ def write_picture(path: Path, picture: Image) -> None:
 
 @contextmanager
 def video_file(path: Path, rate: float) -> Iterator[Callable[[Image], None]]:
-    """Yield a function that adds a picture (H, W, 3) uint8 RGB to an MP4 video, which appears when the block has ended.
+    """Yield a function that appends a frame, ``(H, W, 3) uint8`` RGB, to an MP4 video, written when the block ends.
 
-    The first picture gives the size (an odd side loses its last row or column); others are brought to it.
+    The first frame determines the size (an odd side loses its last row or column); other frames are resized to it.
 
     Args:
-        path: the file.
-        rate: pictures a second.
+        path: The file.
+        rate: Frames per second.
+
+    Yields:
+        The function.
 
     Raises:
-        OutputError: when the file cannot be written, or when the block added no picture.
+        OutputError: The file cannot be written, or no frame was added.
     """
     with atomic_write(path) as beside:
         # The encoder takes the container from the suffix.
@@ -89,10 +94,14 @@ def video_file(path: Path, rate: float) -> Iterator[Callable[[Image], None]]:
 
 
 def show(pictures: Iterable[Image], title: str = "dcdan") -> None:
-    """Show pictures (H, W, 3) uint8 RGB in a window as they come; q, Esc or closing the window ends it.
+    """Show images in a window as they arrive; q, Esc or closing the window ends it.
+
+    Args:
+        pictures: Images ``(H, W, 3) uint8`` RGB.
+        title: Title of the window.
 
     Raises:
-        UsageError: when this OpenCV has no windows or there is no screen.
+        UsageError: This OpenCV has no windows, or there is no screen.
     """
     with window(title) as shown:
         for picture in pictures:
@@ -102,10 +111,16 @@ def show(pictures: Iterable[Image], title: str = "dcdan") -> None:
 
 @contextmanager
 def window(title: str = "dcdan") -> Iterator[Callable[[Image], bool]]:
-    """Yield a function that shows a picture (H, W, 3) uint8 RGB and says whether the window is still wanted.
+    """Open a window and yield a function that shows an image, ``(H, W, 3) uint8`` RGB.
+
+    Args:
+        title: Title of the window.
+
+    Yields:
+        The function; it returns whether the window is still open.
 
     Raises:
-        UsageError: when this OpenCV has no windows or there is no screen.
+        UsageError: This OpenCV has no windows, or there is no screen.
     """
     if not has_windows():
         raise UsageError(
@@ -131,7 +146,7 @@ def _shown(title: str, size: list[int], picture: Image) -> bool:
 
 
 def has_windows() -> bool:
-    """Return whether OpenCV was built with windows and, on Linux, whether there is a screen to open them on."""
+    """Return whether OpenCV was built with windows and, on Linux, whether there is a screen."""
     lines = cv2.getBuildInformation().splitlines()
     gui = next((line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("GUI:")), "NONE")
     # Without a screen Qt would end the whole process.
@@ -140,7 +155,7 @@ def has_windows() -> bool:
 
 
 class _Film:
-    """An encoder that is opened with the first picture."""
+    """A video encoder that is opened with the first frame."""
 
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
@@ -185,29 +200,29 @@ class _Film:
         raise OutputError("This OpenCV cannot write MP4 videos: install opencv-python-headless from its wheels.")
 
 
-# The charts of more faces than this cover one another, and the faces.
+# With more faces than this, charts would overlap one another and the faces.
 _MOST_CHARTS = 4
 
 
 class DrawnFolder:
-    """Draws the results of pieces of work into a folder; use it in a ``with``, which ends a video being written.
+    """Writes annotated inputs into a folder; use it in a ``with`` block, which closes an open video.
 
-    The folder is locked meanwhile, and what a killed run left half written in it is removed.
+    The folder is locked meanwhile, and incomplete files of an interrupted run are removed.
 
     Attributes:
-        left_out: a sentence for each picture that could not be drawn; its rows are in the table all the same.
+        left_out: A sentence for each image that could not be drawn; its rows are in the table nevertheless.
     """
 
     def __init__(self, folder: Path, paths: Iterable[str], *, force: bool = False) -> None:
         """Check the folder.
 
         Args:
-            folder: a new or empty folder, or with ``force`` one that has files, which may be replaced.
-            paths: what the inputs are found in.
-            force: see above.
+            folder: A new or empty folder, or with ``force`` one whose files may be replaced.
+            paths: The paths that contain the inputs.
+            force: Whether the folder may contain files.
 
         Raises:
-            OutputError: when the folder is a file or has files, lies in an input folder, or holds an input.
+            OutputError: The folder is a file or contains files, lies in an input folder, or contains an input.
         """
         self.left_out: list[str] = []
         self._folder = folder
@@ -228,7 +243,7 @@ class DrawnFolder:
         """Lock the folder.
 
         Raises:
-            OutputError: when another process draws into it, or has done so since it was checked.
+            OutputError: Another process is writing to the folder, or has written to it since the check.
         """
         self._resources.enter_context(folder_lock(self._folder))
         try:
@@ -244,10 +259,13 @@ class DrawnFolder:
             self._film.__exit__(*error)  # type: ignore[arg-type]
 
     def add(self, step: Step) -> None:
-        """Draw a piece of work: pictures are read once more, frames of a video come with it.
+        """Draw the results of one step: images are read again, video frames are part of the step.
+
+        Args:
+            step: The finished step.
 
         Raises:
-            OutputError: when a file cannot be written.
+            OutputError: A file cannot be written.
         """
         if step.frame is not None:
             if self._add is None:
@@ -273,7 +291,7 @@ class DrawnFolder:
                 write_picture(self._folder / _named(each), pixels)
 
     def _refuse_files(self) -> None:
-        """Refuse a folder with files in it; the lock and half-written files of a killed run do not count."""
+        """Reject a folder that contains files other than the lock and incomplete files of an interrupted run."""
         if self._force or not self._folder.is_dir():
             return
         if any(path.name != LOCK and not is_partial(path) for path in self._folder.rglob("*") if not path.is_dir()):
@@ -283,7 +301,7 @@ class DrawnFolder:
 
 
 def _reduced(result: FaceResult, scale: float) -> FaceResult:
-    """Return a result with its box in pixels of a picture that was decoded ``scale`` times coarser than its file."""
+    """Return a result with its box in pixels of an image that was decoded at ``1 / scale`` of its size."""
     if scale == 1 or result.box is None:
         return result
     x0, y0, x1, y1 = result.box
@@ -291,12 +309,20 @@ def _reduced(result: FaceResult, scale: float) -> FaceResult:
 
 
 def annotated(picture: NDArray[np.uint8], results: Sequence[FaceResult]) -> NDArray[np.uint8]:
-    """Return a picture (H, W, 3) uint8 RGB with its faces drawn in, with a chart beside each while there are few."""
+    """Return an image with its faces drawn in, and with a chart for each if there are at most 4 faces.
+
+    Args:
+        picture: ``(H, W, 3) uint8`` RGB.
+        results: Results for the image.
+
+    Returns:
+        The annotated image; see :func:`~dcdan.inference.annotate.draw`.
+    """
     return draw(picture, results, charts=len(results) <= _MOST_CHARTS)
 
 
 def _named(each: Input, suffixes: Sequence[str] = ()) -> Path:
-    """Return the name of an input, with another suffix behind its own where that would promise another content."""
+    """Return the output name of an input; a second suffix is appended if its own implies another format."""
     name = each.name
     good = name.suffix.lower() in suffixes if suffixes else is_picture_name(name.name)
     whole = name.name if good else name.name + (suffixes[0] if suffixes else ".jpg")

@@ -1,9 +1,4 @@
-"""From network outputs to answers: names, certainty and the classes that cannot be ruled out.
-
-What the calibration of a model says of its answers: which are unsure, and which classes cannot be ruled out.
-
-Answers put into words: faces and where they come from, completed with what the model says of them.
-"""
+"""Convert network outputs to results: class names, uncertainty, conformal sets and quality."""
 
 from __future__ import annotations
 
@@ -24,10 +19,17 @@ from dcdan.inference.table import FaceResult, Quality
 
 
 def set_threshold(calibration: Calibration, level: float) -> float:
-    """Return the probability from which on a class is in the conformal set of a level, 0..1.
+    """Return the minimum probability of a class in the conformal set of a level.
+
+    Args:
+        calibration: Calibration of the model.
+        level: Coverage of the set, 0..1.
+
+    Returns:
+        The minimum probability, 0..1.
 
     Raises:
-        UsageError: when the model was not calibrated for that level; its levels are named.
+        UsageError: The model was not calibrated for this level; the message lists its levels.
     """
     found = calibration.conformal.get(f"{level:g}")
     if found is None:
@@ -39,15 +41,19 @@ def set_threshold(calibration: Calibration, level: float) -> float:
 def candidate_sets(
     probabilities: NDArray[np.float32], threshold: float, classes: Sequence[str]
 ) -> list[tuple[str, ...]]:
-    """Return the classes of each face's conformal set, the likeliest first.
+    """Return the classes in the conformal set of each face, the most probable first.
 
     Args:
-        probabilities: (N, K) calibrated.
-        threshold: see :func:`set_threshold`.
+        probabilities: ``(N, K) float32``, calibrated.
+        threshold: See :func:`set_threshold`.
         classes: K names.
 
     Returns:
-        N tuples; the likeliest class is always in, which no promise of coverage forbids.
+        N tuples. The most probable class is always included, which can only increase the coverage.
+
+    Example:
+        >>> candidate_sets(np.array([[0.2, 0.7, 0.1]], np.float32), 0.15, ["fear", "anger", "neutral"])
+        [('anger', 'fear')]
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     sizes = np.maximum((probabilities >= threshold).sum(axis=1), 1)
@@ -59,9 +65,19 @@ def candidate_sets(
 def named(
     faces: Sequence[FaceResult], outputs: SessionOutputs, info: ModelInfo, sets: float | None = None
 ) -> list[FaceResult]:
-    """Complete the results of N faces, which say where they come from, with what the model says of them.
+    """Add the outputs of the model to the results of N faces.
 
-    ``sets`` is the level of the conformal sets, one that the model has; None for none.
+    Args:
+        faces: Results that identify the faces and have no expression yet.
+        outputs: Outputs of the network for them.
+        info: Description of the model.
+        sets: Level of the conformal sets, one of the model's; None for none.
+
+    Returns:
+        The complete results.
+
+    Raises:
+        UsageError: The model was not calibrated for the level.
     """
     classes, calibration = info.classes, info.calibration
     candidates: list[tuple[str, ...]] = [()] * len(outputs)
@@ -101,7 +117,7 @@ def _named_actions(activations: NDArray[np.float32], names: Sequence[str]) -> li
 
 
 def quality_of(faces: Sequence[Face]) -> list[Quality]:
-    """Return the quality of each face."""
+    """Return the quality of each face; see :func:`~dcdan.faces.quality.qualities`."""
     found = qualities(faces)
     table = zip(
         found.side.tolist(),

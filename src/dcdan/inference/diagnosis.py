@@ -1,4 +1,4 @@
-"""What a bug report should hold: versions, extras, devices, the cache, the models, and a self-test of one second."""
+"""Information for a bug report: versions, extras, devices, the cache, the models, and a one-second self-test."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SELF_TEST_EXPRESSION = "happiness"
 
 
 def diagnosis(*, self_test: bool = True) -> dict[str, Any]:
-    """Return the state of this installation as JSON values. Nothing is sent anywhere, and no network is used.
+    """Return the state of this installation as JSON values; nothing is sent, and the network is not used.
 
     Args:
-        self_test: also recognise a face that is drawn by the package.
+        self_test: Whether to recognise a synthetic face.
 
     Returns:
-        ``dcdan``, ``python``, ``system``, ``cores``, ``packages`` (name -> version), ``extras`` (name -> missing
-        packages), ``devices``, ``offline``, ``cache``, ``models`` and ``self_test``. ``problems`` lists what is wrong,
-        a sentence each; it is empty where all is well.
+        ``dcdan``, ``python``, ``system``, ``cores``, ``omp_num_threads``, ``packages`` (name -> version), ``extras``
+        (name -> missing packages), ``devices``, ``offline``, ``cache``, ``models``, ``self_test``, and ``problems``, a
+        list of sentences that is empty if nothing is wrong.
     """
     from dcdan.core.onnx_runtime import devices_served
     from dcdan.packs.cache_store import cache_entries, cache_folders, cache_limit
@@ -57,7 +57,7 @@ def diagnosis(*, self_test: bool = True) -> dict[str, Any]:
 
 
 def packages() -> Iterator[tuple[str, str]]:
-    """Yield name and version of each installed package that dcdan requires, extras included."""
+    """Yield (name, version) of each installed package that dcdan or one of its extras requires."""
     names = {found[0] for line in requires("dcdan") or [] if (found := match(r"[A-Za-z0-9._-]+", line))}
     for name in sorted(names, key=str.lower):
         try:
@@ -67,9 +67,12 @@ def packages() -> Iterator[tuple[str, str]]:
 
 
 def models() -> list[dict[str, Any]]:
-    """Return the models of the package: name, whether it is the default, classes, face size, and SHA-256 of each file.
+    """Describe the models of the package.
 
-    A model whose files do not have the checksums of its ``model.json`` has an ``error``.
+    Returns:
+        One dictionary per model: name, whether it is the default, classes, face size, and the SHA-256 of each file. A
+            model
+        whose files do not match the checksums in its ``model.json`` has an ``error``.
 
     Example:
         >>> [model["name"] for model in models() if model["default"]]
@@ -107,7 +110,7 @@ def models() -> list[dict[str, Any]]:
 
 
 def check_recognition() -> dict[str, Any]:
-    """Draw a happy face, find it, and recognise it with the default model.
+    """Draw a happy face, detect it, and recognise it with the default model.
 
     Returns:
         ``ok``, ``expression``, ``probability``, ``seconds`` and ``error``.
@@ -138,20 +141,26 @@ def check_recognition() -> dict[str, Any]:
 
 
 def problems(found: dict[str, Any]) -> list[str]:
-    """Return what is wrong with an installation, a sentence each.
+    """Return the problems of an installation, one sentence each.
+
+    Args:
+        found: The result of :func:`diagnosis`.
+
+    Returns:
+        The sentences.
 
     Example:
         >>> problems({"models": [{"name": "a", "error": "x"}], "self_test": {"ok": True}})
         ['The model a is damaged: x.']
     """
-    told = [
+    sentences = [
         f"The model {model['name']} is damaged: {model['error'].rstrip('.')}."
         for model in found["models"]
         if model["error"]
     ]
     if not found.get("self_test", {"ok": True})["ok"]:
-        told.append(f"The self-test failed: {found['self_test']['error']}.")
-    return told
+        sentences.append(f"The self-test failed: {found['self_test']['error']}.")
+    return sentences
 
 
 def _cores() -> int:

@@ -1,4 +1,4 @@
-"""``model.json``: its one type, how it is read and written, and the checks that nothing of a model was changed."""
+"""``model.json``: its type, how it is read and written, and the checks that no file of a model was modified."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class FaceInput(BaseModel):
-    """The faces that the network takes.
+    """The face images that the network takes.
 
     Attributes:
-        size: side in pixels.
-        align: how the faces were aligned: ``mtcnn`` on five landmarks, ``none`` not at all.
-        channels: order of the colour channels.
-        contrast: whether the graph stretches each face's contrast before the network.
+        size: Side in pixels.
+        align: How the faces were aligned: ``mtcnn`` with five landmarks, ``none`` not at all.
+        channels: Order of the colour channels.
+        contrast: Whether the graph stretches the contrast of each face before the network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -128,12 +128,19 @@ class ModelInfo(BaseModel):
 
 
 def content_checksum(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of the content of a ``model.json``, its key ``checksum`` left out.
+    """Return the SHA-256 of the content of a ``model.json`` without its key ``checksum``.
 
-    The text that is hashed is the JSON with sorted keys, no spaces, and characters beyond ASCII escaped.
+    The hashed text is JSON with sorted keys, no spaces, and escaped non-ASCII characters.
 
-    >>> content_checksum({"b": [1], "a": 0.5}) == content_checksum({"a": 0.5, "b": [1], "checksum": "..."})
-    True
+    Args:
+        content: The parsed file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Example:
+        >>> content_checksum({"b": [1], "a": 0.5}) == content_checksum({"a": 0.5, "b": [1], "checksum": "..."})
+        True
     """
     covered = {key: value for key, value in content.items() if key != CHECKSUM}
     return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -143,11 +150,11 @@ def write_model_info(folder: Path, info: ModelInfo) -> None:
     """Write ``model.json`` into a run folder, with the checksum of its content.
 
     Args:
-        folder: the run folder.
-        info: the content; its ``checksum`` is computed anew.
+        folder: The run folder.
+        info: The content; its ``checksum`` is replaced.
 
     Raises:
-        OutputError: when the file cannot be written.
+        OutputError: The file cannot be written.
     """
     content = info.model_dump(mode="json", by_alias=True, exclude={CHECKSUM})
     content[CHECKSUM] = content_checksum(content)
@@ -158,10 +165,13 @@ def read_model_info(run: Path) -> ModelInfo:
     """Read ``model.json`` of a run folder.
 
     Args:
-        run: the run folder.
+        run: The run folder.
+
+    Returns:
+        The content.
 
     Raises:
-        ModelError: when the folder or the file is missing, of another schema, damaged, or changed since it was written.
+        ModelError: The folder or file is missing, damaged, of another schema, or was modified after it was written.
     """
     path = run / INFO_NAME
     if not run.exists():
@@ -194,12 +204,15 @@ def verified(run: Path, info: ModelInfo, name: str = GRAPH_NAME) -> Path:
     """Return the path of one of the model's files after comparing its checksum.
 
     Args:
-        run: the run folder.
-        info: the contents of its ``model.json``.
-        name: name of the file.
+        run: The run folder.
+        info: The content of its ``model.json``.
+        name: Name of the file.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        ModelError: when the file is missing, not listed in ``model.json``, or has changed since it was saved.
+        ModelError: The file is missing, not listed in ``model.json``, outside the folder, or was modified.
     """
     path = run / name
     if name == GRAPH_NAME and not path.exists() and name not in info.files and WEIGHTS_NAME in info.files:

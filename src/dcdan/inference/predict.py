@@ -1,8 +1,6 @@
-"""Pictures, folders, videos and cameras in, a row for every face out, in memory that stays flat.
+"""Recognise the faces of images, folders, videos and cameras, one row per face, in constant memory.
 
-The work on inputs, piece by piece, in this process or on a cluster: so many pictures, a video or a camera.
-
-Counts of a run, and what is said when nothing could be read.
+The work is divided into steps, which run in this process or on a cluster; a table that is interrupted can be resumed.
 """
 
 from __future__ import annotations
@@ -37,7 +35,13 @@ from dcdan.jobs.resumable_job import named_before, output_error
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """A frame that was looked at: its video, its pixels (H, W, 3) uint8 RGB, and such frames a second."""
+    """An analysed frame of a video.
+
+    Attributes:
+        video: The video.
+        pixels: ``(H, W, 3) uint8`` RGB.
+        rate: Analysed frames per second.
+    """
 
     video: Input
     pixels: NDArray[np.uint8]
@@ -46,13 +50,13 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A piece of work that is done.
+    """A finished piece of work.
 
     Attributes:
-        inputs: the inputs that end with it; none within a video.
-        results: results of each picture, in the order of ``inputs``, or of a frame of a video.
-        note: a sentence on what is wrong with a video or camera; empty when nothing is.
-        frame: the frame of the video, where frames were asked for; None for pictures.
+        inputs: The inputs that it completes; none in the middle of a video.
+        results: Results of each image in the order of ``inputs``, or of one video frame.
+        note: A sentence on a fault of a video or camera; empty if there is none.
+        frame: The video frame if frames were requested; None for images.
     """
 
     inputs: Sequence[Input]
@@ -72,10 +76,20 @@ def steps(
     frames: bool = False,
     cluster: Cluster | None = None,
 ) -> Iterator[Step]:
-    """Yield the work on inputs piece by piece: pictures in blocks, videos and cameras frame by frame.
+    """Yield the work on inputs step by step: blocks of images, and videos and cameras frame by frame.
 
-    A block depends on nothing but its inputs, so that its results have the same digits wherever it is done. Of a
-    cluster, the steps of a video come at once, when it has ended.
+    The results of a block depend on its inputs only, so they have the same digits on every machine. On a cluster, the
+    steps of a video arrive together when the video is finished.
+
+    Args:
+        recogniser: The model.
+        inputs: The inputs.
+        watching: How videos are analysed.
+        frames: Whether the steps of a video include the frame.
+        cluster: Where to run the work; None for this process.
+
+    Yields:
+        The steps, in order.
     """
     if cluster is not None:
         for _, done in cluster.ordered(partial(_done, recogniser, watching), _pieces(inputs)):
@@ -86,7 +100,7 @@ def steps(
 
 
 def _pieces(inputs: Iterable[Input]) -> Iterator[list[Input]]:
-    """Yield blocks of pictures, and each video or camera alone."""
+    """Yield blocks of images, and each video or camera separately."""
     for of_pictures, group in groupby(inputs, key=lambda each: each.kind is InputKind.PICTURE):
         yield from chunks(group, CHUNK_PICTURES if of_pictures else 1)
 
@@ -133,15 +147,26 @@ def predict(
     cluster: Cluster | None = None,
     each: Callable[[Step], None] | None = None,
 ) -> RunSummary:
-    """Recognise every picture, video and camera that the paths lead to and hand each result to ``sink`` at once.
+    """Recognise every image, video and camera under the paths and pass each result to ``sink`` immediately.
 
-    Folders are walked through; a path that does not exist or is no picture gives one result with its status, and the
-    others are still done. Memory does not grow with the number of pictures or frames. ``each`` is called after each
-    piece of work, before its results go to the sink; with ``frames``, those of a video come with their frame. The work
-    is done on the ``cluster`` where one is given; the results are the same, in the same order, but without frames.
+    Folders are searched recursively. A path that does not exist or is not an image yields one result with its status,
+    and the others are still processed. Memory use does not depend on the number of images or frames.
+
+    Args:
+        recogniser: The model.
+        paths: Paths, or the result of :func:`~dcdan.images.inputs.find_inputs`.
+        sink: Called with each result.
+        watching: How videos are analysed.
+        frames: Whether the steps of a video include the frame.
+        cluster: Where to run the work, with the same results in the same order but without frames; None for this
+            process.
+        each: Called after each step, before its results are passed to ``sink``.
+
+    Returns:
+        The counts of the run.
 
     Raises:
-        DataError: after the last result, when not one input could be read.
+        DataError: No input could be read; raised after the last result.
     """
     summary = RunSummary(face_size=recogniser.info.face.size)
     inputs = paths if isinstance(paths, Inputs) else find_inputs(str(path) for path in paths)
@@ -170,29 +195,32 @@ def predict_to_file(
     each: Callable[[Step], None] | None = None,
     begun: Callable[[int], None] | None = None,
 ) -> RunSummary:
-    """Recognise everything that the paths lead to into one file, which appears when all of it is there.
+    """Recognise every image, video and camera under the paths and write one file, which appears when it is complete.
 
-    A run that was stopped or killed goes on after its last whole piece of work, a chunk of pictures or a video, when
-    it is asked for again with the same paths, model and settings and the files done have not changed; the file then
-    has the very bytes of a run without a pause.
+    An interrupted run resumes after its last complete step (a block of images or a video) if it is repeated with the
+    same paths, model and settings and the processed files have not changed. The file is then identical, byte for byte,
+    to that of an uninterrupted run.
 
     Args:
-        recogniser: the model at work.
-        paths: pictures, folders, videos, cameras; or what :func:`find_inputs` made of them.
-        out: the file to write.
+        recogniser: The model.
+        paths: Paths of images, folders, videos and cameras, or the result of :func:`~dcdan.images.inputs.find_inputs`.
+        out: The file to write.
         form: CSV, JSON lines or Parquet.
-        settings: JSON values that the results depend on, beside the paths, the model and ``watching``.
-        watching: how videos are looked at.
-        frames: whether the work on a video comes with its frames.
-        cluster: where the work is done, without frames then; a run begun without it may go on with it.
-        force: replace a file of that name.
-        each: called after each piece of work, before it counts.
-        begun: called once with the number of inputs that an earlier run has done.
+        settings: JSON values that affect the results, in addition to the paths, the model and ``watching``.
+        watching: How videos are analysed.
+        frames: Whether the steps of a video include the frame.
+        cluster: Where to run the work, then without frames; a run without a cluster can be resumed with one.
+        force: Whether an existing file may be replaced.
+        each: Called after each step, before it is counted.
+        begun: Called once with the number of inputs that an earlier run completed.
+
+    Returns:
+        The counts of the run, including an earlier part.
 
     Raises:
-        OutputError: when the file exists, cannot be written, or another process is at work on it.
-        DataError: when not one input could be read, then no file is written, or when a folder vanished meanwhile.
-        Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece of work is saved.
+        OutputError: The file exists or cannot be written, or another process is writing it.
+        DataError: No input could be read (then no file is written), or a folder vanished meanwhile.
+        Interrupted: SIGINT or SIGTERM requested a stop; the last complete step is saved.
     """
     inputs = paths if isinstance(paths, Inputs) else find_inputs(str(path) for path in paths)
     watching = watching or WatchOptions()

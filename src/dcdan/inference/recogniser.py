@@ -1,6 +1,6 @@
-"""Pictures in, expressions out: detection, alignment and recognition in batches of bounded size.
+"""Recognise the expressions in images: detection, alignment and classification in batches of bounded size.
 
-Predictions for the faces of a pack, which are cut and aligned already.
+Faces of a pack are already aligned; :func:`predict_pack` classifies them directly.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ CHUNK_PIXELS = 32_000_000
 
 
 class Recogniser:
-    """A model that is ready to work; made by :func:`load`.
+    """A model that is ready for use; created by :func:`load`.
 
-    Several threads may use one recogniser at once: it keeps nothing between two calls. It can be pickled.
+    A recogniser has no state between two calls, so several threads may share it. It can be pickled.
 
     Attributes:
-        info: the contents of ``model.json``.
-        classes: names of the expressions in the order of the model's outputs.
-        min_side: faces whose box has a shorter side below so many pixels are left out.
-        sets: level of the conformal sets in ``candidates``; None for none.
+        info: The content of ``model.json``.
+        classes: Names of the expressions in the order of the model's outputs.
+        min_side: Minimum shorter side of the box of a face in pixels; smaller faces are not recognised.
+        sets: Level of the conformal sets in ``candidates``; None for none.
         precision: ``fp32`` or ``int8``.
     """
 
@@ -106,10 +106,16 @@ class Recogniser:
         return next(self.stream([image]))
 
     def stream(self, sources: Iterable[PictureSource | Picture]) -> Iterator[FaceResults]:
-        """Yield the results of each picture in order; sources are read, decoded and dropped chunk by chunk.
+        """Yield the results of each image in order; images are read, decoded and released in chunks.
 
-        Which other faces a face is recognised with can change the last digits of its probabilities: the same sources
-        give the same digits.
+        The last digits of a probability can depend on the other faces in its batch; the same sequence of images gives
+        the same digits.
+
+        Args:
+            sources: Images as for :meth:`recognise`.
+
+        Yields:
+            The results of each image.
         """
         chunk: list[Picture] = []
         pixels = 0
@@ -206,14 +212,20 @@ class Recogniser:
 
     @property
     def device(self) -> str:
-        """The device that the network runs on: ``cpu``, ``cuda``, ...; faces are found on the CPU."""
+        """Device that runs the network: ``cpu``, ``cuda``, ...; faces are always detected on the CPU."""
         return self._session.device
 
     def recognise_faces(self, faces: NDArray[np.uint8]) -> SessionOutputs:
-        """Recognise faces that are aligned already: (N, S, S, 3) uint8 RGB or (N, S, S) grey, S = ``info.face.size``.
+        """Recognise aligned faces.
+
+        Args:
+            faces: ``(N, S, S, 3) uint8`` RGB or ``(N, S, S) uint8`` grey, with S = ``info.face.size``.
+
+        Returns:
+            The outputs of the network.
 
         Raises:
-            ModelError: when the faces are of another size or type.
+            ModelError: The faces have another size or type.
         """
         return self._session.run(faces)
 
@@ -237,7 +249,7 @@ class Recogniser:
         ]
 
     def _found(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """Return the faces of each picture; one without a face is searched again, turned, alone."""
+        """Return the faces of each image; an image without a face is searched again in the other orientations."""
         faces = self._extractor.extract(pictures)
         for index, own in enumerate(faces):
             if not own:
@@ -274,31 +286,35 @@ def load(
     precision: Precision | None = None,
     device: str = "auto",
 ) -> Recogniser:
-    """Load the recogniser of a run folder (``model.json`` and ``model.onnx``), or one that comes with the package.
+    """Load the recogniser of a run folder (``model.json`` and ``model.onnx``) or of the package.
 
     Args:
-        run: a run folder, the name of a model of the package, an ``.onnx`` file of a run, or ``hf-hub:owner/name``;
-            None for the package's default model. See :func:`dcdan.inference.resolver.resolve_model`.
-        threads: threads of ONNX Runtime and of OpenCV (then for the whole process); None for all cores.
-        align: ``mtcnn`` finds and aligns faces, ``none`` takes each picture as one aligned face; None does what the
-            model was trained with.
-        cropped: whether each picture is a face crop, with one face that fills it.
-        max_faces: recognise at most so many faces of a picture, the largest; None for all.
-        min_side: leave out faces whose box has a shorter side of fewer pixels.
-        sets: fill ``candidates`` with the conformal set that holds the true class of so many faces, 0..1; a level that
-            the model was calibrated for.
-        precision: ``fp32``, or ``int8`` where `dcdan export` has made that graph; None for that of the graph that
-            ``run`` names, else ``fp32``.
-        device: ``auto`` (a GPU where this build of ONNX Runtime serves one, else the CPU), ``cpu``, ``cuda``,
-            ``coreml``, ``openvino``, ``directml``, ``migraphx`` or ``tensorrt``. It runs the network; faces are found
-            on the CPU. ``Recogniser.device`` is the one that is used.
+        run: A run folder, the name of a model of the package, an ``.onnx`` file of a run, or ``hf-hub:owner/name``;
+            None for the default model. See :func:`dcdan.inference.resolver.resolve_model`.
+        threads: Threads of ONNX Runtime, and of OpenCV in the whole process; None for all cores.
+        align: ``mtcnn`` detects and aligns faces, ``none`` treats each image as one aligned face; None uses the
+            alignment that the model was trained with.
+        cropped: Whether each image is a face crop with one face that fills it.
+        max_faces: Maximum number of faces per image, the largest first; None for all.
+        min_side: Minimum shorter side of the box of a face in pixels; smaller faces are not recognised.
+        sets: Coverage, 0..1, of the conformal sets in ``candidates``: the share of faces whose set contains the true
+            class. The model must have been calibrated for this level.
+        precision: ``fp32``, or ``int8`` if `dcdan export` has created that graph; None for the precision of the graph
+            that ``run`` names, otherwise ``fp32``.
+        device: ``auto`` (a GPU if this build of ONNX Runtime supports one, otherwise the CPU), ``cpu``, ``cuda``,
+            ``coreml``, ``openvino``, ``directml``, ``migraphx`` or ``tensorrt``. It runs the network; faces are
+            detected on the CPU. ``Recogniser.device`` is the device in use.
 
     Returns:
         The recogniser.
 
     Raises:
-        ModelError: when the folder holds no model, or one that is damaged or of another schema.
-        UsageError: when an option has an impossible value.
+        ModelError: The folder contains no model, or one that is damaged or of another schema.
+        UsageError: An option has an invalid value.
+
+    Example:
+        >>> load("ferplus-mobilenetv2-64", threads=1).info.face.size
+        64
     """
     for name, value in (("threads", threads), ("max_faces", max_faces)):
         if value is not None and value < 1:
@@ -329,7 +345,7 @@ def load(
 
 
 def _without_face(picture: Picture, faces: Sequence[Face]) -> FaceResult:
-    """Return the row of a picture none of whose ``faces`` is large enough."""
+    """Return the row of an image in which no face is large enough."""
     if picture.pixels is None:
         return FaceResult(picture.path, None, picture.status)
     return too_small_or_none(picture.path, faces)
@@ -339,7 +355,18 @@ FACES_AT_A_TIME = 1024
 
 
 def predict_pack(recogniser: Recogniser, pack: Pack) -> Iterator[FaceResult]:
-    """Yield a result for every face of a pack, then one for every picture in which none was found."""
+    """Yield a result for every face of a pack, then one for every image in which no face was found.
+
+    Args:
+        recogniser: The model.
+        pack: The pack.
+
+    Yields:
+        The results.
+
+    Raises:
+        ModelError: The faces of the pack have another size than the model takes.
+    """
     for start in range(0, len(pack), FACES_AT_A_TIME):
         rows = range(start, min(start + FACES_AT_A_TIME, len(pack)))
         heads = [

@@ -1,9 +1,9 @@
-"""The resolver of models: what ``--model`` and ``dcdan.load`` accept, as a folder on this machine.
+"""Resolver of models: what ``--model`` and ``dcdan.load`` accept, converted to a local folder.
 
 ===========================  ==========================================================
 nothing                      the default model of the package
-``ferplus-mobilenetv2-64``   a model of the package; no folder can take its place
-``runs/mine``, ``./mine``    a run folder; write ``./`` where it has the name of a model
+``ferplus-mobilenetv2-64``   a model of the package; no folder can shadow it
+``runs/mine``, ``./mine``    a run folder; write ``./`` if it has the name of a model
 ``runs/mine/model.onnx``     a graph of a run folder
 ``hf-hub:owner/name``        a model of the Hugging Face hub (``@revision`` may follow)
 ===========================  ==========================================================
@@ -33,11 +33,11 @@ _HUB_FILES = ("*.json", "*.onnx", "*.safetensors", "*.toml", "README.md")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """Where a model lies.
+    """The location of a model.
 
     Attributes:
-        folder: the folder that holds ``model.json``.
-        precision: precision of the graph that was named (``.../model-int8.onnx``); None when a folder was named.
+        folder: The folder that contains ``model.json``.
+        precision: Precision of the named graph (``.../model-int8.onnx``); None if a folder was named.
     """
 
     folder: Path
@@ -45,10 +45,13 @@ class ResolvedModel:
 
 
 def bundled_models(root: Path | None = None) -> list[str]:
-    """Return the names of the package's models, sorted.
+    """Return the names of the models of the package, sorted.
 
     Args:
-        root: folder to read instead of the package's weights.
+        root: Folder to read instead of the weights of the package.
+
+    Returns:
+        The names.
 
     Example:
         >>> "ferplus-mobilenetv2-64" in bundled_models()
@@ -59,17 +62,20 @@ def bundled_models(root: Path | None = None) -> list[str]:
 
 
 def resolve_model(model: str | Path | None = None) -> ResolvedModel:
-    """Return where a model lies; models of the hub are downloaded into the cache first.
+    """Return the location of a model; a model of the Hugging Face hub is downloaded to the cache first.
 
     Args:
-        model: nothing, a name of the package, a run folder, an ``.onnx`` file of a run, or ``hf-hub:owner/name``.
-            A string that is a name of the package is that model, whatever folders there are; a ``Path`` that exists is
-            that path.
+        model: None, the name of a model of the package, a run folder, an ``.onnx`` file of a run, or
+            ``hf-hub:owner/name``. A string that is the name of a model of the package always means that model; an
+            existing ``Path`` always means that path.
+
+    Returns:
+        The location.
 
     Raises:
-        ModelError: when there is no such model.
-        UsageError: when a name of the hub is malformed.
-        MissingExtraError: when the hub is asked for and ``huggingface-hub`` is not installed.
+        ModelError: There is no such model.
+        UsageError: The name of a hub model is malformed.
+        MissingExtraError: A hub model is requested and ``huggingface-hub`` is not installed.
 
     Example:
         >>> resolve_model("ferplus-mobilenetv2-64").folder.name
@@ -96,7 +102,7 @@ def resolve_model(model: str | Path | None = None) -> ResolvedModel:
 
 
 def model_folder(model: str | Path | None = None) -> Path:
-    """Return the folder of a model; see :func:`resolve_model`, which also tells which graph was named."""
+    """Return the folder of a model; :func:`resolve_model` also returns the precision of a named graph."""
     return resolve_model(model).folder
 
 
@@ -152,6 +158,6 @@ def _from_hub(text: str) -> Path:
 
 
 def hub_folder() -> Path:
-    """Return where downloaded models are stored: ``$DCDAN_CACHE/models``, else ``~/.cache/dcdan/models``."""
+    """Return the folder of downloaded models: ``$DCDAN_CACHE/models``, otherwise ``~/.cache/dcdan/models``."""
     cache = os.environ.get("DCDAN_CACHE")
     return Path(cache).expanduser() / "models" if cache else Path("~/.cache/dcdan/models").expanduser()

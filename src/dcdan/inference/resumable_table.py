@@ -1,7 +1,7 @@
-"""A table of results in the making: a run that was killed goes on after the last piece of work that was whole.
+"""A table of results that resumes after its last complete step if the run was interrupted.
 
-``out.partial/`` holds ``state.json`` (what is asked for), ``journal.jsonl`` (a line per piece of work, written once its
-rows are on the disk) and ``pack/rows``, which takes the name of ``out`` when every input has its rows.
+``out.partial/`` contains ``state.json`` (the description of the run), ``journal.jsonl`` (one line per step, written
+once its rows are on the disk) and ``pack/rows``, which is renamed to ``out`` when every input has its rows.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from dcdan.jobs.resumable_job import ResumableJob, flush
 
 
 class ResumableTable(ResumableJob):
-    """Rows and a journal, held by one process at a time."""
+    """The rows and the journal of an unfinished table, used by one process at a time."""
 
     def __init__(self, out: Path, state: Mapping[str, Any]) -> None:
-        """Open or begin the folder for what ``state`` describes (JSON values); something else is begun anew.
+        """Open the folder of an unfinished table, or start a new one.
+
+        Args:
+            out: The output.
+            state: Describes the run in JSON values; an unfinished table with another state is discarded.
 
         Raises:
-            OutputError: when the folder is not of our making, or when another process is at work in it.
+            OutputError: The folder contains unknown files, or another process is using it.
         """
         super().__init__(out, state)
         self._path = self.pack / "rows"
@@ -37,9 +41,15 @@ class ResumableTable(ResumableJob):
         self._notes: dict[str, Any] = {}
 
     def rest(self, inputs: Callable[[], Iterator[Input]]) -> tuple[Iterator[Input], dict[str, Any]]:
-        """Return the inputs that are still to do and the notes of the last whole piece; all and {} to begin anew.
+        """Return the inputs that remain and the notes of the last complete step.
 
-        The inputs done are compared with those of today: when one was changed, came or went, all is begun anew.
+        If any processed input was modified, added or removed since, the table starts again.
+
+        Args:
+            inputs: Returns a new iterator over all inputs.
+
+        Returns:
+            (remaining inputs, notes); all inputs and ``{}`` for a new table.
         """
         present = os.fstat(self._rows.fileno()).st_size
         record, journal_end = self._last_record(present)
@@ -54,11 +64,16 @@ class ResumableTable(ResumableJob):
         return todo, self._notes
 
     def write(self, text: str) -> None:
-        """Add rows; they count once they are committed."""
+        """Append rows; they become permanent with :meth:`commit`."""
         self._rows.write(text.encode("utf-8", "backslashreplace"))
 
     def commit(self, inputs: Iterable[Input], notes: Mapping[str, Any]) -> None:
-        """Make the rows so far count: they are all there is to say of these inputs and those before."""
+        """Make the rows written so far permanent and mark inputs as processed.
+
+        Args:
+            inputs: The inputs that the new rows complete.
+            notes: JSON values that :meth:`rest` returns when the run is resumed.
+        """
         self._note(inputs)
         self._notes = dict(notes)
         flush(self._rows)
@@ -72,10 +87,14 @@ class ResumableTable(ResumableJob):
         flush(self._journal)
 
     def finish(self, convert: Callable[[Path, Path], None] | None = None, *, force: bool = False) -> None:
-        """Let the whole table appear under its name at once; ``convert(rows, new)`` may make another file of it first.
+        """Rename the complete table to its output path.
+
+        Args:
+            convert: Called with (rows, new file) to convert the rows to another format first; None for no conversion.
+            force: Whether an existing file may be replaced.
 
         Raises:
-            OutputError: when there is a file of that name by now and ``force`` does not say to replace it.
+            OutputError: The output exists by now and ``force`` is false.
         """
         check_target(self.out, force=force)
         flush(self._rows)
@@ -89,7 +108,7 @@ class ResumableTable(ResumableJob):
         self.name(path, self._notes)
 
     def close(self) -> None:
-        """Let go of the files; what is written stays for a later run to continue."""
+        """Close the files; the folder remains, so that a later run can resume."""
         try:
             self._rows.close()
         finally:
@@ -101,7 +120,7 @@ class ResumableTable(ResumableJob):
             self._inputs += 1
 
     def _last_record(self, present: int) -> tuple[dict[str, Any], int]:
-        """Return the last record whose line and rows are complete, and where its line ends."""
+        """Return the last record whose line and rows are complete, and the position where its line ends."""
         record, end = _nothing_done(), 0
         self._journal.seek(0)
         for line in self._journal:

@@ -1,6 +1,6 @@
-"""What a run of `dcdan predict` found, in counts and in a few lines, with hints on faces that a model does not know.
+"""Summary of a `dcdan predict` run: counts, a few lines of text, and hints on faces that differ from the training data.
 
-All of it is pure: results in, numbers and sentences out.
+All functions are pure: results in, numbers and sentences out.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from dcdan.inference.predict import Step
 
 READ: frozenset[Status] = frozenset(status for status in Status if status.was_read)
-"""Statuses of a picture that was read, whether or not a face was in it."""
+"""Statuses of an image that was read, with or without a face."""
 
 BLURRED_BELOW = 0.25
-"""Sharpness below which a face counts as blurred: about .75 is a good photograph, .2 is out of focus."""
+"""Sharpness below which a face counts as blurred; a good photograph has about .75, one out of focus .2."""
 
 TURNED_FROM = 35.0
-"""Yaw in degrees, to either side, from which on a head counts as turned away."""
+"""Absolute yaw in degrees from which a head counts as turned away."""
 
 HINT_SHARE = 0.25
-"""Share of faces from which on a difference is worth a hint."""
+"""Minimum share of faces for a hint on a difference."""
 
 HINT_FACES = 20
-"""Faces below which no share is taken to say anything."""
+"""Minimum number of faces for any hint."""
 
 
 @dataclass
@@ -39,18 +39,18 @@ class RunSummary:
     """Counts of a run.
 
     Attributes:
-        inputs: pictures, videos and cameras that are done.
-        faces: faces with an expression.
-        statuses: rows by status.
-        expressions: faces by expression.
-        unsure: faces whose probability is below the model's ``unsure_below``.
-        measured: faces whose quality was measured.
-        small: of these, faces smaller than the side that the model takes.
-        blurred: of these, faces less sharp than ``BLURRED_BELOW``.
-        turned: of these, faces turned by ``TURNED_FROM`` degrees or more.
-        grey: of these, faces without colour.
-        failure: the first thing that was wrong, as a sentence; empty when nothing was.
-        face_size: side in pixels that the model takes; 0 counts no small faces.
+        inputs: Processed images, videos and cameras.
+        faces: Faces with an expression.
+        statuses: Status -> number of rows.
+        expressions: Expression -> number of faces.
+        failure: The first fault as a sentence; empty if there was none.
+        unsure: Faces whose probability is below the model's ``unsure_below``.
+        measured: Faces whose quality was measured.
+        small: Measured faces that are smaller than the input of the model.
+        blurred: Measured faces with a sharpness below ``BLURRED_BELOW``.
+        turned: Measured faces with a yaw of ``TURNED_FROM`` degrees or more.
+        grey: Measured faces without colour.
+        face_size: Side of the model's input in pixels; 0 disables the count of small faces.
     """
 
     inputs: int = 0
@@ -67,7 +67,7 @@ class RunSummary:
     face_size: int = 0
 
     def add(self, step: Step) -> None:
-        """Count a piece of work."""
+        """Count the results of a step."""
         self.inputs += len(step.inputs)
         for result in step.rows():
             self.count(result)
@@ -93,17 +93,26 @@ class RunSummary:
 
     @property
     def nothing_read(self) -> bool:
-        """Whether not one input was a picture that could be read."""
+        """Whether no input could be read as an image."""
         return not any(status in READ for status in self.statuses)
 
     def sentence(self) -> str:
-        """Return the counts in one line, the common statuses first."""
+        """Return the counts in one line, the most frequent statuses first.
+
+        Example:
+            >>> RunSummary(inputs=1, faces=2, statuses=Counter({Status.OK: 2})).sentence()
+            '1 input, 2 faces recognised (2 ok)'
+        """
         return (
             f"{_plural(self.inputs, 'input')}, {_plural(self.faces, 'face')} recognised ({self._rows() or 'nothing'})"
         )
 
     def refuse_nothing(self) -> None:
-        """Raise DataError when not one input could be read."""
+        """Raise an error if no input could be read.
+
+        Raises:
+            DataError: No input could be read.
+        """
         if not self.nothing_read:
             return
         if self.inputs > 1:
@@ -123,7 +132,15 @@ class RunSummary:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], face_size: int = 0) -> Self:
-        """Return what ``to_dict`` gave; an empty mapping is no counts yet, for a model that takes ``face_size``."""
+        """Restore a summary from :meth:`to_dict`.
+
+        Args:
+            values: The result of :meth:`to_dict`; an empty mapping gives an empty summary.
+            face_size: Side of the model's input in pixels, for an empty summary.
+
+        Returns:
+            The summary.
+        """
         if not values:
             return cls(face_size=face_size)
         statuses = Counter({Status(name): count for name, count in values["statuses"].items()})
@@ -134,16 +151,16 @@ class RunSummary:
 
 
 def overview(summary: RunSummary, info: ModelInfo, left_out: str = "") -> list[str]:
-    """Return what a run found, as lines for one screen.
+    """Return a summary of a run as lines for one screen.
 
     Args:
-        summary: the counts of the run.
-        info: the contents of the model's ``model.json``.
-        left_out: the sentence on files of other kinds, as ``Inputs.left_out_sentence()`` gives it.
+        summary: The counts of the run.
+        info: The content of the model's ``model.json``.
+        left_out: The sentence on skipped files from ``Inputs.left_out_sentence()``.
 
     Returns:
-        Faces and inputs; the share of each expression, the commonest first; how many are unsure; what was left out; the
-        hints of :func:`shift_hints`.
+        Inputs and faces; the share of each expression, the most frequent first; the number of unsure faces; skipped
+        files; and the hints of :func:`shift_hints`.
 
     Example:
         >>> from dcdan.inference.model_card import read_model_info
@@ -167,18 +184,18 @@ def overview(summary: RunSummary, info: ModelInfo, left_out: str = "") -> list[s
 
 
 def shift_hints(summary: RunSummary, info: ModelInfo) -> list[str]:
-    """Return in which ways many faces differ from those that a model knows, and the command that helps.
+    """Return how many faces differ from the training data, and the command that helps.
 
-    The figures need no labels and cost nothing: size, sharpness and yaw are columns of the table. A model that was
-    trained on grey faces is never told that faces are grey.
+    The measurements need no labels: size, sharpness and yaw are columns of the table. A model that was trained on grey
+    faces gives no hint about colour.
 
     Args:
-        summary: the counts of the run.
-        info: the contents of the model's ``model.json``.
+        summary: The counts of the run.
+        info: The content of the model's ``model.json``.
 
     Returns:
-        One sentence a difference, and one on what to do; nothing on fewer than ``HINT_FACES`` faces, or where no
-        difference concerns ``HINT_SHARE`` of them.
+        One sentence per difference and one with the remedy; empty with fewer than ``HINT_FACES`` faces, or if no
+        difference applies to a share of at least ``HINT_SHARE``.
     """
     if summary.measured < HINT_FACES:
         return []
@@ -188,14 +205,14 @@ def shift_hints(summary: RunSummary, info: ModelInfo) -> list[str]:
         (summary.turned, f"are turned by {TURNED_FROM:.0f} degrees or more"),
         (0 if info.architecture.get("grey") else summary.grey, "have no colour, and the model was trained on colour"),
     ]
-    told = [
+    hints = [
         f"{_percent(count, summary.measured)} of the faces {what}."
         for count, what in differences
         if count >= HINT_SHARE * summary.measured
     ]
-    if told:
-        told.append("A model adapted to such faces does better: dcdan adapt --target FACES --out RUN.")
-    return told
+    if hints:
+        hints.append("A model adapted to such faces does better: dcdan adapt --target FACES --out RUN.")
+    return hints
 
 
 def _percent(count: int, total: int) -> str:

@@ -1,10 +1,8 @@
-"""The exported network in ONNX Runtime, and the check of what its file may not hold.
+"""Run an exported network in ONNX Runtime: uint8 faces in, probabilities out, in batches of bounded size.
 
-What an ONNX file may not hold: weights in another file, which could be any, and loops, which need not end.
-
-The file is read as the few messages of ONNX's protocol buffers that lead there; no ``onnx`` package is needed.
-
-The exported network in ONNX Runtime: uint8 faces in, probabilities out, in pieces of bounded size.
+The file is checked first: it may not refer to weights in another file, which could be any file, and may not contain
+loops, which may not terminate. The check parses only the protocol buffer messages involved and needs no ``onnx``
+package.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from dcdan.inference.model_card import ModelInfo
 __all__ = ["DECIDERS", "OUTPUTS", "REGIONS", "Session", "SessionOutputs", "in_rgb", "read_graph"]
 
 MOST_GRAPH_BYTES = 1 << 31
-"""A protocol buffer cannot be longer."""
+"""Maximum size of a protocol buffer in bytes."""
 
 # Numbers of fields: onnx/onnx.proto3.
 _GRAPH, _FUNCTIONS = 7, 25
@@ -36,7 +34,17 @@ _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 
 
 def read_graph(path: Path) -> bytes:
-    """Return the bytes of an ONNX file; raise ModelError when it is too large, or holds what it may not."""
+    """Return the content of an ONNX file after checking it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ModelError: The file is too large, is not ONNX, or contains a forbidden element.
+    """
     size = path.stat().st_size
     if size > MOST_GRAPH_BYTES:
         raise ModelError(f"'{path}' has {size} bytes, more than any ONNX file: copy the run folder again.")
@@ -94,13 +102,13 @@ def _in_sparse(sparse: memoryview) -> Iterator[str]:
 
 
 def _in_tensor(tensor: memoryview) -> Iterator[str]:
-    # A location that is said and zero is this file.
+    # An explicit location of zero means this file.
     if any(number == _EXTERNAL_DATA or (number == _DATA_LOCATION and any(value)) for number, value in _fields(tensor)):
         yield "it keeps weights in another file"
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the number of each field of a message, and its content; raise ValueError or IndexError for no message."""
+    """Yield number and content of each field of a message; raise ValueError or IndexError if it is malformed."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -134,20 +142,20 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 MAX_BATCH = 64
 
 SELF_TEST_SECONDS = 60.0
-"""A graph that needs longer for two faces is refused; one of another's making may never end."""
+"""Time limit of the self-test on two faces; an untrusted graph may never terminate."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOutputs:
-    """Outputs for N faces, K classes and, where the model has them, A facial actions.
+    """Outputs for N faces, K classes and, if the model has them, A facial actions.
 
     Attributes:
-        probabilities: (N, K) float32, rows sum to 1.
-        expression: (N,) int64, index of the chosen class.
-        confidence: (N,) float32, calibrated probability of the chosen class, 0..1.
-        decided_by: (N,) int64, index into ``DECIDERS``.
-        region_weights: (N, 5) float32, in the order of ``REGIONS``, rows sum to 1.
-        actions: (N, A) float32, activation of each facial action, 0..1; None for a model without this output.
+        probabilities: ``(N, K) float32``, rows sum to 1.
+        expression: ``(N,) int64``, index of the chosen class.
+        confidence: ``(N,) float32``, calibrated probability of the chosen class, 0..1.
+        decided_by: ``(N,) int64``, index into ``DECIDERS``.
+        region_weights: ``(N, 5) float32`` in the order of ``REGIONS``, rows sum to 1.
+        actions: ``(N, A) float32``, activation of each facial action, 0..1; None without this output.
     """
 
     probabilities: NDArray[np.float32]
@@ -162,21 +170,26 @@ class SessionOutputs:
 
 
 def in_rgb(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return faces ``(N, S, S, 3)`` as they are, and grey ones ``(N, S, S)`` in RGB."""
+    """Return faces in RGB: ``(N, S, S, 3)`` unchanged, grey ``(N, S, S)`` with three equal channels.
+
+    Example:
+        >>> in_rgb(np.zeros((2, 8, 8), np.uint8)).shape
+        (2, 8, 8, 3)
+    """
     return np.repeat(faces[..., None], 3, axis=3) if faces.ndim == 3 else faces
 
 
 class Session:
-    """A network that is loaded and ready.
+    """A network that is loaded and tested.
 
     Args:
-        graph: path of ``model.onnx``, or its bytes.
-        info: the description that belongs to it.
-        threads: threads inside one operator; None leaves the choice to ONNX Runtime (all cores).
-        device: see :func:`dcdan.core.onnx_runtime.providers_for`.
+        graph: Path of ``model.onnx``, or its content.
+        info: The description of the model.
+        threads: Threads within one operator; None lets ONNX Runtime decide (all cores).
+        device: See :func:`dcdan.core.onnx_runtime.providers_for`.
 
     Raises:
-        ModelError: when the graph cannot be loaded or does not fit its description.
+        ModelError: The graph cannot be loaded or does not match its description.
     """
 
     def __init__(self, graph: Path | bytes, info: ModelInfo, threads: int | None = None, device: str = "cpu") -> None:
@@ -194,7 +207,7 @@ class Session:
         self.actions = len(info.actions)
         self._outputs = (*OUTPUTS, *((ACTIONS_OUTPUT,) if info.actions else ()))
         self._check(name)
-        # Two unlike faces: a graph that answers them in numbers has no weight that is none.
+        # Finite outputs for a black and a white face show that no weight is NaN or infinite.
         greys = np.stack([np.full((self.size, self.size, 3), grey, np.uint8) for grey in (0, 255)])
         try:
             self._run(greys, seconds=SELF_TEST_SECONDS)
@@ -203,18 +216,21 @@ class Session:
             raise ModelError(f"'{name}' does not answer a face as a model of dcdan does: {reason}") from error
 
     def __reduce__(self) -> tuple[type[Session], tuple[object, ...]]:
-        # With its graph, so that another machine need not have the file.
+        # The graph is pickled as well, because another machine may not have the file.
         return Session, self._made_of
 
     def run(self, faces: NDArray[np.uint8]) -> SessionOutputs:
         """Recognise aligned faces.
 
         Args:
-            faces: (N, S, S, 3) uint8 RGB or (N, S, S) uint8 grey; N may be 0. Only ``MAX_BATCH`` of them are copied at
-                a time, so a memory-mapped array stays on the disk.
+            faces: ``(N, S, S, 3) uint8`` RGB or ``(N, S, S) uint8`` grey; N may be 0. At most ``MAX_BATCH`` faces are
+                copied at a time, so a memory-mapped array is not loaded completely.
+
+        Returns:
+            The outputs of the network.
 
         Raises:
-            ModelError: when the faces are of another size or type than the network reads, or an answer is none.
+            ModelError: The faces have another size or type than the network takes, or its outputs are invalid.
         """
         if faces.dtype != np.uint8 or faces.ndim not in (3, 4) or (faces.ndim == 4 and faces.shape[3] != 3):
             raise ModelError(f"Faces must be uint8 (N, S, S, 3) or (N, S, S), not {faces.dtype} {faces.shape}.")

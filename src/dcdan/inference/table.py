@@ -1,7 +1,7 @@
-"""The result of a face and the one list of columns that every table of results is made from.
+"""The result of a face, and the list of columns that defines every table of results.
 
-CSV, JSON lines, Parquet, data frames and a run's ``predictions.csv`` differ in their form only: :func:`table_columns`
-says which columns there are, what they mean and how their values are written.
+CSV, JSON lines, Parquet, data frames and the ``predictions.csv`` of a run differ in format only: :func:`table_columns`
+defines the columns, their meaning and the format of their values.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ from dcdan.images.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well a face can be seen.
+    """Visual quality of a face.
 
     Attributes:
-        side: shorter side of its box in pixels of the picture.
-        sharpness: 0 (blurred) .. 1 (sharp), of the aligned face; comparable between faces of one model only.
-        yaw: turn of the head in degrees, -90..90, from the five landmarks; positive to the right in the picture,
-            None where no landmarks were found.
-        roll: angle of the line through the eyes in degrees, -180..180, clockwise in the picture; None likewise.
-        score: score of the face detector, 0..1; 1 where it was not used, 0 where it found nothing.
-        grey: whether the face has no colour; not a column of the table.
+        side: Shorter side of the box in pixels of the image.
+        sharpness: 0 (blurred) .. 1 (sharp), of the aligned face; comparable only between faces of one model.
+        yaw: Degrees, -90..90, estimated from the landmarks; positive to the right in the image, None without landmarks.
+        roll: Degrees, -180..180, clockwise angle of the line through the eyes; None without landmarks.
+        score: Score of the face detector, 0..1; 1 without a detector, 0 if it found nothing.
+        grey: Whether the face has no colour; not a column of the table.
     """
 
     side: float
@@ -48,26 +47,26 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """The result of one face, or of one picture without a face (then all fields after ``status`` are empty).
+    """The result of one face, or of one image without a face (then ``path``, ``status`` and perhaps ``box`` are set).
 
     Attributes:
-        path: the picture as it was given; empty for an array.
-        face: index of the face in the picture, the largest first; None without a face.
-        status: ``ok``, ``turned``, ``not_aligned`` (recognised on the crop as it was) or why there is no expression.
-        expression: name of the chosen class.
-        probability: calibrated probability of that class, 0..1.
-        decided_by: the head that chose: ``fused``, ``global`` or ``sum``.
-        probabilities: every class of the model and its probability; they sum to 1.
-        box: x0, y0, x1, y1 in pixels of the picture.
-        landmarks: five points x, y in units of the aligned face's side (0..1).
-        region_weights: weight of each of the five regions in the network; they sum to 1.
-        unsure: whether the probability is below the model's ``unsure_below``; ``expression`` is the likeliest anyway.
-        candidates: the classes of the conformal set, the likeliest first, where a set was asked for.
-        quality: how well the face can be seen; None for faces that are cut already.
-        frame: index of the frame in its video, from 0; None for a picture.
-        time: seconds from the beginning of the video.
-        track: number of the person's track in the video, from 1; None for a picture.
-        actions: facial actions and their activation, 0..1, where the model has them.
+        path: The image as it was given; empty for an array.
+        face: Index of the face in the image, the largest first; None without a face.
+        status: ``ok``, ``turned``, ``not_aligned`` (recognised without alignment), or why there is no expression.
+        expression: Name of the chosen class.
+        probability: Calibrated probability of that class, 0..1.
+        decided_by: The head that decided: ``fused``, ``global`` or ``sum``.
+        probabilities: Class -> probability; they sum to 1.
+        box: x0, y0, x1, y1 in pixels of the image.
+        landmarks: Five points (x, y) in units of the side of the aligned face, 0..1.
+        region_weights: Region -> weight in the network; they sum to 1.
+        unsure: Whether the probability is below the model's ``unsure_below``.
+        candidates: Classes of the conformal set, the most probable first, if sets were requested.
+        quality: Visual quality of the face; None for faces that were already cropped.
+        frame: Index of the frame in its video, from 0; None for an image.
+        time: Seconds from the beginning of the video.
+        track: Number of the person's track in the video, from 1; None for an image.
+        actions: Facial action -> activation, 0..1, if the model has them.
     """
 
     path: str
@@ -90,11 +89,11 @@ class FaceResult:
 
     @property
     def recognised(self) -> bool:
-        """Whether there is an expression."""
+        """Whether the result has an expression."""
         return self.expression is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON types, as in a JSON line."""
+        """Return the result as JSON values, as in a JSON line."""
         out: dict[str, Any] = {}
         for column in table_columns(tuple(self.probabilities), tuple(self.actions)):
             value = column.json_value(self)
@@ -114,15 +113,23 @@ class FaceResult:
         return out
 
     def to_row(self, classes: Sequence[str], actions: Sequence[str] = ()) -> list[str]:
-        """Return the cells of a CSV row in the order of :func:`columns`; empty where there is no value."""
+        """Return the cells of a CSV row.
+
+        Args:
+            classes: Classes of the model.
+            actions: Facial actions of the model.
+
+        Returns:
+            One text per column of :func:`columns`; empty for a missing value.
+        """
         return [column.cell(self) for column in table_columns(tuple(classes), tuple(actions))]
 
 
 class FaceResults(list[FaceResult]):
-    """The results of one picture or frame: a list with one result a face, empty where there is none.
+    """The results of one image or frame: a list with one result per face.
 
     Attributes:
-        without: the row that stands in a table for a picture without a face; None where there are faces.
+        without: The row of a table for an image without a face; None if there are faces.
 
     Example:
         >>> found = FaceResults(without=FaceResult("sky.jpg", None, Status.NO_FACE))
@@ -136,13 +143,13 @@ class FaceResults(list[FaceResult]):
 
     @property
     def status(self) -> Status:
-        """Status of the largest face, or why there is none."""
+        """Status of the largest face, or why there is no face."""
         rows = self.rows
         return rows[0].status if rows else Status.NO_FACE
 
     @property
     def rows(self) -> list[FaceResult]:
-        """The rows of a table: the faces, or the one that says why there is none."""
+        """The rows of a table: one per face, or one that explains why there is none."""
         return list(self) if self.without is None else [self.without]
 
     def __reduce__(self) -> tuple[type[FaceResults], tuple[list[FaceResult], FaceResult | None]]:
@@ -157,13 +164,13 @@ class Column:
     """One column of a table of results.
 
     Attributes:
-        name: its name in CSV, Parquet and data frames.
-        kind: type of its values; ``names`` is a list in JSON lines and text elsewhere.
-        about: what it holds, in one line, for the documentation.
-        value: returns its value for a result; None where there is none.
-        digits: decimals in CSV and JSON lines.
-        group: the object of a JSON line that holds it: ``probabilities``, ``box``, ``quality``, ``actions``; empty for
-            the line itself.
+        name: Name in CSV, Parquet and data frames.
+        kind: Type of the values; ``names`` is a list in JSON lines and text elsewhere.
+        about: One line of documentation.
+        value: Returns the value for a result; None if it is missing.
+        digits: Decimal places in CSV and JSON lines.
+        group: The object of a JSON line that contains the value: ``probabilities``, ``box``, ``quality`` or
+            ``actions``; empty for the line itself.
     """
 
     name: str
@@ -174,7 +181,7 @@ class Column:
     group: str = ""
 
     def typed(self, result: FaceResult) -> Any:
-        """Return the value of a data frame."""
+        """Return the value for a data frame."""
         value = self.value(result)
         return " ".join(value) if self.kind == "names" else value
 
@@ -188,7 +195,7 @@ class Column:
         return f"{value:.{self.digits}f}" if self.kind == "number" else str(no_formula(str(value)))
 
     def json_value(self, result: FaceResult) -> Any:
-        """Return the value of a JSON line."""
+        """Return the value for a JSON line."""
         value = self.value(result)
         if self.kind == "number" and value is not None:
             return round(value, self.digits)
@@ -206,7 +213,14 @@ def utf8_path(path: str) -> str:
 
 @lru_cache(maxsize=64)
 def table_columns(classes: tuple[str, ...], actions: tuple[str, ...] = ()) -> tuple[Column, ...]:
-    """Return the columns of a table, in order, for a model with these classes and facial actions.
+    """Return the columns of a table for a model with these classes and facial actions, in order.
+
+    Args:
+        classes: Classes of the model.
+        actions: Facial actions of the model.
+
+    Returns:
+        The columns.
 
     Example:
         >>> [column.name for column in table_columns(("fear",))][5:9]
@@ -276,7 +290,7 @@ def _quality(name: str) -> Callable[[FaceResult], float | None]:
 
 
 def columns(classes: Sequence[str], actions: Sequence[str] = ()) -> list[str]:
-    """Return the names of a table's columns for a model with these classes and facial actions."""
+    """Return the names of the columns of a table for a model with these classes and facial actions."""
     return [column.name for column in table_columns(tuple(classes), tuple(actions))]
 
 
@@ -284,7 +298,16 @@ _ROWS_AT_A_TIME = 8192
 
 
 def csv_sink(file: IO[str], classes: Sequence[str], actions: Sequence[str] = ()) -> Callable[[FaceResult], None]:
-    """Write the header of a CSV table (RFC 4180) and return the sink that adds a row per result."""
+    """Write the header of a CSV table (RFC 4180) and return a function that appends the row of a result.
+
+    Args:
+        file: A text file that was opened with ``newline=""``.
+        classes: Classes of the model.
+        actions: Facial actions of the model.
+
+    Returns:
+        The function.
+    """
     writer = csv.writer(file)
     writer.writerow(columns(classes, actions))
 
@@ -295,7 +318,7 @@ def csv_sink(file: IO[str], classes: Sequence[str], actions: Sequence[str] = ())
 
 
 def json_sink(file: IO[str]) -> Callable[[FaceResult], None]:
-    """Return the sink that writes each result as one line of JSON."""
+    """Return a function that writes a result as one line of JSON to ``file``."""
 
     def write(result: FaceResult) -> None:
         file.write(json.dumps(result.to_dict()) + "\n")
@@ -304,7 +327,7 @@ def json_sink(file: IO[str]) -> Callable[[FaceResult], None]:
 
 
 def header_text(form: Form, classes: Sequence[str], actions: Sequence[str] = ()) -> str:
-    """Return what a file begins with: the names of the columns for CSV, nothing for the others."""
+    """Return the header of a file of results: the column names for CSV, otherwise an empty text."""
     text = io.StringIO(newline="")
     if form is Form.CSV:
         csv.writer(text).writerow(columns(classes, actions))
@@ -314,7 +337,17 @@ def header_text(form: Form, classes: Sequence[str], actions: Sequence[str] = ())
 def rows_text(
     form: Form, classes: Sequence[str], results: Sequence[Sequence[FaceResult]], actions: Sequence[str] = ()
 ) -> str:
-    """Return results as the rows of a CSV table, or as JSON lines for the other forms."""
+    """Return results as rows of a CSV table, or as JSON lines for the other formats.
+
+    Args:
+        form: Format of the table.
+        classes: Classes of the model.
+        results: Results of each image.
+        actions: Facial actions of the model.
+
+    Returns:
+        Complete lines of text.
+    """
     text = io.StringIO(newline="")
     flat = (result for own in results for result in own)
     if form is Form.CSV:
@@ -325,7 +358,14 @@ def rows_text(
 
 
 def write_parquet(lines: Path, out: Path, classes: Sequence[str], actions: Sequence[str] = ()) -> None:
-    """Write a file of JSON lines as a typed Parquet table with the columns of the CSV table; memory stays flat."""
+    """Convert a file of JSON lines to a Parquet table with the columns of the CSV table, in constant memory.
+
+    Args:
+        lines: The file of JSON lines.
+        out: The Parquet file to write.
+        classes: Classes of the model.
+        actions: Facial actions of the model.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -361,18 +401,25 @@ def _flattened(row: dict[str, Any], described: Sequence[Column]) -> dict[str, An
     return cells
 
 
-# What `recognise` gives for one picture, for a list of pictures, and what `stream` and `watch` give.
+# The results of `recognise` for one image and for a list of images, and those of `stream` and `watch`.
 Results = Iterable[FaceResult | Sequence[FaceResult]]
 
 FRAMES: tuple[str, ...] = ("columns", "pandas", "polars", "pyarrow")
 
 
 def to_columns(results: Results, classes: Sequence[str] | None = None) -> dict[str, list[Any]]:
-    """Return results as columns, those of the CSV table in its order, with typed values and None where there is none.
+    """Return results as columns: those of the CSV table in its order, with typed values and None for missing ones.
 
     Args:
-        results: results of one picture, of many, or a stream of them; a picture without a face has a row too.
-        classes: expressions that have a column ``p_<expression>``; by default those of the first recognised face.
+        results: Results of one image, of several, or a stream of them; an image without a face also has a row.
+        classes: Expressions that have a column ``p_<expression>``; None for those of the first recognised face.
+
+    Returns:
+        Column name -> values.
+
+    Example:
+        >>> to_columns([FaceResult("sky.jpg", None, Status.NO_FACE)])["status"]
+        ['no_face']
     """
     rows = list(_flat(results))
     if classes is None:
@@ -383,11 +430,19 @@ def to_columns(results: Results, classes: Sequence[str] | None = None) -> dict[s
 
 
 def to_frame(results: Results, kind: str = "pandas", classes: Sequence[str] | None = None) -> Any:
-    """Return results as ``columns`` (a dictionary of lists), or as a frame of ``pandas``, ``polars`` or ``pyarrow``.
+    """Return results as a data frame.
+
+    Args:
+        results: See :func:`to_columns`.
+        kind: ``columns`` (a dictionary of lists), ``pandas``, ``polars`` or ``pyarrow``.
+        classes: See :func:`to_columns`.
+
+    Returns:
+        The data frame.
 
     Raises:
-        UsageError: another kind.
-        MissingExtraError: the library is not installed.
+        UsageError: The kind is unknown.
+        MissingExtraError: The library is not installed.
     """
     if kind not in FRAMES:
         raise unknown("kind of frame", kind, FRAMES)
@@ -398,7 +453,7 @@ def to_frame(results: Results, kind: str = "pandas", classes: Sequence[str] | No
     if kind == "pyarrow":
         return library.table(columns)
     if kind == "polars":
-        # The first rows of a folder can all be without a face, so types are inferred from all of them.
+        # The first rows may all be without a face, so types are inferred from all rows.
         return library.DataFrame(columns, infer_schema_length=None)
     return library.DataFrame(columns)
 

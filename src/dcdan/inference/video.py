@@ -1,10 +1,7 @@
-"""Faces of a video over time: searched, recognised in batches, tracked and smoothed.
+"""Recognition in videos: faces are detected, recognised in batches of frames, tracked, and smoothed over time.
 
-Class probabilities of each track averaged over time, so that one odd frame does not change an answer.
-
-Where faces are looked for in a video: in some frames everywhere, in those between about where they were found.
-
-Faces of a video over time: found and recognised in batches of frames, then followed and smoothed frame by frame.
+Some frames are searched completely; in the frames between, only the places near known faces are searched. Averaging the
+class probabilities of each track over time prevents a single outlier frame from changing the expression.
 """
 
 from __future__ import annotations
@@ -30,23 +27,23 @@ from dcdan.inference.table import FaceResult, FaceResults
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-# What is older than so many time constants has a weight below 5e-5 and is dropped.
+# After this many time constants, a track has a weight below 5e-5 and is dropped.
 _MEMORY = 10.0
 
 
 class Smoother:
-    """Exponentially weighted means of the past: frame ``i`` of a track counts ``w_i exp(-(t - t_i) / constant)``.
+    """Exponential moving averages: frame ``i`` of a track has the weight ``w_i exp(-(t - t_i) / constant)``.
 
-    The means are of what has been seen so far only, and the time constant is in seconds: looking at every second
-    frame changes how many frames are averaged, not over how long. After a lasting change of the face, 63 % of the
-    mean is new after one time constant.
+    The means are causal, and the time constant is in seconds: analysing every second frame changes the number of
+    averaged frames, not the duration. After a lasting change of the face, 63 % of the mean is new after one time
+    constant.
     """
 
     def __init__(self, constant: float) -> None:
-        """Set up.
+        """Set up the filter.
 
         Args:
-            constant: seconds, at least 0; with 0 every frame stands for itself.
+            constant: Time constant in seconds, at least 0; 0 disables smoothing.
         """
         self.constant = constant
         self._ids: Indices = np.zeros(0, np.int64)
@@ -61,16 +58,22 @@ class Smoother:
         probabilities: npt.NDArray[np.floating],
         weights: npt.NDArray[np.floating] | None = None,
     ) -> Floats:
-        """Take the faces of the next frame.
+        """Smooth the probabilities of the faces of the next frame.
 
         Args:
-            time: seconds, later than that of the frame before.
-            tracks: (n,) the track of each face, all different.
-            probabilities: (n, K), rows sum to 1.
-            weights: (n,) how much each face counts, above 0; None for all alike.
+            time: Seconds; later than the previous frame.
+            tracks: ``(n,) int64`` track of each face, all different.
+            probabilities: ``(n, K)``, rows sum to 1.
+            weights: ``(n,)`` positive weight of each face; None for equal weights.
 
         Returns:
-            (n, K) the smoothed probabilities, rows sum to 1.
+            ``(n, K) float64`` smoothed probabilities, rows sum to 1.
+
+        Example:
+            >>> smoother = Smoother(1.0)
+            >>> _ = smoother.update(0.0, np.array([1]), np.array([[1.0, 0.0]]))
+            >>> smoother.update(1.0, np.array([1]), np.array([[0.0, 1.0]])).round(3).tolist()
+            [[0.269, 0.731]]
         """
         own: Floats = np.asarray(probabilities, np.float64)
         if self.constant <= 0 or len(own) == 0:
@@ -85,7 +88,7 @@ class Smoother:
         return self._sums[at] / self._weights[at][:, None]
 
     def _places(self, time: float, tracks: Indices, classes: int) -> Indices:
-        """Return where the tracks stand in the table, after old ones are dropped and new ones are added."""
+        """Return the indices of the tracks in the table after old tracks are dropped and new ones are added."""
         if self._sums is None:
             self._sums = np.zeros((0, classes))
         kept = (time - self._seen <= _MEMORY * self.constant) | np.isin(self._ids, tracks)
@@ -103,22 +106,22 @@ Pictures = Sequence[NDArray[np.uint8]]
 Boxes = NDArray[np.float32]
 
 _EARLY = 1e-3
-"""Seconds by which the times of frames may be rounded."""
+"""Maximum rounding error of frame times in seconds."""
 
 
 FULL_SEARCH_EVERY = 0.2
-"""Seconds from one search at full size to the next where every frame is searched."""
+"""Seconds between two searches at full size if every frame is searched."""
 
 REDUCED_SHARE = 1 / 14
-"""Between them, frames are searched for faces from this share of the shorter side up (51 pixels in 720p)."""
+"""In between, minimum size of a face relative to the shorter side of the frame (51 pixels in 720p)."""
 
 
 class Search:
-    """Finds the faces of frames that come in chunks; remembers the faces of the last frame.
+    """Finds the faces of frames that arrive in chunks; its state is the faces of the last frame.
 
-    Some frames are searched at full size. In those between, the places are searched where faces were at the full search
-    before and are at the one after; with a pause of 0, so is the whole frame, reduced. What is missed in between is a
-    face that is at neither place and, with a pause of 0, small too.
+    Some frames are searched at full size. In the frames between, the places of the faces in the full search before and
+    after are searched, and, with a pause of 0, also the whole frame at a reduced size. A face between two full searches
+    is missed only if it is near none of these places and, with a pause of 0, also small.
     """
 
     def __init__(
@@ -130,9 +133,9 @@ class Search:
         """Set up the search.
 
         Args:
-            extract: pictures -> the faces of each.
-            detect_near: see :class:`FramePipeline`.
-            pause: seconds from one search of a whole frame to the next; 0 searches every frame.
+            extract: Returns the faces of each image.
+            detect_near: See :class:`FramePipeline`.
+            pause: Seconds between two searches of a whole frame; 0 searches every frame.
         """
         self._extract, self._near = extract, detect_near
         self._reduced = pause == 0
@@ -155,14 +158,14 @@ class Search:
         return ordered
 
     def _due(self, time: float) -> bool:
-        # A camera's clock may be set back.
+        # The time of a camera may decrease.
         due = not 0 <= time - self._searched < self._pause - _EARLY
         if due:
             self._searched = time
         return due
 
     def _places(self, between: Sequence[int], found: dict[int, Boxes]) -> list[Boxes]:
-        """Return for each frame the boxes of the search before it and of the one after it, if that is among them."""
+        """Return for each frame the boxes of the full search before it and of the one after it in the chunk."""
         places = []
         for index in between:
             before = max((other for other in found if other < index), default=None)
@@ -178,16 +181,16 @@ class Search:
 
 
 def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
-    """Return where faces are that have moved steadily from one frame to another.
+    """Interpolate the boxes of faces that move from one frame to another.
 
     Args:
-        earlier: (m, 4) boxes of the first frame.
-        later: (n, 4) boxes of the last frame; each belongs to the nearest earlier one that is no more than twice its
-            own side away, if there is one.
-        share: place between the two frames, 0 to 1.
+        earlier: ``(m, 4) float32`` boxes of the first frame.
+        later: ``(n, 4) float32`` boxes of the last frame; each is matched to the nearest earlier box within twice its
+            side.
+        share: Position between the two frames, 0..1.
 
     Returns:
-        (k, 4) boxes, k <= n, of faces that have moved by more than a tenth of their side.
+        ``(k, 4) float32`` boxes, k <= n, of the faces that moved by more than a tenth of their side.
 
     Example:
         >>> one, other = np.array([[0, 0, 10, 10]], np.float32), np.array([[8, 0, 18, 10]], np.float32)
@@ -212,10 +215,17 @@ T = TypeVar("T", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """How a video is looked at; see ``Recogniser.watch``.
+    """How a video is analysed; see ``Recogniser.watch``.
+
+    Attributes:
+        every: Analyse every n-th frame only.
+        smooth: Time constant of the smoothing in seconds; 0 for none.
+        max_faces: Maximum number of faces per frame, the largest first; None for all.
+        min_side: Minimum shorter side of the box of a face in pixels.
+        search: Seconds between two searches of a whole frame; 0 searches every frame.
 
     Raises:
-        UsageError: when a value is impossible.
+        UsageError: A value is invalid.
     """
 
     every: int = 1
@@ -234,15 +244,15 @@ class WatchOptions:
                 raise UsageError(f"{name} must be a number of 0 or more, not {getattr(self, name)}.")
 
     def chosen(self, faces: Sequence[Face]) -> list[Face]:
-        """Return the faces of a frame that are wanted, the largest first."""
+        """Return the faces of a frame that satisfy the options, the largest first."""
         return large_enough(faces, self.min_side)[: self.max_faces]
 
 
 class Watch(Iterator[T]):
-    """Answers about a video, one a frame that was looked at, in order; can be gone through once.
+    """An iterator over the results of each analysed frame of a video, in order; it can be consumed once.
 
     Attributes:
-        video: the open video: its rate, the frames read so far, and a warning when it has broken off.
+        video: The open video, with its rate, the number of frames read so far, and a warning if it is truncated.
     """
 
     def __init__(self, video: Video, answers: Iterator[T]) -> None:
@@ -254,21 +264,21 @@ class Watch(Iterator[T]):
 
     @property
     def warning(self) -> str:
-        """A sentence when the video has broken off before its end; empty until then."""
+        """A sentence if the video is damaged or truncated; empty until the last frame was read."""
         return self.video.warning
 
 
 @dataclass(frozen=True, slots=True)
 class FramePipeline:
-    """The steps that frames go through, a batch at a time.
+    """The functions that process the frames of a video, a batch at a time.
 
     Attributes:
-        extract: pictures -> the faces of each, the largest first.
-        detect_near: pictures, the places of each, and the size from which on the whole picture is searched as well
-            (None: not at all) -> the faces found.
-        name: (path, index, face) of many faces -> their results.
-        unsure_below: a smoothed probability below this is unsure.
-        candidate_from: a class with at least this smoothed probability is a candidate; None where none are asked for.
+        extract: Returns the faces of each image, the largest first.
+        detect_near: Takes images, boxes for each, and the minimum face size for a search of the whole image (None for
+            no search); returns the faces of each image.
+        name: Returns the results of faces that are given as (path, index, face).
+        unsure_below: A result with a smoothed probability below this is unsure.
+        candidate_from: Minimum smoothed probability of a candidate class; None for no candidates.
     """
 
     extract: Callable[[Sequence[NDArray[np.uint8]]], list[list[Face]]]
@@ -281,13 +291,17 @@ class FramePipeline:
 def watched(
     video: Video, pipeline: FramePipeline, options: WatchOptions, chunk: tuple[int, int]
 ) -> Iterator[tuple[Frame, FaceResults]]:
-    """Yield each frame that is analysed with its results.
+    """Yield each analysed frame with its results.
 
     Args:
-        video: an open video; it stays open.
-        pipeline: finds and recognises faces.
-        options: which frames and faces, and how smooth.
-        chunk: at most so many frames and about so many pixels are in memory at once; a camera's frames go one by one.
+        video: An open video; it is not closed.
+        pipeline: Detects and recognises faces.
+        options: How the video is analysed.
+        chunk: Maximum number of frames, and approximate maximum number of pixels, in memory at once; the frames of a
+            camera are processed one at a time.
+
+    Yields:
+        (frame, results) pairs.
     """
     tracker, smoother = Tracker(), Smoother(options.smooth)
     search = Search(pipeline.extract, pipeline.detect_near, options.search)
@@ -314,7 +328,15 @@ def watched(
 
 
 def too_small_or_none(path: str, faces: Sequence[Face]) -> FaceResult:
-    """Return the row of a picture or frame that was read: its largest face, which is too small, or that it has none."""
+    """Return the row of an image or frame without a large enough face.
+
+    Args:
+        path: Name of the image or video.
+        faces: Faces that are too small, the largest first.
+
+    Returns:
+        A row with the status TOO_SMALL and the box of the largest face, or with the status NO_FACE.
+    """
     if not faces:
         return FaceResult(path, None, Status.NO_FACE)
     x0, y0, x1, y1 = faces[0].box.tolist()
@@ -328,7 +350,18 @@ def smoothed(
     unsure_below: float = 0.0,
     candidate_from: float | None = None,
 ) -> list[FaceResult]:
-    """Return the results of one frame with the probabilities of their tracks over time, which decide the expression."""
+    """Return the results of one frame with smoothed probabilities, which determine the expression.
+
+    Args:
+        results: Results of one frame; all have a track.
+        time: Time of the frame in seconds.
+        smoother: The filter.
+        unsure_below: A result with a smoothed probability below this is unsure.
+        candidate_from: Minimum smoothed probability of a candidate class; None for no candidates.
+
+    Returns:
+        The new results.
+    """
     classes = list(results[0].probabilities)
     single = np.array([list(result.probabilities.values()) for result in results])
     tracks = np.array([result.track for result in results], np.int64)
@@ -351,21 +384,21 @@ def smoothed(
 
 
 def in_chunks(frames: Iterable[Frame], most: int, pixels: int) -> Iterator[list[Frame]]:
-    """Yield the frames in lists that end at ``most`` frames or ``pixels`` pixels, whichever comes first."""
+    """Group frames into lists that end at ``most`` frames or ``pixels`` pixels, whichever comes first."""
     chunk: list[Frame] = []
-    held = 0
+    total = 0
     for frame in frames:
         chunk.append(frame)
-        held += frame.pixels.shape[0] * frame.pixels.shape[1]
-        if len(chunk) >= most or held >= pixels:
+        total += frame.pixels.shape[0] * frame.pixels.shape[1]
+        if len(chunk) >= most or total >= pixels:
             yield chunk
-            chunk, held = [], 0
+            chunk, total = [], 0
     if chunk:
         yield chunk
 
 
 def closing_after(video: Video, answers: Iterator[T]) -> Iterator[T]:
-    """Yield the answers, and close the video after the last one, or when nobody waits for more."""
+    """Yield the answers and close the video after the last one, or when the iteration is abandoned."""
     with video:
         yield from answers
 

@@ -1,1 +1,1 @@
-"""Long work: outputs that resume after a kill, worker processes, and Ray. No torch."""
+"""Long-running work: resumable outputs, worker processes and Ray clusters. No torch."""

@@ -1,6 +1,7 @@
-"""A Ray cluster at work: pieces in, results out in the order of the pieces and each once, whatever machine is lost.
+"""Run work on a Ray cluster: each piece yields one result, in the order of the pieces, even if machines fail.
 
-Ray schedules, moves and repeats the work. Here pieces are asked for, a bounded number at a time, and taken in order.
+Ray schedules, transfers and retries the work. This module submits a bounded number of pieces at a time and returns the
+results in order.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class _Shipped(Generic[P, R]):
-    """The work as it goes to every machine, with what must be alike there."""
+    """The work as it is sent to every machine, with the conditions that must hold there."""
 
     work: Callable[[P], R]
     folder: str
@@ -49,14 +50,14 @@ class _Shipped(Generic[P, R]):
 
 
 class Cluster:
-    """A connection to Ray for the length of a ``with`` block; one that the program has opened already is used.
+    """A connection to Ray for the duration of a ``with`` block; a connection that is already open is reused.
 
     Args:
-        address: ``local`` starts Ray on this machine, for this process alone; ``auto`` or HOST:PORT is a cluster that
-            this machine is part of.
-        workers: with ``local``, pieces at work at a time; None for one per core.
-        threads: cores that a piece takes.
-        paths: files and folders that every machine must see where this one does.
+        address: ``local`` starts Ray on this machine for this process only; ``auto`` or HOST:PORT is a running cluster
+            that this machine belongs to.
+        workers: Maximum number of pieces processed at once if ``address`` is ``local``; None for one per core.
+        threads: Cores that each piece uses.
+        paths: Files and folders that must exist at the same path on every machine.
     """
 
     def __init__(
@@ -69,17 +70,17 @@ class Cluster:
         self._ours = False
 
     def __enter__(self) -> Self:
-        """Connect.
+        """Connect to Ray.
 
         Raises:
             MissingExtraError: Ray is not installed.
-            UsageError: the address is none.
-            ClusterError: there is no cluster at the address, it does not let us in, or Ray does not start here.
+            UsageError: The address is malformed.
+            ClusterError: No cluster answers at the address, it denies access, or Ray cannot start on this machine.
         """
         if self.address != LOCAL:
             _reach(self.address)
         elif "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-            # Ray listens on every network, and does what anybody asks who need not know a secret. It reads this once.
+            # By default Ray listens on every network and runs anyone's code without a secret. It reads these once.
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
         ray = _imported()
         if ray.is_initialized():
@@ -89,8 +90,8 @@ class Cluster:
             options |= {"include_dashboard": False, "num_cpus": max(self.workers or cores(), self.threads)}
         try:
             ray.init(address=self.address, **options)
-        except Exception as error:  # Ray raises whatever its parts raise when one of them does not start
-            raise _nobody(self.address, error) from error
+        except Exception as error:  # Ray's components raise errors of their own when one of them does not start
+            raise _unreachable(self.address, error) from error
         self._ours = True
         return self
 
@@ -100,14 +101,21 @@ class Cluster:
             self._ours = False
 
     def ordered(self, work: Callable[[P], R], pieces: Iterable[P]) -> Iterator[tuple[P, R]]:
-        """Yield each piece with what ``work``, which is pickled once, makes of it.
+        """Yield each piece together with the result of ``work``.
 
-        A piece that is lost with its process or machine, or that cannot fetch a picture, is done again up to
-        ``RETRIES`` times; an answer is taken once, so a piece that was done twice counts once.
+        A piece that is lost with its process or machine, or that cannot download an image, is retried up to ``RETRIES``
+        times. Each piece yields one result, however often it ran.
+
+        Args:
+            work: Called with one piece; it is pickled once and sent to every machine.
+            pieces: The pieces of work.
+
+        Yields:
+            (piece, result) pairs in the order of ``pieces``.
 
         Raises:
-            DcdanError: what the work raised.
-            ClusterError: a piece was lost time after time, or the cluster has ended.
+            DcdanError: ``work`` raised this error.
+            ClusterError: A piece was lost on every attempt, or the cluster has stopped.
         """
         ray = _imported()
         paths = tuple(path for path in self.paths if os.path.exists(path))  # noqa: PTH110  (Path() raises on some)
@@ -124,7 +132,7 @@ class Cluster:
             yield _taken(*waiting.popleft())
 
     def _most(self) -> int:
-        """Return how many pieces are asked for at a time: twice the cores, so that an autoscaler sees need for more."""
+        """Return the maximum number of submitted pieces: twice the cores, so that an autoscaler sees the demand."""
         return 2 * int(_imported().cluster_resources().get("CPU", 0)) // self.threads + 2
 
 
@@ -143,7 +151,7 @@ def _taken(piece: P, answer: Any) -> tuple[P, Any]:
     except (ray.exceptions.RayError, ConnectionError) as error:
         raise ClusterError(
             f"A piece of the work was lost {RETRIES + 1} times with its process or machine ({_line(error)}): "
-            "look at the memory of the machines, and repeat the command, which then goes on."
+            "check the memory of the machines, then run the same command to resume."
         ) from error
 
 
@@ -153,7 +161,7 @@ def _do(shipped: list[Any], piece: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _received(reference: Any) -> Callable[[Any], Any]:
-    """Unpack the work, once in a process, and make sure that it will see here what it saw where it came from."""
+    """Unpack the work once per process and check that this machine has the same version and files."""
     import cv2
 
     shipped: _Shipped[Any, Any] = _imported().get(reference)
@@ -167,14 +175,14 @@ def _received(reference: Any) -> Callable[[Any], Any]:
     for path in shipped.paths:
         if not os.path.exists(path):  # noqa: PTH110
             raise DataError(
-                f"'{path}' is not on the machine '{host}' of the cluster: put it where all see it, or give a URL."
+                f"'{path}' is not on the machine '{host}' of the cluster: copy it to every machine, or give a URL."
             )
     cv2.setNumThreads(1)
     return shipped.work
 
 
 def _reach(address: str) -> None:
-    """Make sure that somebody listens: Ray itself would try for minutes, and then end the process."""
+    """Check that the address accepts connections; Ray itself would retry for minutes and then end the process."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -183,10 +191,10 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _PATIENCE).close()
     except (OSError, OverflowError) as error:
-        raise _nobody(address, error) from error
+        raise _unreachable(address, error) from error
 
 
-def _nobody(address: str, error: Exception) -> ClusterError:
+def _unreachable(address: str, error: Exception) -> ClusterError:
     if address == LOCAL:
         return ClusterError(f"Ray does not start on this machine ({_line(error)}): leave out --ray.")
     return ClusterError(

@@ -1,4 +1,4 @@
-"""An output folder in the making: `out.partial/`, held by one process at a time, renamed when all in it is there."""
+"""An output that is built in the folder `out.partial/` by one process at a time and renamed once it is complete."""
 
 from __future__ import annotations
 
@@ -21,18 +21,31 @@ STATE, JOURNAL, OLD = "state.json", "journal.jsonl", "old"
 
 
 def job_folder(out: Path) -> Path:
-    """Return where an output is while it is being made."""
+    """Return the folder in which an output is built.
+
+    Example:
+        >>> job_folder(Path("packs/faces")).name
+        'faces.partial'
+    """
     return out.with_name(out.name + ".partial")
 
 
 class ResumableJob:
-    """The folder `out.partial`: `state.json` says what is being made, `pack/` becomes `out`, the journal is locked."""
+    """The folder `out.partial` of an unfinished output.
+
+    `state.json` describes the output, `pack/` becomes `out`, and the locked `journal.jsonl` records the finished
+    pieces.
+
+    Args:
+        out: The output.
+        state: Describes the output in JSON values; an unfinished job with another state is discarded.
+
+    Raises:
+        OutputError: The folder contains unknown files, or another process is using it.
+    """
 
     def __init__(self, out: Path, state: Mapping[str, Any]) -> None:
-        """Open or begin the folder for what `state` describes (JSON values); something else is begun anew.
-
-        Raises OutputError when the folder is not of our making, or when another process is at work in it.
-        """
+        """Open the folder of an unfinished job, or start a new one; see the class."""
         self.out = out
         self.folder = job_folder(out)
         self.pack = self.folder / "pack"
@@ -47,16 +60,33 @@ class ResumableJob:
         done_file(out).unlink(missing_ok=True)
 
     def publish(self, name: str, text: str) -> None:
-        """Write the last file, and let the finished folder appear under its name at once, in place of an older one."""
+        """Write the last file and rename the finished folder to ``out``, which replaces an older output.
+
+        Args:
+            name: Name of the last file.
+            text: Its content.
+
+        Raises:
+            OSError: The file cannot be written or the folder cannot be renamed.
+        """
         _write(self.pack / name, text)
         sync_folder(self.pack)
         if self.out.exists():
             shutil.rmtree(self.folder / OLD, ignore_errors=True)
-            os.replace(self.out, self.folder / OLD)  # noqa: PTH105  (Path.replace says nothing of folders)
+            os.replace(self.out, self.folder / OLD)  # noqa: PTH105  (Path.replace is not documented for folders)
         self.name(self.pack)
 
     def name(self, whole: Path, notes: Mapping[str, Any] | None = None) -> None:
-        """Let what is whole take the name of the output, and clean up; ``notes`` are for :func:`named_before`."""
+        """Rename a complete file or folder to ``out`` and remove the job folder.
+
+        Args:
+            whole: The complete file or folder.
+            notes: JSON values that :func:`named_before` returns if the process is killed before the removal is
+                complete.
+
+        Raises:
+            OSError: The rename failed.
+        """
         record = {"named": whole.stat().st_ino, "notes": dict(notes or {})}
         self._journal.write(json.dumps(record).encode("ascii") + b"\n")
         flush(self._journal)
@@ -66,12 +96,12 @@ class ResumableJob:
         _clear(self.folder, self.out, {**record, "state": self._text})
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Delete the job folder."""
         self.close()
         shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """Let go of the files; what is written stays for a later build to continue."""
+        """Close the files; the folder remains, so that a later run can resume."""
         self._journal.close()
 
     def _continues(self, text: str) -> bool:
@@ -92,17 +122,30 @@ class ResumableJob:
 
 
 def done_file(out: Path) -> Path:
-    """Return the file that exists from when an output is whole until nothing else is left of its job."""
+    """Return the marker file that exists from the completion of an output until its job folder is removed.
+
+    Args:
+        out: The output.
+
+    Returns:
+        A hidden path beside the output.
+
+    Example:
+        >>> done_file(Path("faces.csv")).name
+        '.faces.csv.done'
+    """
     return out.with_name(fitting_name(f".{out.name}.done"))
 
 
 def named_before(out: Path, state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the notes of a process that had made ``out`` for this ``state`` and was killed while it cleaned up.
+    """Detect an output that a process completed before it was killed during cleanup, and finish the cleanup.
 
-    What it left is removed.
+    Args:
+        out: The output.
+        state: The description of the output, as for :class:`ResumableJob`.
 
     Returns:
-        The notes given to :meth:`ResumableJob.name`; None when there was no such process.
+        The notes that were passed to :meth:`ResumableJob.name`, or None if there is no such output.
     """
     folder = job_folder(out)
     text = _text(state)
@@ -134,9 +177,21 @@ def _done_record(out: Path) -> dict[str, Any] | None:
 
 
 def output_error(error: OSError, out: Path) -> OutputError:
-    """Return the sentence for a disk that is full or cannot be written."""
+    """Convert the error of a failed write into one that explains what to do.
+
+    Args:
+        error: The error of the operating system.
+        out: The output that was being written.
+
+    Returns:
+        The error to raise.
+
+    Example:
+        >>> str(output_error(OSError(errno.ENOSPC, "No space left on device"), Path("faces")))
+        "No space is left for 'faces': free some space, then run the same command to resume."
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"No space is left for '{out}': free some and repeat the command, which then goes on.")
+        return OutputError(f"No space is left for '{out}': free some space, then run the same command to resume.")
     return write_error(error, out)
 
 
@@ -147,7 +202,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def flush(file: IO[Any]) -> None:
-    """Bring to the disk what was written."""
+    """Write the buffered content of a file to the disk.
+
+    Args:
+        file: A file that is open for writing.
+    """
     file.flush()
     os.fsync(file.fileno())
 
@@ -157,9 +216,9 @@ def _text(state: Mapping[str, Any]) -> str:
 
 
 def _clear(folder: Path, out: Path, record: Mapping[str, Any] | None) -> None:
-    """Remove the folder of a finished output; meanwhile its record is a file of its own, which is removed last.
+    """Remove the job folder of a finished output; the marker file protects this step and is removed last.
 
-    The output is whole, so what cannot be removed now is left for the next run.
+    The output is complete, so anything that cannot be removed now is left for the next run.
     """
     with suppress(OSError, OutputError):
         if record is not None:
@@ -170,7 +229,7 @@ def _clear(folder: Path, out: Path, record: Mapping[str, Any] | None) -> None:
 
 
 def _lock(file: IO[bytes], folder: Path) -> None:
-    """Hold the journal for this process."""
+    """Lock the journal for this process."""
     if not try_lock(file):
         file.close()
         raise OutputError(f"Another process is building in '{folder}': wait for it, or choose another --out.")

@@ -1,4 +1,4 @@
-"""Chunks of samples through processes, in order, with few of them in memory at a time."""
+"""Process chunks of samples in worker processes, in order, with few chunks in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,24 +19,41 @@ T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 
-# A process takes about a second to start: not worth it for fewer chunks than this for each.
+# A process takes about a second to start, which does not pay off for fewer chunks per process.
 _CHUNKS_PER_WORKER = 4
 
 
 class Work(Protocol[S_contra, T_co]):
-    """What is done with a chunk; it is pickled once for each process."""
+    """The function that is applied to each chunk; it is pickled once per process."""
 
     def prepare(self, samples: Sequence[S_contra]) -> T_co:
-        """Return what becomes of the samples."""
+        """Return the result for a chunk of samples."""
 
 
 def prepared(
     work: Work[S, T], chunks: Iterator[list[S]], total: int, chunk: int, workers: int | None
 ) -> Iterator[tuple[list[S], T]]:
-    """Yield each chunk with what `work` makes of it, in order.
+    """Yield each chunk with its result, in order.
 
-    total: samples in all chunks, each of `chunk` samples at most. workers: processes, None for one per core; few
-    samples are prepared in this process. Raises DataError when a process ends before its time.
+    Args:
+        work: Applied to each chunk.
+        chunks: Lists of samples.
+        total: Number of samples in all chunks.
+        chunk: Maximum number of samples in a chunk.
+        workers: Number of processes; None for one per core. A small number of samples is processed in this process.
+
+    Yields:
+        (samples, result) pairs.
+
+    Raises:
+        DataError: A worker process ended unexpectedly.
+
+    Example:
+        >>> class Lengths:
+        ...     def prepare(self, samples):
+        ...         return [len(sample) for sample in samples]
+        >>> list(prepared(Lengths(), iter([["a", "bcd"]]), total=2, chunk=2, workers=1))
+        [(['a', 'bcd'], [1, 3])]
     """
     wanted = workers if workers is not None else cores()
     count = min(wanted, total // (chunk * _CHUNKS_PER_WORKER))
@@ -72,7 +89,7 @@ def cores() -> int:
 
 
 class _OneThreadEach:
-    """Children read these variables when they import their libraries: one core each, not all of them for each."""
+    """Limit each child to one thread: numerical libraries read these variables when they are imported."""
 
     _NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -96,14 +113,14 @@ def _begin(work: Work[Any, Any]) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    # Ctrl-C reaches the whole group of processes; the parent alone answers it.
+    # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     _work = work
 
 
 def end_with_parent() -> None:
-    """A parent that is killed tells its children nothing: without this they would wait, or work on, unseen."""
+    """Wait for the parent process to end, then end this one; a killed parent cannot stop its children itself."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

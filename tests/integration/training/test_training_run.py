@@ -222,7 +222,7 @@ def test_a_run_stopped_again_and_again_ends_like_one_that_was_not(
         except Interrupted:
             _, metadata = read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors")
             stages.append(metadata["stage"])
-    with pytest.raises(Interrupted, match="the same command goes on from there") as told:
+    with pytest.raises(Interrupted, match="run the same command to resume") as told:
         trained(domains, tmp_path / "again", quick())
     assert told.value.exit_code == 130
     assert stages.count("source") >= 2

@@ -27,7 +27,7 @@ def test_signals_are_left_alone_where_nobody_wants_them() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize(("command", "told"), [("adapt", "the same command goes on from there"), ("data", "stopped.")])
+@pytest.mark.parametrize(("command", "told"), [("adapt", "the same command resumes the work"), ("data", "stopped.")])
 def test_sigterm_outside_of_a_step_ends_with_a_sentence(
     command: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

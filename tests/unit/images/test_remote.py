@@ -90,7 +90,7 @@ def test_what_cannot_be_fetched_is_no_row(folder: Path, monkeypatch: pytest.Monk
         raise TimeoutError("no answer")
 
     monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "cat_file", broken)
-    with pytest.raises(Unreachable, match=r"a.png' cannot be fetched \(no answer\): repeat the command"):
+    with pytest.raises(Unreachable, match=r"a.png' cannot be fetched \(no answer\): run the same command to resume"):
         read_remote(f"{URL}/a.png")
     monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "ls", broken)
     with pytest.raises(DataError, match=r"faces' cannot be listed \(no answer\)"):

@@ -206,7 +206,7 @@ def test_a_file_that_came_meanwhile_is_kept_and_the_work_too(model: Recogniser, 
 
 def test_a_signal_ends_the_work_after_a_whole_piece(model: Recogniser, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.csv"
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="run the same command to resume"):
         predict_to_file(model, [pictures], out, each=lambda _: signal.raise_signal(signal.SIGTERM))
     assert len(journal(out)) == 1
     assert again(model, [pictures], out) == COUNT + 1 - CHUNK
@@ -238,7 +238,7 @@ def test_a_folder_that_goes_away_is_told_and_its_pictures_are_not_missing(
     model: Recogniser, pictures: Path, tmp_path: Path
 ) -> None:
     out, away = tmp_path / "faces.csv", tmp_path / "away"
-    with pytest.raises(DataError, match="is no longer there: bring it back"):
+    with pytest.raises(DataError, match="is no longer there: restore it"):
         predict_to_file(model, [pictures], out, each=lambda _: pictures.exists() and pictures.rename(away) and None)
     assert not out.exists()
     away.rename(pictures)

@@ -99,7 +99,7 @@ def test_a_picture_that_cannot_be_fetched_is_fetched_again_and_other_errors_are_
 
 def test_a_piece_that_kills_every_process_ends_the_work(two: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "RETRIES", 1)
-    with pytest.raises(ClusterError, match=r"lost 2 times .*: look at the memory"):
+    with pytest.raises(ClusterError, match=r"lost 2 times .*: check the memory"):
         list(two.ordered(dying, [1]))
 
 

@@ -334,7 +334,7 @@ def test_a_full_disk_is_a_sentence_and_the_build_goes_on_later(tmp_path: Path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(build_module, "flush", full)
-        with pytest.raises(OutputError, match=r"No space is left for .*: free some and repeat the command"):
+        with pytest.raises(OutputError, match=r"No space is left for .*: free some space, then run the same"):
             build(Drawn(count), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     again = Drawn(count)

@@ -1,6 +1,6 @@
-"""Facial action units (FACS) and the combinations that make the eight expressions.
+"""Facial action units (FACS) and the combinations that form the eight expressions.
 
-The intensity of a unit is a pair (left, right) from 0 to 1, where left means left in the picture.
+The intensity of a unit is a pair (left, right) in 0..1; left means left in the image.
 """
 
 from __future__ import annotations
@@ -49,17 +49,25 @@ _ASYMMETRY = 0.06
 
 
 def no_units() -> dict[int, FloatArray]:
-    """Return a face at rest: every unit at (0, 0)."""
+    """Return a face at rest: unit number -> ``(2,) float64`` zeros."""
     return {number: np.zeros(2) for number in ACTION_UNITS}
 
 
 def units_of(expression: str, intensity: float = 1.0, side: int = 0) -> dict[int, FloatArray]:
-    """Return the units of an expression at one intensity, and all others at zero.
+    """Return the action units of an expression at one intensity; all other units are zero.
 
     Args:
-        expression: one of the eight.
-        intensity: from 0 to 1.
-        side: the side that a one-sided expression (contempt) moves: 0 left, 1 right in the picture.
+        expression: One of the eight expressions.
+        intensity: 0..1.
+        side: Side that a one-sided expression (contempt) moves: 0 left, 1 right in the image.
+
+    Returns:
+        Unit number -> ``(2,) float64`` intensities (left, right).
+
+    Example:
+        >>> units = units_of("happiness", 0.5)
+        >>> units[12].tolist(), units[4].tolist()
+        ([0.5, 0.5], [0.0, 0.0])
     """
     units = no_units()
     for number in EXPRESSION_UNITS[expression]:
@@ -71,14 +79,17 @@ def units_of(expression: str, intensity: float = 1.0, side: int = 0) -> dict[int
 
 
 def draw_units(rng: np.random.Generator, expression: str) -> dict[int, FloatArray]:
-    """Choose the units of one face at random.
+    """Sample the action units of one face.
 
-    The units of the expression share an intensity from 0.35 to 1, and each varies a little by itself and between the
-    two sides. All other units have a small intensity, since no living face is at rest.
+    The units of the expression share an intensity in 0.35..1, with small variations between units and between the two
+    sides. All other units have a small intensity, because no real face is completely at rest.
 
     Args:
-        rng: the source of random numbers.
-        expression: one of the eight.
+        rng: Random number generator.
+        expression: One of the eight expressions.
+
+    Returns:
+        Unit number -> ``(2,) float64`` intensities (left, right).
     """
     low, high = INTENSITY
     strength = rng.uniform(low, high)

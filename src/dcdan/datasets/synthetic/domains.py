@@ -1,4 +1,4 @@
-"""The two domains of drawn faces: how a face of each is set up and rendered, and a contact sheet of both."""
+"""The two domains of synthetic faces: how a face of each is composed and rendered, and a contact sheet of both."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SITTER = 165.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A face that is set up and not yet painted.
+    """A face that is composed but not yet painted.
 
     Attributes:
         domain: "studio" or "street".
-        person: who is drawn.
-        posed: outlines and landmarks after posing, in units of the picture's side.
+        person: Identity of the face.
+        posed: Outlines and landmarks after the pose is applied, in units of the side of the image.
     """
 
     domain: str
@@ -39,18 +39,21 @@ class Scene:
 
     @property
     def landmarks(self) -> npt.NDArray[np.float32]:
-        """`(5, 2) float32` left eye, right eye, nose, left and right mouth corner, in units of the picture's side."""
+        """``(5, 2) float32`` left eye, right eye, nose, left and right mouth corner, in units of the image side."""
         return self.posed.landmarks.astype(np.float32)
 
 
 def set_up(rng: np.random.Generator, expression: str, domain: str, person: Identity | None = None) -> Scene:
-    """Choose units, gaze, pose and accessories of a face at random.
+    """Sample the action units, gaze, pose and accessories of a face.
 
     Args:
-        rng: the source of random numbers.
-        expression: one of the eight.
+        rng: Random number generator.
+        expression: One of the eight expressions.
         domain: "studio" or "street".
-        person: who is drawn; None chooses a person too.
+        person: Identity of the face; None samples one.
+
+    Returns:
+        The composed face.
     """
     if person is None:
         person = draw_identity(rng)
@@ -64,15 +67,15 @@ def set_up(rng: np.random.Generator, expression: str, domain: str, person: Ident
 
 
 def render(rng: np.random.Generator, scene: Scene, size: int) -> Image:
-    """Paint a scene at twice the size and reduce it.
+    """Paint a scene at twice the size and downsample it.
 
     Args:
-        rng: the source of random numbers.
-        scene: the face.
-        size: side of the picture in pixels.
+        rng: Random number generator.
+        scene: The composed face.
+        size: Side of the image in pixels.
 
     Returns:
-        `(size, size, 3) uint8` RGB.
+        ``(size, size, 3) uint8`` RGB.
     """
     side = size * SUPERSAMPLING
     if scene.domain == "studio":
@@ -89,14 +92,14 @@ def draw_face(
     """Draw one face.
 
     Args:
-        rng: the source of random numbers.
-        expression: one of the eight.
+        rng: Random number generator.
+        expression: One of the eight expressions.
         domain: "studio" or "street".
-        size: side of the picture in pixels.
-        person: who is drawn; None chooses a person too.
+        size: Side of the image in pixels.
+        person: Identity of the face; None samples one.
 
     Returns:
-        The picture `(size, size, 3) uint8` RGB, and the landmarks `(5, 2) float32` of `Scene.landmarks`.
+        The image, ``(size, size, 3) uint8`` RGB, and the landmarks, ``(5, 2) float32`` as in ``Scene.landmarks``.
 
     Example:
         >>> picture, landmarks = draw_face(np.random.default_rng(0), "happiness", "studio", size=48)
@@ -108,12 +111,12 @@ def draw_face(
 
 
 def _exposure(person: Identity) -> float:
-    """Return the gain of a studio picture, which brings every skin halfway to one brightness."""
+    """Return the gain of a studio image, which moves the brightness of every skin halfway to a common value."""
     return min(1.45, float((_SITTER / np.dot(person.skin, (0.299, 0.587, 0.114))) ** 0.5))
 
 
 def _plain(rng: np.random.Generator, side: int, person: Identity) -> Image:
-    """Return a plain grey backdrop (side, side, 3), a little lighter in the middle, that no exposure burns out."""
+    """Return a grey backdrop (side, side, 3), slightly lighter in the middle, that no exposure saturates."""
     ramp: FloatArray = rng.uniform(130, 215) - 26.0 * np.linspace(-1.0, 1.0, side) ** 2
     grey = np.empty((side, side), np.uint8)
     grey[:] = (ramp / max(_exposure(person), 1.0)).astype(np.uint8)
@@ -125,7 +128,7 @@ def _studio_pose(rng: np.random.Generator) -> Pose:
 
 
 def _develop(picture: Image, person: Identity) -> Image:
-    """Return the grey print of a studio picture."""
+    """Convert a studio image to exposed grey."""
     exposed = cv2.convertScaleAbs(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), alpha=_exposure(person))
     return np.asarray(cv2.cvtColor(exposed, cv2.COLOR_GRAY2RGB), np.uint8)
 
@@ -142,12 +145,19 @@ def contact_sheet(
     size: int = 112,
     seed: int = 0,
 ) -> Image:
-    """Draw a contact sheet: a row for each expression, the domains side by side, `columns` faces of each.
+    """Draw a contact sheet with one row per expression and the domains side by side.
 
-    Every face is of another person. Equal arguments give the same sheet.
+    Each face has a different identity. Equal arguments give the same sheet.
+
+    Args:
+        domain_rows: Domains, from left to right.
+        expressions: Expressions, from top to bottom.
+        columns: Number of faces per expression and domain.
+        size: Side of a face in pixels.
+        seed: Seed of the random numbers.
 
     Returns:
-        `(H, W, 3) uint8` RGB.
+        ``(H, W, 3) uint8`` RGB.
     """
     margin = size
     bands = []

@@ -1,4 +1,4 @@
-"""Painting a posed face: filled outlines in colour, with soft shading between skin and features."""
+"""Painting of a posed face: filled outlines in colour, with soft shading between skin and features."""
 
 from __future__ import annotations
 
@@ -19,7 +19,20 @@ _NEUTRAL = 128
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Return the colour `share` of the way from the first to the second."""
+    """Interpolate between two colours.
+
+    Args:
+        first: RGB, 0..255.
+        second: RGB, 0..255.
+        share: Weight of the second colour, 0..1.
+
+    Returns:
+        RGB, 0..255.
+
+    Example:
+        >>> mix((0.0, 0.0, 0.0), (100.0, 50.0, 0.0), 0.5)
+        (50.0, 25.0, 0.0)
+    """
     return (
         first[0] + (second[0] - first[0]) * share,
         first[1] + (second[1] - first[1]) * share,
@@ -28,12 +41,25 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def shaded(colour: Colour, factor: float) -> Colour:
-    """Return the colour made darker (factor < 1) or lighter, within 0..255."""
+    """Multiply the brightness of a colour by a factor; the result is limited to 255.
+
+    Example:
+        >>> shaded((200.0, 100.0, 50.0), 2.0)
+        (255.0, 200.0, 100.0)
+    """
     return min(colour[0] * factor, 255.0), min(colour[1] * factor, 255.0), min(colour[2] * factor, 255.0)
 
 
 def to_pixels(parts: dict[str, FloatArray], side: int) -> dict[str, Pixels]:
-    """Return all parts in fixed-point pixels of a picture of this side, converted at once."""
+    """Convert all parts to fixed-point pixels at once.
+
+    Args:
+        parts: Name -> ``(n, 2) float64`` points in units of the side of the image.
+        side: Side of the image in pixels.
+
+    Returns:
+        Name -> ``(n, 2) int32`` points for OpenCV, with 4 fractional bits.
+    """
     ends = np.cumsum([len(points) for points in parts.values()]).tolist()
     joined = np.concatenate(list(parts.values())) * (side << _SHIFT) - (1 << (_SHIFT - 1))
     fixed = np.rint(joined).astype(np.int32)
@@ -41,9 +67,11 @@ def to_pixels(parts: dict[str, FloatArray], side: int) -> dict[str, Pixels]:
 
 
 class Canvas:
-    """A picture that takes anti-aliased shapes given in fixed-point pixels (n, 2).
+    """An image on which anti-aliased shapes are drawn, given as fixed-point pixels (n, 2).
 
-    `reduced` is the power of two by which the picture is smaller than the one that the shapes are given for.
+    Args:
+        image: ``(S, S, 3)`` or ``(S, S) uint8``; it is modified in place.
+        reduced: Binary logarithm of the ratio between the size that the shapes refer to and the size of the image.
     """
 
     def __init__(self, image: Image, reduced: int = 0) -> None:
@@ -52,17 +80,29 @@ class Canvas:
         self._shift = _SHIFT + reduced
 
     def fill(self, points: Pixels, colour: Colour | float) -> None:
-        """Fill a closed outline."""
+        """Fill a closed outline.
+
+        Args:
+            points: ``(n, 2) int32`` fixed-point pixels.
+            colour: RGB or grey level, 0..255.
+        """
         cv2.fillPoly(self.image, [points], colour, cv2.LINE_AA, self._shift)
 
     def line(self, points: Pixels, colour: Colour | float, width: float, closed: bool = False) -> None:
-        """Draw a line of this width, in face sides, at least one pixel."""
+        """Draw a polyline that is at least one pixel wide.
+
+        Args:
+            points: ``(n, 2) int32`` fixed-point pixels.
+            colour: RGB or grey level, 0..255.
+            width: Width in units of the side of the image.
+            closed: Whether to connect the last point to the first.
+        """
         thickness = max(1, round(width * self.side))
         cv2.polylines(self.image, [points], closed, colour, thickness, cv2.LINE_AA, self._shift)
 
 
 def _form(parts: dict[str, Pixels], person: Identity, side: int) -> Image:
-    """Return the large, soft shading (side, side) of the head: 128 leaves a colour as it is."""
+    """Return the soft, large-scale shading (side, side) of the head; 128 leaves a colour unchanged."""
     canvas = Canvas(np.full((side // 2, side // 2), 106, np.uint8), 2)
     canvas.fill(parts["neck"], 82.0)
     canvas.fill(parts["head"], 108.0)
@@ -79,7 +119,7 @@ def _form(parts: dict[str, Pixels], person: Identity, side: int) -> Image:
 
 
 def _folds(parts: dict[str, Pixels], creases: dict[str, float], side: int) -> Image:
-    """Return the fine, less soft shading (side, side) of creases."""
+    """Return the finer shading (side, side) of creases."""
     canvas = Canvas(np.full((side, side), _NEUTRAL, np.uint8), 1)
     for fold, strength in creases.items():
         canvas.line(parts[fold], _NEUTRAL - 78.0 * strength, 0.009)
@@ -91,7 +131,7 @@ def _folds(parts: dict[str, Pixels], creases: dict[str, float], side: int) -> Im
 
 
 def _shade(image: Image, parts: dict[str, Pixels], person: Identity, creases: dict[str, float]) -> None:
-    """Multiply form and folds into the picture, in place."""
+    """Multiply the image by both shadings, in place."""
     side = image.shape[0]
     field = cv2.multiply(_form(parts, person, side // 2), _folds(parts, creases, side // 2), scale=1 / _NEUTRAL)
     field = cv2.cvtColor(cv2.resize(field, (side, side)), cv2.COLOR_GRAY2RGB)
@@ -167,7 +207,16 @@ def _spots(canvas: Canvas, person: Identity, parts: dict[str, Pixels]) -> None:
 
 
 def paint(background: Image, person: Identity, geometry: Geometry) -> Image:
-    """Paint the face over a background (S, S, 3) uint8 RGB, in place, and return it."""
+    """Paint a face over a background, in place.
+
+    Args:
+        background: ``(S, S, 3) uint8`` RGB.
+        person: Identity, which gives the colours.
+        geometry: Outlines after the pose is applied.
+
+    Returns:
+        The background with the face.
+    """
     canvas = Canvas(background)
     parts = to_pixels(geometry.parts, canvas.side)
     _skin(canvas, person, parts)

@@ -1,7 +1,7 @@
-"""Hair, headscarf, beard, neck, clothes and freckles of a drawn person, added to the geometry before it is posed.
+"""Hair, headscarf, beard, neck, clothes and freckles of a synthetic person, added to the geometry before it is posed.
 
-Outlines are in face units, in front of the head or behind it. Brows stay uncovered in every style, since they carry
-expression.
+Outlines are in units of the face side, in front of the head or behind it. No hair style covers the brows, because they
+convey expression.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _crown(wide: float, rise: float) -> list[Point]:
 
 
 def back_hair(person: Identity) -> FloatArray | None:
-    """Return the outline `(n, 2)` of the hair behind the head, or None for a bald head."""
+    """Return the outline ``(n, 2) float64`` of the hair behind the head, or None for a bald head."""
     wide = person.half_width
     top = [(0.0, -0.3), (0.85 * wide + 0.03, -0.1)]
     match person.hair_style:
@@ -53,7 +53,7 @@ def back_hair(person: Identity) -> FloatArray | None:
 
 
 def front_hair(person: Identity) -> list[FloatArray]:
-    """Return the outlines of the hair that lies over the forehead and along the cheeks."""
+    """Return the outlines ``(n, 2) float64`` of the hair over the forehead and along the cheeks."""
     match person.hair_style:
         case "bald":
             return []
@@ -89,7 +89,7 @@ def _fringe(person: Identity) -> FloatArray:
 
 
 def _parted(person: Identity) -> FloatArray:
-    """Hair combed from a parting on one side over to the other."""
+    """Return hair combed from a parting on one side to the other."""
     wide, line = person.half_width, person.hairline
     right = _crown(wide, 0.05)
     near = [(wide + 0.02, 0.38), (0.92 * wide, 0.22), (0.20, line + 0.055), (0.15, line - 0.01)]
@@ -119,7 +119,7 @@ def _scarf(person: Identity) -> FloatArray:
 
 
 def _curtains(person: Identity, low: float) -> list[FloatArray]:
-    """Hair that falls to both sides of the face from a parting, down to y = `low`."""
+    """Return hair that falls on both sides of the face from a parting down to y = `low`."""
     wide, line, part = person.half_width, person.hairline, 0.6 * person.parting
     sides = []
     for sign in (-1.0, 1.0):
@@ -131,7 +131,7 @@ def _curtains(person: Identity, low: float) -> list[FloatArray]:
 
 
 def strands(person: Identity) -> list[FloatArray]:
-    """Return a few lines along the hair, for texture."""
+    """Return lines ``(n, 2) float64`` along the hair, for texture; empty for styles without them."""
     if person.hair_style in ("bald", "scarf", "curly", "crop"):
         return []
     lines = []
@@ -151,7 +151,7 @@ _SHOULDERS: FloatArray = np.concatenate([_SHOULDER, [(0.5, 1.16)], _SHOULDER[::-
 
 
 def _beard(person: Identity, parts: dict[str, FloatArray]) -> FloatArray:
-    """Return the beard's outline: along the jaw, up to the cheeks and around the mouth; a goatee only the chin."""
+    """Return the outline of the beard: along the jaw, cheeks and around the mouth; for a goatee only the chin."""
     lower = parts["lip_lower"]
     low, high = float(parts["head"][:, 1].max()), float(parts["lip_upper"][:, 1].min())
     if person.beard == "goatee":
@@ -174,7 +174,15 @@ def _beard(person: Identity, parts: dict[str, FloatArray]) -> FloatArray:
 
 
 def dress(person: Identity, geometry: Geometry) -> Geometry:
-    """Return the geometry with everything that is not the face itself."""
+    """Add hair, beard, neck, clothes and freckles to a face.
+
+    Args:
+        person: Identity of the face.
+        geometry: The face before the pose is applied.
+
+    Returns:
+        The geometry with the additional parts.
+    """
     parts = dict(geometry.parts)
     back = back_hair(person)
     if back is not None:

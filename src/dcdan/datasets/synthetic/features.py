@@ -1,9 +1,9 @@
-"""The features of a drawn face: brows, lids, lips, nose, head, as smooth curves that action units move.
+"""The features of a synthetic face as smooth curves that action units move: brows, lids, lips, nose and head.
 
 Curves are Catmull-Rom splines through control points, computed as one matrix product. Points are (x, y) in units of the
 face side, x to the right and y down, in the frame of the alignment template (eyes at (.34, .39) and (.66, .39), nose
-(.50, .58), mouth corners (.37, .75) and (.63, .75)). Each side is built as distance from the midline and then mirrored,
-so that a one-sided unit moves one side only.
+(.50, .58), mouth corners (.37, .75) and (.63, .75)). Each side is defined by distances from the midline and then
+mirrored, so that a one-sided unit moves one side only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dcdan.datasets.synthetic.identity import Identity
 
 @lru_cache(maxsize=64)
 def _basis(count: int, closed: bool, steps: int) -> FloatArray:
-    """Return the (samples, count) Catmull-Rom matrix that takes control points to points on the curve."""
+    """Return the (samples, count) Catmull-Rom matrix that maps control points to points on the curve."""
     segments = count if closed else count - 1
     t = np.arange(steps) / steps
     blend = 0.5 * np.stack(
@@ -37,13 +37,34 @@ def _basis(count: int, closed: bool, steps: int) -> FloatArray:
 
 
 def spline(points: FloatArray, *, closed: bool = False, steps: int = 6) -> FloatArray:
-    """Return the Catmull-Rom curve through (n, 2) points, `steps` samples a segment; an open one keeps its ends."""
+    """Return points on the Catmull-Rom curve through control points.
+
+    Args:
+        points: ``(n, 2) float64`` control points.
+        closed: Whether the curve is closed; an open curve begins and ends at its end points.
+        steps: Samples per segment.
+
+    Returns:
+        ``(m, 2) float64`` with m = n steps for a closed curve, else (n - 1) steps + 1.
+
+    Example:
+        >>> spline(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]]), steps=2).shape
+        (5, 2)
+    """
     curve: FloatArray = _basis(len(points), closed, steps) @ points
     return curve
 
 
 def ribbon(centre: FloatArray, half_width: FloatArray) -> FloatArray:
-    """Return the closed outline (2n, 2) of a band along (n, 2) points whose half width varies by point (n,)."""
+    """Return the closed outline of a band of variable width.
+
+    Args:
+        centre: ``(n, 2) float64`` centre line.
+        half_width: ``(n,) float64`` half of the width at each point.
+
+    Returns:
+        ``(2n, 2) float64``.
+    """
     direction = np.empty_like(centre)
     direction[1:-1] = centre[2:] - centre[:-2]
     direction[0], direction[-1] = centre[1] - centre[0], centre[-1] - centre[-2]
@@ -53,7 +74,20 @@ def ribbon(centre: FloatArray, half_width: FloatArray) -> FloatArray:
 
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], count: int = 16) -> FloatArray:
-    """Return `count` points (count, 2) of an upright ellipse."""
+    """Return points on an ellipse with horizontal and vertical axes.
+
+    Args:
+        centre: (x, y).
+        radii: Horizontal and vertical radius.
+        count: Number of points.
+
+    Returns:
+        ``(count, 2) float64``.
+
+    Example:
+        >>> ellipse((1.0, 2.0), (3.0, 1.0), 4).round(6).tolist()
+        [[4.0, 2.0], [1.0, 3.0], [-2.0, 2.0], [1.0, 1.0]]
+    """
     ring: FloatArray = _circle(count) * np.asarray(radii) + np.asarray(centre)
     return ring
 
@@ -80,7 +114,19 @@ _CUPID = (1.0 - _LIP**2) ** 0.8 * (1.0 - 0.22 * np.exp(-((_LIP / 0.14) ** 2)))
 
 
 def mirrored(points: FloatArray, side: int) -> FloatArray:
-    """Turn (distance from the midline, y) into (x, y) on the left (0) or right (1)."""
+    """Convert (distance from the midline, y) to (x, y).
+
+    Args:
+        points: ``(n, 2) float64``.
+        side: 0 for left, 1 for right in the image.
+
+    Returns:
+        ``(n, 2) float64``.
+
+    Example:
+        >>> mirrored(np.array([[0.2, 0.4]]), 0).tolist()
+        [[0.3, 0.4]]
+    """
     moved: FloatArray = points * _MIRROR[side] + _MIDLINE
     return moved
 
@@ -92,15 +138,23 @@ def _columns(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def pairs(*points: tuple[float, float]) -> FloatArray:
-    """Return points (n, 2)."""
+    """Return points as an ``(n, 2) float64`` array."""
     return np.array(points, dtype=np.float64)
 
 
 def brow(person: Identity, units: Units, side: int) -> FloatArray:
-    """Return the centre line (6, 2) of a brow from its inner to its outer end.
+    """Return the centre line of a brow from its inner to its outer end.
 
-    AU4 lowers the inner end less where AU1 raises it: together they give the slanted brow of sadness, not a cancelled
-    one.
+    AU4 lowers the inner end less if AU1 raises it: together they produce the slanted brow of sadness instead of
+    cancelling.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+        side: 0 for left, 1 for right in the image.
+
+    Returns:
+        ``(6, 2) float64``.
     """
     up_in, up_out, down, wrinkle = (float(units[number][side]) for number in (1, 2, 4, 9))
     x = 0.078 + BROW * 0.195
@@ -118,7 +172,17 @@ def brow(person: Identity, units: Units, side: int) -> FloatArray:
 
 
 def eye(person: Identity, units: Units, side: int) -> dict[str, FloatArray]:
-    """Return `upper` and `lower` lid curves (15, 2), inner to outer corner, and the `centre` (1, 2) of the eye."""
+    """Return the curves of one eye.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+        side: 0 for left, 1 for right in the image.
+
+    Returns:
+        ``upper`` and ``lower`` lid, each ``(15, 2) float64`` from the inner to the outer corner, and ``centre``, ``(1,
+        2)``.
+    """
     inner_up, raise_, cheek, tight, wrinkle = (float(units[number][side]) for number in (1, 5, 6, 7, 9))
     upper = 0.036 * person.eye_open + 0.026 * raise_ - 0.012 * tight - 0.010 * cheek - 0.012 * wrinkle
     lower = 0.021 * person.eye_open + 0.005 * raise_ - 0.010 * tight - 0.014 * cheek - 0.008 * wrinkle
@@ -135,7 +199,16 @@ def eye(person: Identity, units: Units, side: int) -> dict[str, FloatArray]:
 
 
 def inside(disc: FloatArray, upper: FloatArray, lower: FloatArray) -> FloatArray:
-    """Return the outline of the part of a disc (n, 2) between two lid curves."""
+    """Return the outline of the visible part of a disc between two lids.
+
+    Args:
+        disc: ``(n, 2) float64`` outline of the disc.
+        upper: ``(m, 2) float64`` upper lid.
+        lower: ``(m, 2) float64`` lower lid.
+
+    Returns:
+        ``(n, 2) float64``.
+    """
     rising = slice(None, None, 1 if upper[0, 0] < upper[-1, 0] else -1)
     low = np.interp(disc[:, 0], upper[rising, 0], upper[rising, 1])
     high = np.interp(disc[:, 0], lower[rising, 0], lower[rising, 1])
@@ -143,10 +216,18 @@ def inside(disc: FloatArray, upper: FloatArray, lower: FloatArray) -> FloatArray
 
 
 def mouth(person: Identity, units: Units) -> dict[str, FloatArray]:
-    """Return the lip curves, each (25, 2) from the left to the right corner: two outer and two inner ones.
+    """Return the lip curves.
 
-    A jaw drop opens the mouth downwards, a strong pull of the corners parts the lips, and both sides' corners move by
-    their own side's units.
+    A jaw drop opens the mouth downwards, a strong pull of the corners parts the lips, and the units of each side move
+    the corner of that side.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+
+    Returns:
+        ``lip_upper``, ``lip_top``, ``lip_bottom`` and ``lip_lower``, each ``(25, 2) float64`` from the left to the
+        right corner; top and bottom are the inner curves.
     """
     mean = {number: 0.5 * float(value[0] + value[1]) for number, value in units.items()}
     side = (_LIP > 0).astype(int)
@@ -176,7 +257,15 @@ def mouth(person: Identity, units: Units) -> dict[str, FloatArray]:
 
 
 def nose(person: Identity, units: Units) -> dict[str, FloatArray]:
-    """Return wings, nostrils, ridge and tip; AU9 pulls the wings up and apart."""
+    """Return the parts of the nose: wings, nostrils, ridge, base and tip; AU9 raises and widens the wings.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+
+    Returns:
+        Name -> ``(n, 2) float64`` points.
+    """
     parts: dict[str, FloatArray] = {}
     tip = 0.39 + 0.19 * person.nose_length
     for side, name in enumerate(SIDES):
@@ -209,7 +298,15 @@ def nose(person: Identity, units: Units) -> dict[str, FloatArray]:
 
 
 def outline(person: Identity, units: Units) -> FloatArray:
-    """Return the head's contour, closed: crown, temples, cheeks, jaw, chin (which AU26 lowers)."""
+    """Return the closed contour of the head: crown, temples, cheeks, jaw, and the chin, which AU26 lowers.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+
+    Returns:
+        ``(n, 2) float64``.
+    """
     wide, jaw = person.half_width, person.jaw
     drop = 0.055 * float(units[26].mean())
     chin = person.chin + drop - 0.008 * float(units[17].mean())

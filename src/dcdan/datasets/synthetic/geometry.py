@@ -1,7 +1,7 @@
-"""The geometry of a drawn face: outlines, folds and landmarks from a person and action units, and the pose of the head.
+"""Geometry of a synthetic face: outlines, folds and landmarks of a person with action units, and the pose of the head.
 
-Folds come from action units and age. A pose is parallax from an ellipsoid's depth, then roll, size and place in the
-picture. `features` describes the frame of the points.
+Folds depend on action units and age. A pose combines the parallax of an ellipsoid with roll, scale and translation. The
+coordinates are those of `features`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 def _across(person: Identity, units: Units) -> dict[str, tuple[float, Points]]:
-    """Return the folds that cross the midline, over the forehead and under the lip: strength and points (x, y)."""
+    """Return the strength and points of the folds that cross the midline: on the forehead and below the lip."""
     raised = 0.5 * float(units[1].sum() + 0.8 * units[2].sum()) / 1.8
     inner_only = max(0.0, 0.5 * float(units[1].sum() - units[2].sum()))
     chin, drop = 0.5 * float(units[17].sum()), 0.025 * float(units[26].sum())
@@ -52,7 +52,7 @@ def _across(person: Identity, units: Units) -> dict[str, tuple[float, Points]]:
 
 
 def _of_mouth(person: Identity, u: dict[int, float], corner: tuple[float, float]) -> dict[str, tuple[float, Points]]:
-    """Return the folds around one mouth corner, which lies at `corner`: distance from the midline, and y."""
+    """Return the folds around one mouth corner; `corner` is its distance from the midline and its y."""
     x, y = corner
     wing, lift = 0.06 * person.nose_width, 0.02 * u[9]
     smile = max(u[12], 0.85 * u[9], 0.35 * u[20], 0.3 * u[15])
@@ -68,7 +68,7 @@ def _of_mouth(person: Identity, u: dict[int, float], corner: tuple[float, float]
 
 
 def _of_eye(person: Identity, u: dict[int, float], lid: tuple[float, float]) -> dict[str, tuple[float, Points]]:
-    """Return the folds around one eye and beside the nose; `lid` is the outer corner's distance and the lid's low y."""
+    """Return the folds around one eye and beside the nose; `lid` is the outer corner's distance and the lowest y."""
     outer, low = lid
     old = max(0.0, person.age - 0.5)
     folds: dict[str, tuple[float, Points]] = {
@@ -86,7 +86,16 @@ def _of_eye(person: Identity, u: dict[int, float], lid: tuple[float, float]) -> 
 
 
 def creases(person: Identity, units: Units, parts: dict[str, FloatArray]) -> dict[str, float]:
-    """Add the visible folds to `parts` as lines named ``fold_*`` and return their strengths, 0..1, by name."""
+    """Add the visible folds to the parts of a face.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+        parts: Parts of the face; the folds are added as lines with names that begin with ``fold_``.
+
+    Returns:
+        Name -> strength of the added folds, 0..1.
+    """
     strengths: dict[str, float] = {}
 
     def add(name: str, strength: float, points: Points, sign: float = 0.0) -> None:
@@ -114,19 +123,25 @@ _TONGUE = np.sin(np.linspace(0.0, np.pi, 13))[:, None] ** 0.5 * 0.42
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Named outlines and lines (n, 2), soft creases with their strength 0..1, and the five landmarks (5, 2)."""
+    """The geometry of a face.
+
+    Attributes:
+        parts: Name -> ``(n, 2) float64`` outline or line.
+        creases: Name of a soft crease -> its strength, 0..1.
+        landmarks: ``(5, 2) float64`` left eye, right eye, nose, left and right mouth corner.
+    """
 
     parts: dict[str, FloatArray]
     creases: dict[str, float]
     landmarks: FloatArray
 
     def moved(self, parts: dict[str, FloatArray], landmarks: FloatArray) -> Geometry:
-        """Return the same face with its points elsewhere."""
+        """Return a copy with other parts and landmarks."""
         return replace(self, parts=parts, landmarks=landmarks)
 
 
 def _mouth_shapes(parts: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return what is filled and drawn of a mouth, from its lip curves."""
+    """Return the filled and drawn shapes of a mouth from its lip curves."""
     upper, top, bottom, lower = (parts[name] for name in ("lip_upper", "lip_top", "lip_bottom", "lip_lower"))
     teeth = np.minimum(bottom, top + np.array([0.0, 0.026]) * LIP_ROUND[:, None])
     inner = slice(6, -6)
@@ -142,7 +157,7 @@ def _mouth_shapes(parts: dict[str, FloatArray]) -> dict[str, FloatArray]:
 
 
 def _eye_shapes(person: Identity, lids: dict[str, FloatArray], gaze: tuple[float, float]) -> dict[str, FloatArray]:
-    """Return what is filled and drawn of one eye, from its lids; iris and pupil are cut off where a lid covers them."""
+    """Return the filled and drawn shapes of one eye; the lids clip iris and pupil."""
     upper, lower = lids["upper"], lids["lower"]
     x, y = (float(value) for value in lids["centre"][0])
     x, y = x + gaze[0] * person.eye_width, y + gaze[1] * person.eye_width - 0.004
@@ -158,7 +173,7 @@ def _eye_shapes(person: Identity, lids: dict[str, FloatArray], gaze: tuple[float
 
 
 def _side_shapes(person: Identity, units: Units, side: int) -> dict[str, FloatArray]:
-    """Return brow, ear, earring, and the soft patches of eye socket and cheek of one side."""
+    """Return brow, ear, earring, and the soft areas of the eye socket and the cheek of one side."""
     sign, half = 2 * side - 1, person.half_width
     line = brow(person, units, side)
     ear = _EAR + np.array([half, 0.0])
@@ -174,7 +189,16 @@ def _side_shapes(person: Identity, units: Units, side: int) -> dict[str, FloatAr
 
 
 def build(person: Identity, units: Units, gaze: tuple[float, float] = (0.0, 0.0)) -> Geometry:
-    """Return everything of this face that units move; `gaze` turns the irises, in half widths of an eye."""
+    """Build the geometry of a face without hair and clothes.
+
+    Args:
+        person: Identity of the face.
+        units: Action units.
+        gaze: Horizontal and vertical shift of the irises, in half widths of an eye.
+
+    Returns:
+        The geometry before the pose is applied.
+    """
     head = outline(person, units)
     parts: dict[str, FloatArray] = {"head": head, "head_core": head + (_CORE - head) * 0.13}
     parts.update(mouth(person, units))
@@ -199,7 +223,7 @@ _RAISED = {"tip": 0.085, "wing": 0.05, "nostril": 0.05, "nose": 0.06, "glasses":
 
 @lru_cache(maxsize=512)
 def _depth(part: str) -> float:
-    """Return the height of a part above the head's ellipsoid, by the longest known prefix of its name."""
+    """Return the height of a part above the ellipsoid of the head, by the longest known prefix of its name."""
     return next(
         (_RAISED[start] for start in ("hair_back", part.split("_")[0]) if part.startswith(start) and start in _RAISED),
         0.0,
@@ -208,7 +232,15 @@ def _depth(part: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Angles in radians (yaw to the right, pitch down, roll clockwise), size as a factor, shift in face sides."""
+    """The pose of a head.
+
+    Attributes:
+        yaw: Radians, positive to the right in the image.
+        pitch: Radians, positive downwards.
+        roll: Radians, positive clockwise.
+        scale: Size factor.
+        shift: (x, y) translation in face sides.
+    """
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -217,10 +249,18 @@ class Pose:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def project(self, points: FloatArray, raised: FloatArray | float = 0.0) -> FloatArray:
-        """Move points (n, 2); `raised` (n,) or a number is how far they stand out of the head, in face sides."""
+        """Project points on the head to the image.
+
+        Args:
+            points: ``(n, 2) float64``.
+            raised: Height of the points above the head in face sides, a number or ``(n,)``.
+
+        Returns:
+            ``(n, 2) float64``.
+        """
         offset = (points - _CENTRE) / _RADII
         depth = _HEAD_DEPTH * np.sqrt(np.clip(1.0 - (offset**2).sum(axis=1), 0.0, 1.0)) + raised
-        # The plane of the features stays where it is, as it would after alignment by the landmarks.
+        # The plane of the features does not move, as after alignment by the landmarks.
         depth = depth - 0.9 * _HEAD_DEPTH
         turned = points + 0.0
         turned[:, 0] += (points[:, 0] - 0.5) * (np.cos(self.yaw) - 1.0) + depth * np.sin(self.yaw)

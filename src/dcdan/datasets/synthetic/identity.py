@@ -1,4 +1,4 @@
-"""The identity of a drawn person: the parameters that no expression changes."""
+"""Identity of a synthetic person: the parameters that do not depend on the expression."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person. Lengths are in units of the face side, factors are around 1, ages and softness run from 0 to 1."""
+    """Parameters of a person: lengths in units of the face side, factors around 1, others (such as age) in 0..1."""
 
     half_width: float
     jaw: float
@@ -89,14 +89,26 @@ def _skin(rng: np.random.Generator) -> Colour:
 
 
 def _hair(rng: np.random.Generator, skin: Colour, age: float) -> Colour:
-    """Dark skin mostly goes with dark hair, and old people are mostly grey."""
+    """Sample a hair colour: dark skin mostly with dark hair, and mostly grey hair at old age."""
     if rng.random() < (age - 0.55) * 1.8:
         return _HAIR[int(rng.integers(7, 9))]
     return _HAIR[int(rng.integers(0, 7 if skin[0] > 190 else 3))]
 
 
 def draw_identity(rng: np.random.Generator) -> Identity:
-    """Draw a person; the same generator state gives the same person."""
+    """Sample a person; the same state of the generator gives the same person.
+
+    Args:
+        rng: Random number generator.
+
+    Returns:
+        The identity.
+
+    Example:
+        >>> one, other = (draw_identity(np.random.default_rng(7)) for _ in range(2))
+        >>> one == other
+        True
+    """
     softness = rng.random()
     age = float(rng.beta(1.3, 1.8))
     skin = _skin(rng)

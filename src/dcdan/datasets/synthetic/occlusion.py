@@ -1,4 +1,4 @@
-"""Occlusions of faces in the domain street: glasses, and a hand."""
+"""Occlusions of faces in the domain `street`: glasses and a hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _glasses(rng: np.random.Generator, person: Identity) -> dict[str, FloatArray
 
 
 def _hand(rng: np.random.Generator) -> dict[str, FloatArray]:
-    """Return the fingers and back of a hand at a cheek, the chin or the forehead; the middle of the face stays free."""
+    """Return the fingers and palm of a hand at a cheek, the chin or the forehead; the middle of the face is free."""
     sign = 1.0 if rng.random() < 0.5 else -1.0
     kind = rng.integers(3)
     start, direction = ((0.37, 0.93), -1.3) if kind < 2 else ((0.40, 0.0), 1.95)
@@ -59,7 +59,15 @@ def _hand(rng: np.random.Generator) -> dict[str, FloatArray]:
 
 
 def draw_cover(rng: np.random.Generator, person: Identity) -> dict[str, FloatArray]:
-    """Draw what covers this face, as parts to be posed with it; mostly nothing."""
+    """Sample the occlusions of a face; most faces have none.
+
+    Args:
+        rng: Random number generator.
+        person: Identity of the face.
+
+    Returns:
+        Name -> ``(n, 2) float64`` parts, to be posed together with the face.
+    """
     parts: dict[str, FloatArray] = {}
     if rng.random() < _GLASSES:
         parts.update(_glasses(rng, person))
@@ -69,7 +77,14 @@ def draw_cover(rng: np.random.Generator, person: Identity) -> dict[str, FloatArr
 
 
 def cover(rng: np.random.Generator, image: Image, person: Identity, posed: Geometry) -> None:
-    """Paint glasses and hand over a picture, in place."""
+    """Paint glasses and hand over an image, in place.
+
+    Args:
+        rng: Random number generator.
+        image: ``(S, S, 3) uint8`` RGB.
+        person: Identity of the face.
+        posed: Geometry after the pose is applied.
+    """
     worn = {name: points for name, points in posed.parts.items() if name.startswith(("glasses", "hand"))}
     if not worn:
         return

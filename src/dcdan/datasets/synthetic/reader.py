@@ -1,7 +1,7 @@
-"""The reader `synthetic:studio` and `synthetic:street`: drawn faces in place of a data set on disk.
+"""The reader `synthetic:studio` and `synthetic:street`: synthetic faces instead of a data set on disk.
 
-Face i of a domain and seed is the same however many are drawn, in any order and by any process. A person has as many
-faces as there are classes, and belongs to one split. Every sample has its subject.
+Face i of a domain and seed is the same for any number of faces, in any order and in any process. Each person has as
+many faces as there are classes, and belongs to one split. Every sample has a subject.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNEVEN = {
 
 
 class SyntheticOptions(ReaderOptions):
-    """Options of the reader: how many faces, of which kind. The seed selects the people and all else."""
+    """Options of the reader: number and type of faces. The seed determines the people and everything else."""
 
     seed: int = Field(0, ge=0, description="another seed draws other people and other faces")
     n: int = Field(2000, ge=1, le=10_000_000, description="how many faces")
@@ -49,7 +49,7 @@ class SyntheticOptions(ReaderOptions):
     @model_validator(mode="before")
     @classmethod
     def _number_of_classes(cls, values: object) -> object:
-        # A spec brings text, and a Literal of numbers takes no text.
+        # A spec contains text, which a Literal of numbers rejects.
         if isinstance(values, dict) and values.get("classes") in ("7", "8"):
             return {**values, "classes": int(values["classes"])}
         return values
@@ -63,10 +63,14 @@ class SyntheticOptions(ReaderOptions):
 
 @register
 class SyntheticReader(Reader):
-    """The reader of drawn faces. The path is the domain, `studio` or `street`.
+    """Reader of synthetic faces; the path is the domain, `studio` or `street`.
+
+    On the command line: `dcdan pack 'synthetic:street?n=500' --out packs/street`.
 
     Example:
-        `dcdan pack 'synthetic:street?n=500' --out packs/street`
+        >>> reader = SyntheticReader(Path("studio"), SyntheticOptions(n=2, size=32))
+        >>> [sample.split for sample in reader.samples()][0] in ("train", "validation", "test")
+        True
     """
 
     name = "synthetic"
@@ -89,7 +93,7 @@ class SyntheticReader(Reader):
         self.classes = EXPRESSIONS[: self.options.classes]
 
     def samples(self) -> Iterator[Sample]:
-        """Yield faces 0 to n - 1 with their exact landmarks, in pixels; nothing is painted yet."""
+        """Yield faces 0 to n - 1 with their exact landmarks in pixels; nothing is painted yet."""
         for index in range(self.options.n):
             person = index // len(self.classes)
             scene, _ = self._scene(index)
@@ -102,7 +106,14 @@ class SyntheticReader(Reader):
             )
 
     def load(self, sample: Sample) -> np.ndarray:
-        """Draw the picture of a sample, `(size, size, 3) uint8` RGB."""
+        """Draw the image of a sample.
+
+        Args:
+            sample: A sample of this reader.
+
+        Returns:
+            ``(size, size, 3) uint8`` RGB.
+        """
         scene, rng = self._scene(int(sample.path.rpartition("/")[2]))
         return render(rng, scene, self.options.size)
 
@@ -111,7 +122,7 @@ class SyntheticReader(Reader):
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
     def _scene(self, index: int) -> tuple[Scene, np.random.Generator]:
-        """Return a face that is set up, and the random generator for painting it."""
+        """Return a composed face and the random number generator for painting it."""
         rng = self._rng(index, _FACE)
         person = _person(self.options.seed, DOMAINS.index(self.domain), index // len(self.classes))
         return set_up(rng, self.classes[self._label(index)], self.domain, person), rng
@@ -125,7 +136,7 @@ class SyntheticReader(Reader):
         return int(np.searchsorted(shares, self._rng(index, _ORDER).random() * shares[-1], side="right"))
 
     def _split(self, person: int) -> str:
-        """Spread the people evenly over 0 to 1 from a start chosen by the seed, so that small sets have all splits."""
+        """Spread the people evenly over 0..1 from a seeded offset, so that small sets contain all splits."""
         place = (self._rng(0, _SPLIT).random() + person * _GOLDEN) % 1.0
         if place < self.options.test_share:
             return "test"

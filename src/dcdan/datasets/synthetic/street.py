@@ -1,4 +1,4 @@
-"""The domain street: a cluttered background, a turned head, light from one side, and a poor camera."""
+"""The domain `street`: cluttered background, rotated head, light from one side, and a low-quality camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from dcdan.datasets.synthetic.geometry import Pose
 
 
 def cluttered(rng: np.random.Generator, side: int) -> Image:
-    """Return a background (side, side, 3) of blurred coloured shapes: walls, windows, lamps, leaves."""
+    """Return a background of blurred coloured shapes that resemble walls, windows, lamps and leaves.
+
+    Args:
+        rng: Random number generator.
+        side: Side of the image in pixels.
+
+    Returns:
+        ``(side, side, 3) uint8`` RGB.
+    """
     small = max(side // 8, 8)
     base = rng.uniform(90, 150) + rng.uniform(-50, 60, 3)
     canvas = Canvas(np.full((small, small, 3), base.astype(np.uint8), np.uint8))
@@ -29,7 +37,7 @@ def cluttered(rng: np.random.Generator, side: int) -> Image:
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw a moderate pose: the face is found and aligned, but turned."""
+    """Sample a moderate pose in which the face can still be detected and aligned."""
     return Pose(
         yaw=float(np.clip(rng.normal(0, 0.26), -0.55, 0.55)),
         pitch=float(np.clip(rng.normal(0, 0.12), -0.25, 0.25)),
@@ -59,7 +67,7 @@ def _light(rng: np.random.Generator, size: int) -> FloatArray:
 
 
 def _blur(rng: np.random.Generator, image: Image) -> Image:
-    """Blur out of focus, at times by motion or by a low resolution too; strengths are in 112ths of the side."""
+    """Apply defocus blur, and sometimes motion blur or a low resolution; strengths are in 112ths of the side."""
     unit = image.shape[0] / 112
     image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 1.5) * unit), np.uint8)
     kind = rng.random()
@@ -81,7 +89,7 @@ def _blur(rng: np.random.Generator, image: Image) -> Image:
 
 @lru_cache(maxsize=1)
 def _normal_steps() -> FloatArray:
-    """Return the standard normal's quantiles at the middles of 256 equal shares, to turn random bytes into noise."""
+    """Return the standard normal quantiles at the midpoints of 256 equal shares, which map random bytes to noise."""
     normal = NormalDist()
     return np.array([normal.inv_cdf((step + 0.5) / 256) for step in range(256)])
 
@@ -94,14 +102,22 @@ def _noise(rng: np.random.Generator, size: int, grain: float) -> npt.NDArray[np.
 
 
 def photograph(rng: np.random.Generator, image: Image) -> Image:
-    """Return the picture as a street camera takes it: light, tone, blur, noise, JPEG."""
-    # A camera exposes for the scene, but only half-way: a dark face before a bright wall stays dark.
+    """Degrade an image as a street camera would: light, tone, blur, noise and JPEG compression.
+
+    Args:
+        rng: Random number generator.
+        image: ``(S, S, 3) uint8`` RGB.
+
+    Returns:
+        ``(S, S, 3) uint8`` RGB.
+    """
+    # Automatic exposure is partial: a dark face in front of a bright wall remains dark.
     exposure = (rng.uniform(100, 135) / max(float(cv2.mean(image)[0]), 20.0)) ** 0.6
     lit = cv2.multiply(image, _light(rng, image.shape[0]), scale=exposure, dtype=cv2.CV_8U)
     gamma, contrast, level = np.exp(rng.normal(0, 0.25)), rng.uniform(0.45, 0.85), rng.uniform(0.42, 0.58)
     tone = ((np.arange(256) / 255.0) ** gamma - 0.5) * contrast + level
     picture = _blur(rng, cv2.LUT(lit, np.clip(tone * 255, 0, 255).astype(np.uint8)))
-    # Averaging to a smaller picture averages noise too: the same face is as noisy at every size.
+    # Downsampling also averages noise; this scale makes the same face equally noisy at every size.
     grain = rng.uniform(4.0, 10.0) * image.shape[0] / 112
     noisy = cv2.add(picture, _noise(rng, image.shape[0], grain), dtype=cv2.CV_8U)
     coded = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])[1]

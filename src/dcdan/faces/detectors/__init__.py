@@ -1,1 +1,1 @@
-"""Face detectors: their protocol, one a file, and the registry that names them."""
+"""Face detectors: their protocol, one file per detector, and the registry of their names."""

@@ -1,4 +1,4 @@
-"""What a face detector takes and gives."""
+"""The interface of face detectors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Framing = Literal["photo", "crop"]
 
 @dataclass(frozen=True)
 class Detections:
-    """The n faces of one picture, the largest and surest first (box area times score).
+    """The n faces of one image, sorted by box area times score in descending order.
 
-    Coordinates are pixels from the picture's top left corner, so that the first pixel covers 0 to 1.
+    Coordinates are pixels from the top left corner of the image; the first pixel covers 0 to 1.
 
     Attributes:
-        boxes: (n, 4) float32, x0, y0, x1, y1; may reach over the picture's edge.
-        landmarks: (n, 5, 2) float32, x, y of left eye, right eye, nose, left and right mouth corner, where left is
-            left in the picture.
-        scores: (n,) float32 in 0..1.
+        boxes: ``(n, 4) float32`` x0, y0, x1, y1; may extend beyond the image.
+        landmarks: ``(n, 5, 2) float32`` x, y of left eye, right eye, nose, left and right mouth corner; left is left in
+            the image.
+        scores: ``(n,) float32`` in 0..1.
     """
 
     boxes: npt.NDArray[np.float32]
@@ -34,7 +34,12 @@ class Detections:
 
     @classmethod
     def none(cls) -> Detections:
-        """Return the result for a picture without a face."""
+        """Return the result for an image without a face.
+
+        Example:
+            >>> len(Detections.none())
+            0
+        """
         return cls(
             np.zeros((0, 4), np.float32),
             np.zeros((0, 5, 2), np.float32),
@@ -43,10 +48,17 @@ class Detections:
 
 
 class FaceDetector(Protocol):
-    """Finds the faces of a batch of pictures, each (H, W, 3) uint8 RGB; one result a picture, in order."""
+    """A face detector for batches of images; results are in the order of the images."""
 
     def detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
-        """Return the faces of each picture."""
+        """Return the faces of each image.
+
+        Args:
+            images: Images ``(H, W, 3) uint8`` RGB.
+
+        Returns:
+            One result per image.
+        """
         ...
 
     def detect_near(
@@ -55,15 +67,18 @@ class FaceDetector(Protocol):
         places: Sequence[npt.NDArray[np.float32]],
         search_from: float | None = None,
     ) -> list[Detections]:
-        """Return the faces of each picture that are about where one of its ``places`` (n, 4) is.
+        """Return the faces of each image near given boxes.
 
         Args:
-            images: pictures.
-            places: boxes of each picture.
-            search_from: also search the whole picture for faces of at least so many pixels; None does not search.
+            images: Images ``(H, W, 3) uint8`` RGB.
+            places: ``(n, 4) float32`` boxes for each image.
+            search_from: Also search the whole image for faces of at least this size in pixels; None does not.
+
+        Returns:
+            One result per image.
         """
         ...
 
     def at_least(self, side: float) -> FaceDetector:
-        """Return one that need not find faces whose box is narrower than about ``side`` pixels, to save time."""
+        """Return a faster detector that may miss faces whose box is narrower than about ``side`` pixels."""
         ...

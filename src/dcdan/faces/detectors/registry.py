@@ -1,4 +1,4 @@
-"""The registry of face detectors."""
+"""Registry of face detectors."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ DETECTORS = ("mtcnn",)
 
 
 def create_detector(name: str = "mtcnn", *, threads: int | None = None, framing: Framing = "photo") -> FaceDetector:
-    """Return a detector by its name.
+    """Create a face detector.
 
     Args:
-        name: one of ``DETECTORS``.
-        threads: threads within one network run; None leaves it to ONNX Runtime (all cores).
-        framing: ``photo`` looks for faces of every size, ``crop`` only for one that fills the picture.
+        name: One of ``DETECTORS``.
+        threads: Threads within one network run; None lets ONNX Runtime decide (all cores).
+        framing: ``photo`` searches for faces of every size, ``crop`` only for one that fills the image.
+
+    Returns:
+        The detector.
 
     Raises:
-        UsageError: there is no detector of that name.
+        UsageError: The name is unknown.
+        ModelError: The weights are not installed.
     """
     if name not in DETECTORS:
         raise unknown("detector", name, DETECTORS)

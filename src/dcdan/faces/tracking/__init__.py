@@ -1,1 +1,1 @@
-"""Who is who from frame to frame: appearance, assignment and tracks."""
+"""Tracking of people from frame to frame: appearance, assignment and tracks."""

@@ -1,7 +1,7 @@
-"""Optimal assignment of rows to columns: who of this frame is who of the frame before, at the least total cost.
+"""Optimal assignment of rows to columns at the least total cost, to match the faces of successive frames.
 
-Shortest augmenting paths with dual prices (Jonker and Volgenant, Computing 38, 1987; rectangular form of Crouse, IEEE
-Transactions on Aerospace and Electronic Systems 52(4), 2016), one vectorised step per column that a path visits.
+Shortest augmenting paths with dual variables (Jonker and Volgenant, Computing 38, 1987; rectangular form of Crouse,
+IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016), with one vectorised step per visited column.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ Costs = npt.NDArray[np.float64]
 
 
 def assign(costs: npt.ArrayLike) -> tuple[Indices, Indices]:
-    """Pair rows with columns so that the sum of the pairs' costs is least; all of the shorter side are paired.
+    """Pair rows with columns at the least total cost; every element of the shorter side is paired.
 
     Args:
-        costs: (m, n), finite; m or n may be 0.
+        costs: ``(m, n)`` finite costs; m or n may be 0.
 
     Returns:
-        (k,) row indices, ascending, and (k,) column indices, with k = min(m, n).
+        ``(k,)`` row indices in ascending order and their ``(k,)`` column indices, with k = min(m, n).
 
     Raises:
-        ValueError: when the costs are no finite matrix.
+        ValueError: ``costs`` is not a finite matrix.
+
+    Example:
+        >>> rows, columns = assign([[4, 1], [2, 0]])
+        >>> rows.tolist(), columns.tolist()
+        ([0, 1], [1, 0])
     """
     matrix = np.asarray(costs, np.float64)
     if matrix.ndim != 2 or not np.isfinite(matrix).all():
@@ -36,14 +41,19 @@ def assign(costs: npt.ArrayLike) -> tuple[Indices, Indices]:
 
 
 def assign_within(costs: npt.ArrayLike, limit: float) -> tuple[Indices, Indices]:
-    """Pair rows with columns where leaving a row and a column apart costs ``limit``: no pair costs that much or more.
+    """Pair rows with columns at the least total cost, where leaving a row and a column unpaired costs ``limit``.
 
     Args:
-        costs: (m, n); infinity forbids a pair.
-        limit: what a pair must stay below.
+        costs: ``(m, n)`` costs; infinity forbids a pair.
+        limit: Every pair costs less than this.
 
     Returns:
-        (k,) row indices, ascending, and (k,) column indices, with k <= min(m, n).
+        ``(k,)`` row indices in ascending order and their ``(k,)`` column indices, with k <= min(m, n).
+
+    Example:
+        >>> rows, columns = assign_within([[0.2, 0.9], [0.8, 3.0]], 1.0)
+        >>> rows.tolist(), columns.tolist()
+        ([0], [0])
     """
     capped = np.minimum(np.asarray(costs, np.float64), limit)
     rows, columns = assign(capped)

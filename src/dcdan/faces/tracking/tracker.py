@@ -1,8 +1,8 @@
-"""Who is who from frame to frame: faces are joined to tracks by place, speed and looks, all of a frame at once.
+"""Multi-object tracking: assigns the faces of each frame to tracks by position, velocity and appearance.
 
 After Bewley et al., "Simple Online and Realtime Tracking" (ICIP 2016), and Wojke et al., "... with a Deep Association
-Metric" (ICIP 2017), with a steady speed in place of a Kalman filter and thumbnails in place of a network. Boxes are
-x0, y0, x1, y1 in pixels; times are seconds.
+Metric" (ICIP 2017), with a constant velocity instead of a Kalman filter and thumbnails instead of a network. Boxes are
+x0, y0, x1, y1 in pixels; times are in seconds.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Indices = npt.NDArray[np.int64]
 
 
 class TrackerOptions(BaseModel):
-    """How faces are joined.
+    """Parameters of the assignment of faces to tracks.
 
-    A pair costs ``1 - overlap + weight (alike - likeness)`` and must stay below 1. The defaults stand on aligned faces
-    of photographs: likeness is .81 to .98 between a face and itself turned, blurred and darkened a little (5th and
-    95th percentile), -.27 to .63 between two people.
+    A pair costs ``1 - overlap + weight (alike - similarity)`` and must cost less than 1. The defaults were measured on
+    aligned faces of photographs: the similarity is .81 to .98 between a face and a slightly rotated, blurred and
+    darkened copy (5th and 95th percentile), and -.27 to .63 between two people.
 
     Attributes:
-        weight: of looks against place.
-        alike: correlation of looks that speaks neither for nor against.
-        reach: how far a face may be from where it is expected, in its own sides, at once.
-        drift: how much farther for each second since it was seen.
-        patience: seconds after which a face that is not seen again has gone ...
-        misses: ... if it was looked for at least so many times.
-        steadiness: seconds over which speed and looks are averaged.
-        crowding: how much less looks count for each share of a face's box that lies within another's.
-        ease: seconds in which a face that is not seen is expected to slow down.
+        weight: Weight of appearance relative to position.
+        alike: Correlation of appearance that is neutral.
+        reach: Maximum distance of a face from its expected position, in sides of the face.
+        drift: Increase of this distance per second since the face was last detected.
+        patience: Seconds without a detection after which a track ends ...
+        misses: ... if the face was also missed in at least this number of frames.
+        steadiness: Seconds over which velocity and appearance are averaged.
+        crowding: Reduction of the weight of appearance per share of the box that overlaps another face.
+        ease: Time constant in seconds with which the expected velocity of an undetected face decays.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +52,13 @@ class TrackerOptions(BaseModel):
 
 
 class Tracker:
-    """Gives each face of a video the number of its person's track; numbers count from 1 and are never used again."""
+    """Assigns each face of a video to the track of its person; track numbers start at 1 and are never reused.
+
+    Example:
+        >>> tracker = Tracker()
+        >>> tracker.update(0.0, [[0, 0, 10, 10]]).tolist(), tracker.update(0.1, [[1, 0, 11, 10]]).tolist()
+        ([1], [1])
+    """
 
     def __init__(self, options: TrackerOptions | None = None) -> None:
         self.options = options or TrackerOptions()
@@ -66,16 +72,16 @@ class Tracker:
         self._missed = np.zeros(0, np.int64)
 
     def update(self, time: float, boxes: npt.ArrayLike, looks: Floats | None = None) -> Indices:
-        """Take the faces of the next frame.
+        """Assign the faces of the next frame.
 
         Args:
-            time: later than that of the frame before.
-            boxes: (n, 4); n may be 0.
-            looks: (n, d) of length 1, or all zero for a face whose looks say nothing, from ``likeness.looks``; leave
-                out in every frame to go by place alone.
+            time: Seconds; later than the previous frame.
+            boxes: ``(n, 4)`` boxes; n may be 0.
+            looks: ``(n, d) float32`` vectors from :func:`~dcdan.faces.tracking.appearance.appearance`, of length 1 or
+                all zero; None in every frame to track by position alone.
 
         Returns:
-            (n,) the track of each face.
+            ``(n,) int64`` track number of each face.
         """
         found = np.asarray(boxes, np.float32).reshape(-1, 4)
         self._forget(time)
@@ -100,7 +106,7 @@ class Tracker:
     def _costs(
         self, expected: Floats, found: Floats, time: float, looks: Floats | None, trust: Floats
     ) -> npt.NDArray[np.float64]:
-        """Return (m, n) costs; infinity where a face is too far away or of quite another size."""
+        """Return (m, n) costs; infinity where a face is too far away or its size differs too much."""
         options, m = self.options, len(expected)
         costs = 1.0 - overlaps(np.concatenate([expected, found]), "union")[:m, m:].astype(np.float64)
         if looks is not None and self._looks is not None and m:
@@ -114,7 +120,7 @@ class Tracker:
         return costs
 
     def _expected(self, time: float) -> Floats:
-        # Few people keep their speed for long: what is not seen is expected to slow down.
+        # Few people move at a constant velocity for long, so the expected velocity of an undetected face decays.
         ease = self.options.ease
         moved = self._speeds * (ease * (1 - np.exp(-(time - self._seen) / ease)))[:, None].astype(np.float32)
         return np.asarray(self._boxes + np.concatenate([moved, moved], axis=1), np.float32)
@@ -126,7 +132,7 @@ class Tracker:
         self._boxes[old] = found
 
     def _share(self, time: float, old: Indices) -> Floats:
-        """Return what the newest frame counts in the averages: as much as each before it at first, more after a gap."""
+        """Return the weight of the newest frame in the averages: equal weights at first, more after a gap."""
         since = time - self._seen[old]
         lasting = 1 - np.exp(-since / self.options.steadiness)
         return np.asarray(np.maximum(lasting, 1 / self._count[old]), np.float32)
@@ -154,7 +160,7 @@ class Tracker:
 
 
 def _trust(boxes: Floats, crowding: float) -> Floats:
-    """Return the (n,) shares that looks count: less where another face lies over the box or under it."""
+    """Return the (n,) weights of appearance: lower where another face overlaps the box."""
     if len(boxes) < 2:
         return np.ones(len(boxes), np.float32)
     shared = overlaps(boxes, "smaller")
@@ -167,6 +173,6 @@ def _centres(boxes: Floats) -> Floats:
 
 
 def _sides(boxes: Floats) -> Floats:
-    """Return the (n,) geometric means of width and height, at least a pixel."""
+    """Return the (n,) geometric means of width and height, at least one pixel."""
     extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
     return np.asarray(np.sqrt(extent[:, 0] * extent[:, 1]), np.float32)
