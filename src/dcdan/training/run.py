@@ -1,4 +1,4 @@
-"""A whole run: folder, data, both stages of Algorithm 1, and the model that it leaves behind."""
+"""A whole run: folder, data, both stages of Algorithm 1, and the written model."""
 
 from __future__ import annotations
 
@@ -59,13 +59,32 @@ def train_run(
     group: Processes | None = None,
     graph: bool = True,
 ) -> Path:
-    """Adapt from ``source`` to ``target`` (specs) and leave a run folder at ``out``; return it.
+    """Train on a labelled source and an unlabelled target, and write a run folder.
 
-    ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is
-    resumed. With ``source_stage_only`` the run ends there, a start for others and no model of its own; without
-    ``graph`` it leaves out ``model.onnx``, which takes ten seconds and is left to `dcdan export`.
-    ``group`` are the processes that train together; they must all see the same files, and the leading one writes.
-    Raises OutputError when ``out`` holds anything else, and DataError, PackError, ModelError or TrainingError.
+    A folder that contains the same unfinished run is resumed.
+
+    Args:
+        source: spec of the labelled source data.
+        target: spec of the target data, which is opened without labels.
+        out: the run folder.
+        settings: the settings.
+        start: a finished run whose source stage is reused; None trains one.
+        quiet: whether to show no progress.
+        command: the command line, for ``run.json``.
+        source_stage_only: whether to end after the source stage, without a model.
+        group: the processes that train together, which must see the same files; None for one process.
+        graph: whether to write ``model.onnx``, which takes about ten seconds; `dcdan export` can write it later.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        OutputError: when ``out`` contains anything else.
+        UsageError: when a setting is wrong.
+        DataError: when the data are unsuitable.
+        PackError: when a pack is damaged or of another size.
+        ModelError: when ``start`` or a checkpoint cannot be used.
+        TrainingError: when the training diverges.
     """
     group = group or Processes()
     group.check_batch(settings.source.batch, "source.batch")
@@ -160,13 +179,28 @@ def train_run(
 
 
 def config_of(data: dict[str, str], settings: RunSettings) -> str:
-    """Return the text of ``config.toml``: the data and all settings of a run."""
+    """Return the text of ``config.toml``.
+
+    Args:
+        data: specs ``source``, ``target`` and ``start``.
+        settings: the settings.
+
+    Returns:
+        TOML.
+    """
     text: str = tomli_w.dumps({"schema": CONFIG_SCHEMA, "data": data, **settings.whole()})
     return text
 
 
 def selected_model(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
-    """Return the model that is written out, its thresholds ``(K,)``, and how it was chosen."""
+    """Return the model to be written.
+
+    Args:
+        trainer: the finished training.
+
+    Returns:
+        The network, its thresholds ``(K,) float32``, and the selection as JSON values for ``run.json``.
+    """
     settings, method = trainer.settings, trainer.method
     by = settings.choose
     if by == "last" or not method.sees_target:
@@ -183,7 +217,15 @@ def selected_model(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
 
 
 def check_size(pack: Pack, size: int) -> None:
-    """Raise PackError when a pack's faces are not of the run's size."""
+    """Check that the faces of a pack have the size of the run.
+
+    Args:
+        pack: the pack.
+        size: face side in pixels.
+
+    Raises:
+        PackError: when they have another size.
+    """
     if pack.size != size:
         raise PackError(
             f"The faces of '{pack.info.spec}' are {pack.size} pixels a side and the run wants {size}; "
@@ -200,7 +242,23 @@ def make_trainer(
     start: Path | None,
     group: Processes,
 ) -> Trainer:
-    """Build network and method on the device, and choose the precision."""
+    """Build the network and the method on the device, and choose the precision.
+
+    Args:
+        settings: the settings.
+        source: the source domain.
+        target_pack: the target pack.
+        out: the run folder.
+        metrics_log: the log of the run.
+        start: a run whose source stage is reused, or None.
+        group: the processes that train together.
+
+    Returns:
+        The trainer, with the settings of a pretrained trunk where there is one.
+
+    Raises:
+        UsageError: when no network has these settings.
+    """
     device = pick_device(settings.device)
     torch.manual_seed(settings.seed)
     try:
@@ -245,7 +303,14 @@ def make_trainer(
 
 
 def earlier_precision(out: Path) -> str:
-    """Return the precision that an interrupted run of this folder had, so that it goes on in the same; else ''."""
+    """Return the precision of the interrupted run in a folder, with which it is resumed.
+
+    Args:
+        out: the run folder.
+
+    Returns:
+        ``bf16`` or ``fp32``, or "" for a new run.
+    """
     found = newest_checkpoint(out / "checkpoints" / NEWEST)
     if found is not None:
         return "bf16" if found[1]["bf16"] else "fp32"
@@ -257,7 +322,16 @@ def earlier_precision(out: Path) -> str:
 def write_model(
     out: Path, trainer: Trainer, model: Network, thresholds: Tensor, metadata: dict[str, Any], graph: bool
 ) -> None:
-    """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
+    """Write weights, ONNX graph, ``run.json`` and, last, ``model.json``, which marks the run as complete.
+
+    Args:
+        out: the run folder.
+        trainer: the finished training.
+        model: the network to write.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+        metadata: entries of ``run.json``.
+        graph: whether to write ``model.onnx``.
+    """
     settings = trainer.settings
     model.apply_prior_bias(trainer.source.counts, settings.prior_bias)
     calibration = calibration_of(trainer, model.float(), thresholds)
