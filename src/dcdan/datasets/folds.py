@@ -1,7 +1,7 @@
-"""Splits that keep a person on one side: folds by subject, hashed splits, and the hold-out of a training set.
+"""Splits that do not separate faces of one person: folds by subject, hashed splits, and the hold-out of a training set.
 
-Frames of one person, film or sequence resemble each other. Where they lie on both sides of a split, accuracy and
-calibration measured on one side are too good. Every rule here depends on names and a seed alone, so that it gives the
+Frames of one person, film or sequence resemble each other. Where they are in both parts of a split, the accuracy and
+calibration measured on one part are too good. Every rule here depends on names and a seed only, so that it gives the
 same split on every machine.
 """
 
@@ -23,7 +23,13 @@ from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 
 
 def hashed_percent(name: str) -> int:
-    """Return the SHA-256 of a name modulo 100: a number from 0 to 99 that depends on the name alone.
+    """Return the SHA-256 of a name modulo 100.
+
+    Args:
+        name: the name.
+
+    Returns:
+        A number from 0 to 99 that depends on the name only.
 
     Example:
         >>> hashed_percent("a")
@@ -33,10 +39,10 @@ def hashed_percent(name: str) -> int:
 
 
 def subject_folds(subjects: Iterable[str], folds: int) -> dict[str, int]:
-    """Deal subjects into folds of nearly equal number, in the order of their SHA-256.
+    """Assign subjects to folds of nearly equal size, in the order of their SHA-256.
 
     Args:
-        subjects: names, in any order, with repetitions or without.
+        subjects: names, in any order, with or without repetitions.
         folds: the number of folds. As many folds as subjects leave one subject out at a time.
 
     Returns:
@@ -51,7 +57,15 @@ def subject_folds(subjects: Iterable[str], folds: int) -> dict[str, int]:
 
 
 def fold_rule(folds: int, fold: int) -> str:
-    """Return the description of a split by folds, as pack.json records it."""
+    """Return the description of a split by folds for pack.json.
+
+    Args:
+        folds: the number of folds.
+        fold: the fold that is test.
+
+    Returns:
+        The description.
+    """
     return f"subject-disjoint fold {fold} of {folds} is test (subjects dealt in the order of their SHA-256)"
 
 
@@ -61,11 +75,11 @@ GROUPS_OF_RELATED_FACES = ("film", "movie", "video", "sequence", "scene")
 
 @dataclass(frozen=True)
 class HoldoutGroups:
-    """The groups that a hold-out must not cut.
+    """The groups that a hold-out must not divide.
 
     Attributes:
-        kind: what a group is: "subject", one of `GROUPS_OF_RELATED_FACES`, or "picture" where nothing else is known.
-        names: `(N,)` str, the group of each face. Faces of equal names belong together.
+        kind: the kind of group: "subject", one of `GROUPS_OF_RELATED_FACES`, or "picture" where nothing else is known.
+        names: `(N,)` str, the group of each face. Faces with equal names belong together.
     """
 
     kind: str
@@ -77,13 +91,13 @@ def holdout_groups(
     groups: Mapping[str, Sequence[str] | np.ndarray],
     paths: Sequence[str] | np.ndarray,
 ) -> HoldoutGroups:
-    """Return the group of each face that a hold-out must keep whole.
+    """Return the group of each face that a hold-out must not divide.
 
     A face belongs to its subject. Where that is unknown, it belongs to its film, video, sequence or scene, and where
     that is unknown too, to its picture, because one picture may have several faces.
 
     Args:
-        subjects: `(N,)` who is shown, "" where that is unknown.
+        subjects: `(N,)` the person, "" where unknown.
         groups: group name -> `(N,)` value, "" where a face has none, as in `Pack.groups`.
         paths: `(N,)` the picture of each face.
 
@@ -160,6 +174,7 @@ def group_holdout(
 
 
 def _digest(text: str) -> str:
+    """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -185,6 +200,7 @@ class FoldOptions(ReaderOptions):
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
+        """Check that split and fold are given with folds."""
         if self.folds is None:
             for name in ("fold", "split"):
                 if name in self.model_fields_set and getattr(self, name) is not None:
@@ -210,13 +226,26 @@ class FoldedReader(Reader):
 
     @abstractmethod
     def unsplit(self) -> Iterator[Sample]:
-        """Yield every sample, without a split, in the same order each time."""
+        """Yield every sample, without a split, in the same order each time.
+
+        Returns:
+            The samples.
+        """
 
     @abstractmethod
     def published(self) -> Mapping[str, int]:
-        """Return class -> images of the whole set for the options given; {} where nothing is published for them."""
+        """Return the published counts of the whole set.
+
+        Returns:
+            class -> images for the options given; {} where nothing is published for them.
+        """
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         folds = self.options.folds
         if folds is None:
             yield from self.unsplit()
@@ -227,6 +256,10 @@ class FoldedReader(Reader):
             yield replace(sample, split="test" if dealt[sample.subject] == self.options.fold else "train")
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the published numbers of the whole set under the split "", with folds or without."""
+        """Return the published counts of the whole set under the split "", with or without folds.
+
+        Returns:
+            split -> class -> images.
+        """
         published = self.published()
         return {"": published} if published else {}

@@ -82,6 +82,7 @@ def _constants(node: ast.ClassDef) -> dict[str, object]:
 
 def _entry(name: str, classes: Mapping[str, tuple[list[str], dict[str, object], str]]) -> MethodEntry:
     """Return the entry of a class, with attributes inherited from its bases."""
+
     def value(attribute: str, owner: str = name) -> object:
         bases, own, _ = classes.get(owner, ([], {}, ""))
         if attribute in own:

@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """A ``Conv2d`` with one group per channel, stride 1, an odd kernel, and padding that preserves the size of the map."""
+    """A ``Conv2d`` with one group per channel, stride 1, an odd kernel, and padding that preserves the map size."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution; PyTorch's own is used on other devices and without gradients.

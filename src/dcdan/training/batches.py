@@ -233,7 +233,7 @@ def drawn_counts(source: Source, weights: np.ndarray | None) -> Tensor:
 
 
 class SamplingWeights(NamedTuple):
-    """Sampling weights of the training rows of each domain, ``(N,) float64`` that sum to 1; None for uniform sampling."""
+    """Sampling weights of the training rows of each domain, ``(N,)`` that sum to 1; None for uniform sampling."""
 
     source: np.ndarray | None
     target: np.ndarray | None

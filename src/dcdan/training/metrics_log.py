@@ -18,7 +18,7 @@ from dcdan.core.limits import read_log
 
 
 class MetricsLog:
-    """A context manager that appends records to ``log.jsonl`` and shows progress; without a folder it writes no file."""
+    """Appends records to ``log.jsonl`` and shows progress, as a context manager; without a folder it writes no file."""
 
     def __init__(self, folder: Path | None, quiet: bool) -> None:
         self.path = None if folder is None else folder / "log.jsonl"
