@@ -34,15 +34,15 @@ def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedde
     import torch
 
     from dcdan.evaluation.evaluate import labels_among
-    from dcdan.training.forward import look
-    from dcdan.training.model_selection.epoch_evaluation import some
+    from dcdan.training.forward import predict_features
+    from dcdan.training.model_selection.epoch_evaluation import subsample
     from dcdan.training.pretrained import network_of
 
     network, _, classes = network_of(run)
     packs = source, target
-    rows = [some(pack.select(), FACES, seed) for pack in packs]
+    rows = [subsample(pack.select(), FACES, seed) for pack in packs]
     seen = [
-        look(network, pack.faces, own, torch.device("cpu"), source=pack is source, bf16=False)
+        predict_features(network, pack.faces, own, torch.device("cpu"), source=pack is source, bf16=False)
         for pack, own in zip(packs, rows, strict=True)
     ]
     of_global, of_local = (

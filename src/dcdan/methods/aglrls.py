@@ -128,7 +128,7 @@ def consistency(student: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
     return (cross_entropy(student, labels, reduction="none") * counted).mean()
 
 
-def seven(outputs: NetworkOutputs) -> list[tuple[Tensor, Tensor]]:
+def seven_classifiers(outputs: NetworkOutputs) -> list[tuple[Tensor, Tensor]]:
     """Return the features and logits of the seven classifiers.
 
     Args:
@@ -175,14 +175,16 @@ class AGLRLS(PartsMethod):
         """
         assert batch.target is not None
         assert batch.teacher is not None
-        options, counts, whole = self.options, self.drawn_counts, sum(WEIGHTS)
+        options, counts, whole = self.options, self.sampled_counts, sum(WEIGHTS)
         coefficient = options.adversarial / whole * reversal_coefficient(progress)
         self.dynamic.begin(progress * self.epochs)
         weak = torch.stack(tuple(batch.teacher)).softmax(2)
         best, labels = weak.max(2)
         counted = best >= self.dynamic.values().gather(1, labels)
         cls, pseudo, adversarial = [], [], []
-        for weight, head, source, target in zip(WEIGHTS, HEADS, seven(batch.source), seven(batch.target), strict=True):
+        for weight, head, source, target in zip(
+            WEIGHTS, HEADS, seven_classifiers(batch.source), seven_classifiers(batch.target), strict=True
+        ):
             cls.append(weight * head_loss(source[1], batch.labels, counts, options.classification))
             pseudo.append(weight * consistency(target[1], labels[head], counted[head]))
             discriminator = self.discriminators[head]

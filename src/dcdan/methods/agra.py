@@ -260,7 +260,7 @@ class AGRA(PartsMethod):
         source_logits, target_logits = self.classifier(source), self.classifier(target)
         options = self.options
         coefficient = options.adversarial * reversal_coefficient(progress)
-        counts = self.drawn_counts
+        counts = self.sampled_counts
         adversarial = adversarial_loss(
             self.discriminator, source, target, source_logits, target_logits, coefficient, "cdan-e"
         )

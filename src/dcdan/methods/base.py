@@ -72,7 +72,7 @@ class Method(nn.Module, ABC):
     owns_source_stage: ClassVar[bool] = False
     """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
-    drawn_counts: Tensor
+    sampled_counts: Tensor
     """Class counts ``(K,)`` of the source faces as they are drawn."""
     epochs: float
     """Passes over the larger domain that stage 2 takes; the training says how many."""
@@ -85,7 +85,7 @@ class Method(nn.Module, ABC):
         self.settings = settings
         self.width = width
         self.register_buffer("class_counts", class_counts.float())
-        self.register_buffer("drawn_counts", class_counts.float().clone(), persistent=False)
+        self.register_buffer("sampled_counts", class_counts.float().clone(), persistent=False)
 
     @classmethod
     def adapts(cls) -> bool:
@@ -127,7 +127,7 @@ class Method(nn.Module, ABC):
         Returns:
             A scalar.
         """
-        return classification_loss(batch.source.logits, batch.labels, self.drawn_counts, self.settings.classification)
+        return classification_loss(batch.source.logits, batch.labels, self.sampled_counts, self.settings.classification)
 
     def source_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the losses of the source stage.
@@ -169,7 +169,7 @@ class Method(nn.Module, ABC):
         """
         return Method.thresholds(self)
 
-    def set_drawn_counts(self, counts: Tensor) -> None:
+    def set_sampled_counts(self, counts: Tensor) -> None:
         """Set the class counts under the sampling weights of a stage, before its first step.
 
         Logit adjustment and LDAM must correct these counts: with ``sampling = source-as-target`` the batches do not
@@ -178,7 +178,7 @@ class Method(nn.Module, ABC):
         Args:
             counts: ``(K,) float32``.
         """
-        self.drawn_counts.copy_(counts)
+        self.sampled_counts.copy_(counts)
 
     def report(self) -> dict[str, float | list[float]]:
         """Return the metrics of the method for the metrics log; none may use target labels.

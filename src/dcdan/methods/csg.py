@@ -96,7 +96,7 @@ class TwoStageNetwork(PlainNetwork):
         """
         before_last, last = self.maps(faces)
         features = pooled(self.squeeze(last))
-        return self.say(features, self.head(features), before_last=before_last, last=last)
+        return self.single_head_outputs(features, self.head(features), before_last=before_last, last=last)
 
     def maps(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """Return the maps of the last two stages.

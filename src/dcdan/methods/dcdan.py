@@ -154,7 +154,7 @@ class DCDAN(Method):
         updates = self.dynamic.updates.clone()
         self.dynamic.update(source, teacher)
         best, label = target.max(1)
-        counted = best >= self.bar()[label]
+        counted = best >= self.pseudo_label_thresholds()[label]
         labels = one_hot(label, target.shape[1]).to(best.dtype)
         for mean, value in (
             (self.counted, counted.to(best.dtype).mean()),
@@ -185,7 +185,7 @@ class DCDAN(Method):
         }[self.options.prior]
         return aligned_to_prior(teacher, seen, prior)
 
-    def bar(self) -> Tensor:
+    def pseudo_label_thresholds(self) -> Tensor:
         """Return the thresholds that pseudo-labels must reach.
 
         Returns:
@@ -224,7 +224,7 @@ class DCDAN(Method):
             ``accepted``: among the target faces that the teacher assigns to a class, the fraction whose label counts (0
             where there are none). Lists have one number per class.
         """
-        values = self.bar()
+        values = self.pseudo_label_thresholds()
         return {
             "counted": float(self.counted),
             "threshold_min": float(values.min()),

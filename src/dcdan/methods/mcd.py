@@ -86,6 +86,6 @@ class MCD(Method):
         apart = discrepancy(target.heads.fused(seen), self.second(seen))
         return {
             "cls": self.classify(batch),
-            "cls2": head_loss(of_source, batch.labels, self.drawn_counts, options.classification),
+            "cls2": head_loss(of_source, batch.labels, self.sampled_counts, options.classification),
             "disc": -options.weight * apart,
         }

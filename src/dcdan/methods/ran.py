@@ -114,12 +114,12 @@ class RegionAttentionNetwork(PlainNetwork):
             The outputs.
         """
         inputs = cut(self.normalised(faces))
-        features = self.look(inputs.flatten(0, 1)).reshape(*inputs.shape[:2], -1)
+        features = self.pooled_features(inputs.flatten(0, 1)).reshape(*inputs.shape[:2], -1)
         weights = self.itself(features).squeeze(2).sigmoid()
         middle = attended(features, weights)
         related = torch.cat([features, middle[:, None].expand_as(features)], 2)
         merged = attended(related, weights * self.relation(related).squeeze(2).sigmoid())
-        return self.say(merged, self.head(merged), attention=weights)
+        return self.single_head_outputs(merged, self.head(merged), attention=weights)
 
 
 @register

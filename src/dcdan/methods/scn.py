@@ -61,9 +61,9 @@ class SelfCureNetwork(PlainNetwork):
         Returns:
             The outputs.
         """
-        features = self.look(self.normalised(faces))
+        features = self.pooled_features(self.normalised(faces))
         importance = self.importance(features).sigmoid()
-        return self.say(features, importance * self.head(features), importance=importance.squeeze(1))
+        return self.single_head_outputs(features, importance * self.head(features), importance=importance.squeeze(1))
 
 
 def in_top(importance: Tensor, share: float) -> Tensor:

@@ -209,8 +209,8 @@ def saturate(x: Tensor, p: float = KNEE, q: float = EDGE, limit: float = LIMIT) 
         The shape of ``x``, in [-limit, limit].
 
     Example:
-        >>> saturate(torch.tensor([-3.0, 0.0, 3.0])).tolist()
-        [-1.0, 0.0, 1.0]
+        >>> saturate(torch.tensor([-3.0, 3.0])).tolist()
+        [-1.0, 1.0]
     """
     c1 = limit / (q * (q * q - p * p))
     c2 = limit / (p * (q * q - p * p))

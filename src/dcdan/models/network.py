@@ -329,8 +329,8 @@ class PlainNetwork(Network):
         Returns:
             The outputs.
         """
-        features = self.look(self.normalised(faces))
-        return self.say(features, self.head(features))
+        features = self.pooled_features(self.normalised(faces))
+        return self.single_head_outputs(features, self.head(features))
 
     def heads(self) -> tuple[nn.Linear, ...]:
         """Return the only head.
@@ -340,7 +340,7 @@ class PlainNetwork(Network):
         """
         return (self.head,)
 
-    def look(self, normalised: Tensor) -> Tensor:
+    def pooled_features(self, normalised: Tensor) -> Tensor:
         """Return the pooled features of normalised faces.
 
         Args:
@@ -351,7 +351,7 @@ class PlainNetwork(Network):
         """
         return pooled(self.squeeze(self.trunk(normalised)[1]))
 
-    def say(self, features: Tensor, logits: Tensor, **auxiliary: Tensor) -> NetworkOutputs:
+    def single_head_outputs(self, features: Tensor, logits: Tensor, **auxiliary: Tensor) -> NetworkOutputs:
         """Return the outputs of a network with one head.
 
         Args:

@@ -51,7 +51,7 @@ def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int =
     return rows
 
 
-def seen_part(matrix: np.ndarray) -> slice:
+def used_part(matrix: np.ndarray) -> slice:
     """Return the part of a side that the windows of a :func:`cut_matrix` use; the rest need not be computed.
 
     Args:
@@ -153,7 +153,7 @@ class LocalBranch(nn.Module):
         columns, rows = (cut_matrix(TEMPLATE[:, axis], map_side) for axis in (0, 1))
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
         self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
-        self.seen = seen_part(rows), seen_part(columns)
+        self.seen = used_part(rows), used_part(columns)
 
     def forward(self, features: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Cut the regions, compute the features of each, and merge them.

@@ -45,14 +45,14 @@ from dcdan.packs.format import (
     PackCounts,
     PackInfo,
     Shard,
+    check_output_free,
     npy_header,
     publish_pack,
-    refuse_existing,
     utf8_text,
 )
 from dcdan.packs.pack import Pack
 from dcdan.packs.prepare import Preparer, TableRow
-from dcdan.packs.summary import no_faces, odd
+from dcdan.packs.summary import no_faces, pack_warnings
 from dcdan.packs.table import TableWriter
 
 
@@ -246,7 +246,7 @@ def build_pack(
         state["shard"] = list(part)
     if named_before(out, state) is not None:
         return Pack.open(out)
-    refuse_existing(out, force)
+    check_output_free(out, force)
     parquet_module()
     listing = listed(reader, part)
     if listing.total == 0:
@@ -421,7 +421,7 @@ def _finish(
         counts=counts,
         skipped=listing.skipped,
         # A shard may lack a class. Merging checks the whole.
-        warnings=(*(odd(counts, crops_option) if part is None else ()), *listing.remarks),
+        warnings=(*(pack_warnings(counts, crops_option) if part is None else ()), *listing.remarks),
         shard=None if part is None else _shard(listing, part, crops_option),
         sha256=partial.seal(),
     )

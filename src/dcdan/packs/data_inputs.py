@@ -43,7 +43,7 @@ def data_inputs(text: str) -> Iterator[Input] | None:
 
     Example:
         >>> [each.path for each in data_inputs("synthetic:street?n=2&limit=1")]
-        ['street/000000/0000001']
+        ['street/000000/0000000']
         >>> data_inputs("photos/") is None
         True
     """

@@ -184,7 +184,7 @@ def utf8_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def refuse_existing(out: Path, force: bool) -> None:
+def check_output_free(out: Path, force: bool) -> None:
     """Check that an output folder may be written.
 
     Args:
@@ -213,5 +213,5 @@ def publish_pack(job: ResumableJob, info: str, force: bool) -> None:
     Raises:
         OutputError: the folder exists and may not be replaced.
     """
-    refuse_existing(job.out, force)
+    check_output_free(job.out, force)
     job.publish(INFO, info)

@@ -130,7 +130,7 @@ class Pack:
             HiddenLabelsError: the pack was opened as a target.
             PackError: a label is not one of the classes.
         """
-        self._refuse_hidden("labels")
+        self._check_not_hidden("labels")
         if not self.info.classes:
             return np.full(len(self), -1, np.int64)
         labels = self._array("label", np.int64)
@@ -144,7 +144,7 @@ class Pack:
 
         A face without votes has all weight on its label, or even weights when it has no label either.
         """
-        self._refuse_hidden("votes")
+        self._check_not_hidden("votes")
         if not self.info.classes:
             return None
         rows = self._column("votes")
@@ -161,7 +161,7 @@ class Pack:
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
         """Name -> (N,) float32, NaN where a face has none: valence, arousal. Raises HiddenLabelsError in a target."""
-        self._refuse_hidden("values")
+        self._check_not_hidden("values")
         if not self.info.classes or "values" not in self._columns():
             return {}
         rows = [dict(row or ()) for row in self._column("values")]
@@ -259,7 +259,7 @@ class Pack:
         """The group of each face that a hold-out must not divide: its subject, film or picture."""
         return holdout_groups(self.subjects, self.groups, self.paths)
 
-    def _refuse_hidden(self, what: str) -> None:
+    def _check_not_hidden(self, what: str) -> None:
         """Raise HiddenLabelsError in a target."""
         if self._hidden:
             raise HiddenLabelsError(f"The pack '{self.folder}' was opened as a target, which has no {what}.")
@@ -303,7 +303,7 @@ class Pack:
             MissingExtraError: pyarrow is not installed.
         """
         for name in LABEL_COLUMNS.intersection(columns):
-            self._refuse_hidden(name)
+            self._check_not_hidden(name)
         found: dict[str, list[Any]] = {name: [] for name in columns}
         try:
             with open_table(self.folder / TABLE, columns) as file:

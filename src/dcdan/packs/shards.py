@@ -18,13 +18,13 @@ from dcdan.packs.format import (
     OTHER_CHECKSUM,
     TABLE,
     Shard,
+    check_output_free,
     damaged,
     npy_header,
     publish_pack,
-    refuse_existing,
 )
 from dcdan.packs.pack import Pack
-from dcdan.packs.summary import no_faces, odd
+from dcdan.packs.summary import no_faces, pack_warnings
 from dcdan.packs.table import TableWriter
 
 _BLOCK_BYTES = 1_000_000
@@ -64,7 +64,7 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
     state = {"merge": [part.info.sha256 for part in parts]}
     if named_before(out, state) is not None:
         return Pack.open(out)
-    refuse_existing(out, force)
+    check_output_free(out, force)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = ResumableJob(out, state)
@@ -78,7 +78,7 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
                 FACES: _join_faces(parts, partial.pack / FACES, counts.faces, progress),
                 TABLE: sha256(partial.pack / TABLE),
             }
-            warnings = (*odd(counts, shard.crops_option), *first.warnings)
+            warnings = (*pack_warnings(counts, shard.crops_option), *first.warnings)
             whole = {"counts": counts, "warnings": warnings, "shard": None, "sha256": sums}
             publish_pack(partial, first.model_copy(update=whole).text(), force)
         except BaseException:

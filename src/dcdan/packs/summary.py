@@ -10,7 +10,7 @@ from dcdan.packs.format import PackCounts
 from dcdan.packs.pack import Pack
 
 
-def odd(counts: PackCounts, crops_option: bool) -> Iterator[str]:
+def pack_warnings(counts: PackCounts, crops_option: bool) -> Iterator[str]:
     """Yield a warning for classes without a sample, and one where most pictures have no face.
 
     Args:
@@ -50,7 +50,7 @@ def _crops_hint(counts: PackCounts, crops_option: bool) -> str:
     return "; if they are face crops already, add the option faces=crops" if crops_option and seen else ""
 
 
-def found(reader: Reader) -> str:
+def describe_data_set(reader: Reader) -> str:
     """Describe a detected data set.
 
     Args:

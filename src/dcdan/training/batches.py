@@ -216,7 +216,7 @@ class ReadAhead:
                     return RuntimeError("The reading thread ended early.")
 
 
-def drawn_counts(source: Source, weights: np.ndarray | None) -> Tensor:
+def sampled_counts(source: Source, weights: np.ndarray | None) -> Tensor:
     """Return the class counts of the source's training faces under sampling weights.
 
     Args:

@@ -35,15 +35,15 @@ from dcdan.models.heads import Logits
 from dcdan.models.network import Network
 from dcdan.models.selection import select
 from dcdan.training.data import Source, Target
-from dcdan.training.forward import Features, look
-from dcdan.training.model_selection.epoch_evaluation import some
+from dcdan.training.forward import Features, predict_features
+from dcdan.training.model_selection.epoch_evaluation import subsample
 from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)
 FEWEST = MINIMUM_FACES
 """Held-out faces below which nothing is calibrated, and target faces below which nothing is corrected."""
 CORRECTED = "by the accuracy that ATC predicts on the target, an estimate"
-LOOKED = 5000
+EVALUATED = 5000
 COMPARED = 2000
 
 
@@ -146,14 +146,16 @@ def calibration_of(trainer: Finished, model: Network, thresholds: Tensor) -> Cal
         The calibration; temperature 1 where fewer than ``FEWEST`` source faces are held out.
     """
     source, target, settings = trainer.source, trainer.target, trainer.settings
-    rows = some(source.validation, LOOKED)
+    rows = subsample(source.validation, EVALUATED)
     if len(rows) < FEWEST:
         return Calibrated(faces=len(rows))
-    held_out = look(model, source.faces, rows, trainer.device, True, False, settings.mirror)
+    held_out = predict_features(model, source.faces, rows, trainer.device, True, False, settings.mirror)
     labels = source.hard[rows]
     on_target = None
     if settings.calibrate_for == "target" and trainer.method.adapts() and len(target.train) >= FEWEST:
-        seen = look(model, target.faces, some(target.train, COMPARED), trainer.device, False, False, settings.mirror)
+        seen = predict_features(
+            model, target.faces, subsample(target.train, COMPARED), trainer.device, False, False, settings.mirror
+        )
         on_target = chosen_probabilities(seen, thresholds)
     return calibrated(chosen_probabilities(held_out, thresholds), labels, settings.sure, on_target)
 

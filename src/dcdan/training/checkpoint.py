@@ -209,15 +209,15 @@ def newest_checkpoint(
         ModelError: when at least one exists and none can be read.
     """
     failure: ModelError | None = None
-    for candidate in (path, previous(path)):
-        if candidate.exists():
+    for place in (path, previous(path)):
+        if place.exists():
             try:
-                found = read_checkpoint(candidate)
+                found = read_checkpoint(place)
             except ModelError as error:
                 failure = failure or error
             else:
                 if failure is not None:
-                    say(f"{failure} The checkpoint before it, '{candidate}', is used.")
+                    say(f"{failure} The checkpoint before it, '{place}', is used.")
                 return found
     if failure is not None:
         raise ModelError(f"{failure} Remove it, and the stage is trained again.")
@@ -240,7 +240,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = parse_json((file.metadata() or {}).get("dcdan", "{}"))
             if not isinstance(metadata, dict):
-                raise ValueError("its facts are none")
+                raise ValueError("its metadata is not a dictionary")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"The checkpoint '{path}' cannot be read: {error}.") from error

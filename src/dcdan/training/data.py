@@ -88,7 +88,7 @@ def in_colour(faces: Tensor) -> Tensor:
     return faces.expand(-1, 3, -1, -1) if faces.shape[1] == 1 else faces
 
 
-def held_out(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def stratified_holdout(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Split rows into about nine tenths for training and one tenth for validation, stratified by class.
 
     Of each class the second, twelfth, ... face in a random order is held out, so that no class loses its only face.
@@ -207,7 +207,7 @@ def hold_out(pack: Pack, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarr
         held = group_holdout(groups.names[rows], labels, share=1 / HELD_OUT)
         if held.any():
             return rows[~held], rows[held], groups.kind
-    return *held_out(rows, labels), "face"
+    return *stratified_holdout(rows, labels), "face"
 
 
 def mismatch(source: Source, target_classes: tuple[str, ...]) -> str:

@@ -24,7 +24,7 @@ from dcdan.core.errors import TrainingError, UsageError
 Number = TypeVar("Number", bool, int)
 
 PATIENCE = timedelta(hours=6)
-"""How long processes wait for one that packs or judges; one that has ended is noticed at once."""
+"""How long processes wait for one that builds a pack or evaluates; one that has ended is noticed at once."""
 
 
 class AllGather(torch.autograd.Function):
@@ -48,7 +48,7 @@ class AllGather(torch.autograd.Function):
         """
         every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(every, own.contiguous())
-        ctx.share = len(own)
+        ctx.length = len(own)
         return torch.cat(every)
 
     @staticmethod
@@ -62,8 +62,8 @@ class AllGather(torch.autograd.Function):
         Returns:
             ``(B, D)``.
         """
-        start = dist.get_rank() * ctx.share
-        return grads[0][start : start + ctx.share] * dist.get_world_size()
+        start = dist.get_rank() * ctx.length
+        return grads[0][start : start + ctx.length] * dist.get_world_size()
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ class Processes:
         """
         if not self.several:
             return value
-        told = torch.tensor([int(value)])
-        dist.broadcast(told, 0)
-        return type(value)(told.item())
+        received = torch.tensor([int(value)])
+        dist.broadcast(received, 0)
+        return type(value)(received.item())
 
     @contextmanager
-    def leader_first(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """Run the block in the main process first, then in the others, which find its results.
 
         Yields:
@@ -201,7 +201,7 @@ def processes() -> Iterator[Processes]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise TrainingError(
-            "Another process of this training has ended; the same command goes on from the last checkpoint."
+            "Another process of this training has ended; the same command resumes from the last checkpoint."
         ) from error
     finally:
         dist.destroy_process_group()

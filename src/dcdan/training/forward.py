@@ -33,7 +33,7 @@ class Features(NamedTuple):
 
 
 @torch.no_grad()
-def look(
+def predict_features(
     network: Network,
     faces: np.ndarray,
     rows: np.ndarray,
@@ -70,7 +70,7 @@ def look(
     return Features(Logits(fused, of_global, of_local), f_g, f_l)
 
 
-def chosen(features: Features, thresholds: Tensor) -> Tensor:
+def selected_probabilities(features: Features, thresholds: Tensor) -> Tensor:
     """Return the selected class probabilities.
 
     Args:

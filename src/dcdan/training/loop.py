@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dcdan.methods.classification import ClassificationSettings
 from dcdan.models.domain_norm import norms
 from dcdan.models.network import Network
-from dcdan.training.batches import Order, ReadAhead, SamplingWeights, drawn_counts, sampling_weights
+from dcdan.training.batches import Order, ReadAhead, SamplingWeights, sampled_counts, sampling_weights
 from dcdan.training.checkpoint import (
     load_module,
     load_optimiser,
@@ -28,9 +28,9 @@ from dcdan.training.checkpoint import (
 from dcdan.training.data import Source, Target
 from dcdan.training.device import keep_freed_memory
 from dcdan.training.duration import ADAPTATION_STEP, MEASURED_STEPS, WARM_UP_STEPS, Estimate, steps_within
-from dcdan.training.forward import estimate_statistics, look
+from dcdan.training.forward import estimate_statistics, predict_features
 from dcdan.training.metrics_log import MetricsLog
-from dcdan.training.model_selection.epoch_evaluation import evaluate_epoch, some
+from dcdan.training.model_selection.epoch_evaluation import evaluate_epoch, subsample
 from dcdan.training.model_selection.kept_epochs import save_epoch
 from dcdan.training.model_selection.signals import (
     DivergedError,
@@ -42,7 +42,7 @@ from dcdan.training.model_selection.signals import (
 )
 from dcdan.training.optimiser import learning_rate, optimiser_of
 from dcdan.training.settings import StageSettings
-from dcdan.training.step import Learner, Stage, follow
+from dcdan.training.step import Learner, Stage, update_teacher
 
 TRAINING_REVISION = 2
 """Goes up when the same settings come to train otherwise, for every method, so that a benchmark mixes no two kinds."""
@@ -122,7 +122,7 @@ class Trainer(Learner):
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         others = [parameter for parameter in trained if id(parameter) not in known]
         weights = self.weights(stage)
-        self.method.set_drawn_counts(drawn_counts(self.source, weights.source))
+        self.method.set_sampled_counts(sampled_counts(self.source, weights.source))
         step, sums, steps = self.resume(stage, optimiser, steps)
         orders = [Order(self.source.train, plan.batch, self.settings.seed, weights.source, salt=int(adapting))]
         faces = [self.source.faces]
@@ -154,7 +154,7 @@ class Trainer(Learner):
                     nn.utils.clip_grad_norm_(adversaries, plan.clip)
                 optimiser.step()
                 if whole and self.teacher is not None:
-                    follow(self.teacher, self.network, self.settings.teacher, step)
+                    update_teacher(self.teacher, self.network, self.settings.teacher, step)
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + value.detach()
                 seen += sum(map(len, rows))
@@ -240,7 +240,7 @@ class Trainer(Learner):
                 steps = fitting
                 self.metrics_log.write(f"{stage}-budget", done, steps=steps, seconds_per_step=round(per_step, 4))
         if sentence := self.estimate.sentence(now, per_step, steps - done, later):
-            self.metrics_log.say(sentence)
+            self.metrics_log.print_line(sentence)
         return steps
 
     def longest(self, adapting: bool) -> int:
@@ -282,7 +282,7 @@ class Trainer(Learner):
             return
         rows = self.target.train
         if len(rows) > COUNTED:
-            few = some(np.arange(len(rows)), COUNTED)
+            few = subsample(np.arange(len(rows)), COUNTED)
             rows = rows[few]
             weights = None if weights is None else weights[few] / weights[few].sum()
         estimate_statistics(self.model, self.target.faces, rows, self.device, weights)
@@ -299,8 +299,8 @@ class Trainer(Learner):
         asked, own = self.network, next(norms(self.network), None) is not None
         if own:
             asked = copy.deepcopy(self.network)
-            estimate_statistics(asked, self.target.faces, some(self.target.train, COUNTED), self.device)
-        seen = look(asked, self.target.faces, self.target.train, self.device, not own, self.bf16)
+            estimate_statistics(asked, self.target.faces, subsample(self.target.train, COUNTED), self.device)
+        seen = predict_features(asked, self.target.faces, self.target.train, self.device, not own, self.bf16)
         return seen.logits.fused.softmax(1).double().numpy()
 
     @property
@@ -347,11 +347,11 @@ class Trainer(Learner):
         adapting = stage == "adaptation"
         model = self.model if adapting else self.network
         thresholds = self.method.thresholds() if epoch else self.method.first_thresholds()
-        target, candidate = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
-        found = evaluate_epoch(model, thresholds, self.source, target, self.device, self.bf16, candidate)
+        target, scored_epoch = (self.target, epoch if self.keeps_epochs else None) if adapting else (None, None)
+        found = evaluate_epoch(model, thresholds, self.source, target, self.device, self.bf16, scored_epoch)
         check_finite({"validation": found.total}, stage, step, self.bf16)
-        if found.candidate is not None and self.group.is_main_process:
-            save_epoch(self.folder, found.candidate, model, thresholds)
+        if found.scores is not None and self.group.is_main_process:
+            save_epoch(self.folder, found.scores, model, thresholds)
         metadata: dict[str, float | list[float]] = dict(found.metadata())
         if adapting or self.method.owns_source_stage:
             metadata |= self.report()
@@ -361,7 +361,7 @@ class Trainer(Learner):
             check_prediction_collapse(found.target, epoch)
             check_discriminator_alive(self.method, epoch)
         figures = ", ".join(f"{name} {value}" for name, value in metadata.items() if not isinstance(value, list))
-        self.metrics_log.say(f"{stage} epoch {epoch}: {figures}")
+        self.metrics_log.print_line(f"{stage} epoch {epoch}: {figures}")
 
     @property
     def keeps_epochs(self) -> bool:
@@ -435,7 +435,9 @@ class Trainer(Learner):
         for bar in self.metrics_log.progress.task_ids:
             self.metrics_log.progress.remove_task(bar)
         self.metrics_log.write("trouble", metadata["step"], stage=stage, what=str(error), ease=self.ease)
-        self.metrics_log.say(f"{error} Going on from step {metadata['step']} at {self.ease:g} of the learning rate.")
+        self.metrics_log.print_line(
+            f"{error} Resuming from step {metadata['step']} at {self.ease:g} of the learning rate."
+        )
 
     def resume(
         self, stage: Stage, optimiser: torch.optim.Optimizer, steps: int

@@ -23,7 +23,7 @@ class MetricsLog:
     def __init__(self, folder: Path | None, quiet: bool) -> None:
         self.path = None if folder is None else folder / "log.jsonl"
         if self.path is not None and self.path.exists():
-            self.keep(read_log(self.path))
+            self.rewrite(read_log(self.path))
         self.file = self.opened()
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
@@ -82,7 +82,7 @@ class MetricsLog:
                 if isinstance(value, int | float):
                     self.board.add_scalar(f"{kind}/{name}", value, step)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print one line above the progress bar.
 
         Args:
@@ -108,10 +108,10 @@ class MetricsLog:
         if self.path is None or self.file is None:
             return
         self.file.close()
-        self.keep([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
+        self.rewrite([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
         self.file = self.opened()
 
-    def keep(self, records: list[dict[str, Any]]) -> None:
+    def rewrite(self, records: list[dict[str, Any]]) -> None:
         """Rewrite the log with the given records only.
 
         Args:

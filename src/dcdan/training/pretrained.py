@@ -81,7 +81,7 @@ def start_trunk(trunk: Trunk, wanted: str, init: str = "") -> bool:
         if wanted in WORDS:
             found = load_imagenet(trunk, required=wanted == "yes")
             if not found:
-                offer_others(trunk.name)
+                log_alternatives(trunk.name)
             return found
         if registered := of_registry(wanted):
             pretrained_trunks.load(trunk, *registered)
@@ -129,7 +129,7 @@ def of_registry(wanted: str) -> tuple[pretrained_trunks.PretrainedTrunk, Path | 
     return None if Path(wanted).is_dir() else pretrained_trunks.parse(wanted)
 
 
-def offer_others(trunk: str) -> None:
+def log_alternatives(trunk: str) -> None:
     """Log the alternatives for a trunk whose ImageNet weights are not available.
 
     Args:

@@ -34,15 +34,20 @@ from dcdan.training.duration import RESERVE
 from dcdan.training.forward import estimate_statistics
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.metrics_log import MetricsLog
-from dcdan.training.model_selection.epoch_evaluation import harm, idle_discriminators
-from dcdan.training.model_selection.kept_epochs import drop_epochs, load_epoch, read_kept_epochs
-from dcdan.training.model_selection.kept_epochs import epoch_metadata as candidate_metadata
-from dcdan.training.model_selection.scores import pick
+from dcdan.training.model_selection.epoch_evaluation import harm_warning, idle_discriminators
+from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metadata, load_epoch, read_kept_epochs
+from dcdan.training.model_selection.scores import select_epoch
 from dcdan.training.pretrained import check_pretrained, start_trunk
 from dcdan.training.run_folder import claim_folder, rollback_on_error
 from dcdan.training.run_metadata import commit, model_description, run_metadata, versions
 from dcdan.training.settings import CONFIG_SCHEMA, RunSettings, for_pretrained
-from dcdan.training.source_stage import check_start, give_teacher, run_source_stage, take_source_stage, was_pretrained
+from dcdan.training.source_stage import (
+    check_start,
+    load_source_stage,
+    run_source_stage,
+    start_teacher,
+    started_pretrained,
+)
 
 log = logging.getLogger("dcdan")
 
@@ -101,7 +106,7 @@ def train_run(
         check_name(settings.network.trunk)
         check_pretrained(settings.pretrained, settings.network.init)
         pick_device(settings.device)
-        with group.leader_first():
+        with group.main_process_first():
             source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
             target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
         check_size(source_pack, settings.size)
@@ -130,7 +135,7 @@ def train_run(
                 MetricsLog(out if group.is_main_process else None, quiet or not group.is_main_process)
             )
             trainer = make_trainer(settings, domain, target_pack, out, metrics_log, start, group)
-            source_stage_done = take_source_stage(trainer, start)
+            source_stage_done = load_source_stage(trainer, start)
             settings, trainer.deadline = trainer.settings, deadline
             if group.is_main_process:
                 write_text(out / "config.toml", config_of(data, settings))
@@ -141,14 +146,14 @@ def train_run(
             if source_stage_only:
                 return out
             if trainer.method.sees_target:
-                give_teacher(trainer)
+                start_teacher(trainer)
                 finish_or_stop(trainer.train("adaptation"), out)
         finish_or_stop(not event.is_set(), out)
         if not group.is_main_process:
             return out
         model, thresholds, choice = selected_model(trainer)
         records = read_log(out / "log.jsonl")
-        warning = " ".join(filter(None, (harm(records, choice.get("epoch")), idle_discriminators(records))))
+        warning = " ".join(filter(None, (harm_warning(records, choice.get("epoch")), idle_discriminators(records))))
         if trainer.method.estimates_statistics:
             weights = trainer.weights("adaptation").target
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
@@ -172,7 +177,7 @@ def train_run(
         }
         write_model(out, trainer, model, thresholds, metadata, graph)
         if warning:
-            trainer.metrics_log.say(warning)
+            trainer.metrics_log.print_line(warning)
         if not settings.keep_epochs:
             drop_epochs(out)
     return out
@@ -205,14 +210,14 @@ def selected_model(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
     by = settings.choose
     if by == "last" or not method.sees_target:
         return trainer.model, method.thresholds(), {"by": "last"}
-    candidates = read_kept_epochs(trainer.folder)
-    taken = pick(candidates, by)
+    kept = read_kept_epochs(trainer.folder)
+    taken = select_epoch(kept, by)
     thresholds = load_epoch(trainer.folder, taken.epoch, trainer.model)
-    trainer.metrics_log.say(f"epoch {taken.epoch} of {len(candidates)} chosen by {by}")
+    trainer.metrics_log.print_line(f"epoch {taken.epoch} of {len(kept)} chosen by {by}")
     return (
         trainer.model,
         thresholds,
-        {"by": by, "epoch": taken.epoch, "candidates": [*map(candidate_metadata, candidates)]},
+        {"by": by, "epoch": taken.epoch, "candidates": [*map(epoch_metadata, kept)]},
     )
 
 
@@ -265,7 +270,7 @@ def make_trainer(
         network = settings.build(len(source.classes))
     except ValueError as error:
         raise UsageError(f"There is no network of these settings: {error}") from error
-    pretrained = was_pretrained(out, start)
+    pretrained = started_pretrained(out, start)
     if pretrained is None:
         pretrained = start_trunk(network.trunk, settings.pretrained, settings.network.init)
     if pretrained:
@@ -284,7 +289,7 @@ def make_trainer(
     bf16 = group.broadcast(bf16)  # measured, and so not alike in all processes
     if metrics_log.path is not None and not read_log(metrics_log.path):
         metrics_log.write("precision", 0, chosen=why)
-    metrics_log.say(f"{settings.network.trunk} on {device}, {why}")
+    metrics_log.print_line(f"{settings.network.trunk} on {device}, {why}")
     target = target_of(target_pack)
     return Trainer(
         settings,
@@ -335,7 +340,7 @@ def write_model(
     settings = trainer.settings
     model.apply_prior_bias(trainer.source.counts, settings.prior_bias)
     calibration = calibration_of(trainer, model.float(), thresholds)
-    trainer.metrics_log.say(calibration.sentence())
+    trainer.metrics_log.print_line(calibration.sentence())
     model = model.cpu().eval()
     thresholds = torch.tensor([round(value, 6) for value in thresholds.tolist()])  # as model.json holds them
     with atomic_write(out / "model.safetensors") as beside:

@@ -268,7 +268,7 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def put(values: dict[str, Any], path: list[str], value: Any) -> None:
+def set_nested(values: dict[str, Any], path: list[str], value: Any) -> None:
     """Set one value of a nested dictionary in place.
 
     Args:
@@ -307,7 +307,7 @@ def assign(values: dict[str, Any], assignments: list[str]) -> None:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"'{text}' is no setting: write --set key=value, for example --set source.lr=0.05.")
-        put(values, key.strip().split("."), parse_value(value.strip()))
+        set_nested(values, key.strip().split("."), parse_value(value.strip()))
 
 
 def read_settings(file: Path | None, assignments: list[str], **given: Any) -> RunSettings:
@@ -338,7 +338,7 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
         check_config_schema(values, file)
     for key, value in given.items():
         if value is not None:
-            put(values, key.split("__"), value)
+            set_nested(values, key.split("__"), value)
     assign(values, assignments)
     settings = check(RunSettings, values)
     settings.method_settings()

@@ -59,7 +59,7 @@ def finished_stage(out: Path, start: Path | None) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
-def was_pretrained(out: Path, start: Path | None) -> bool | None:
+def started_pretrained(out: Path, start: Path | None) -> bool | None:
     """Return whether the checkpoint that this run starts from was trained from a pretrained trunk.
 
     Args:
@@ -78,7 +78,7 @@ def was_pretrained(out: Path, start: Path | None) -> bool | None:
     return None if start is None else False
 
 
-def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
+def load_source_stage(trainer: Trainer, start: Path | None) -> bool:
     """Load the source stage of this run, or else of the run at ``start``, into the trainer's network.
 
     Args:
@@ -107,7 +107,7 @@ def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
             f"{trainer.method.name} needs {'its own' if own else 'the common one'}; start from another run or none."
         )
     load_module(trainer.network, tensors, "network")
-    trainer.metrics_log.say(f"source stage taken from {done}")
+    trainer.metrics_log.print_line(f"source stage taken from {done}")
     return True
 
 
@@ -123,7 +123,7 @@ def stage_owner(method: Method) -> str:
     return method.name if method.owns_source_stage else ""
 
 
-def give_teacher(trainer: Trainer) -> None:
+def start_teacher(trainer: Trainer) -> None:
     """Start the moving average from the current student, for a method that uses a teacher.
 
     Args:
@@ -140,7 +140,7 @@ def run_source_stage(trainer: Trainer) -> None:
         trainer: the training.
     """
     if trainer.method.owns_source_stage:
-        give_teacher(trainer)
+        start_teacher(trainer)
     finish_or_stop(trainer.train("source"), trainer.folder)
     trainer.teacher = None
     start_target_from_source(trainer.network)

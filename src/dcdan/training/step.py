@@ -41,7 +41,7 @@ def make_teacher(student: Module) -> Module:
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float, step: int) -> None:
+def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float, step: int) -> None:
     """Update the teacher in place: ``teacher = keep * teacher + (1 - keep) * student``.
 
     ``keep`` is ``min(momentum, (1 + step) / (10 + step))``, so that the teacher does not lag in a short run. Integer

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from dcdan.models.network import Network
 from dcdan.training.data import Source, Target
-from dcdan.training.forward import chosen, look
-from dcdan.training.model_selection.kept_epochs import scored
-from dcdan.training.model_selection.scores import Candidate
+from dcdan.training.forward import predict_features, selected_probabilities
+from dcdan.training.model_selection.kept_epochs import score_epoch
+from dcdan.training.model_selection.scores import EpochScores
 from dcdan.training.model_selection.signals import Signals, signals
 
-JUDGED = 2000
+EVALUATED_FACES = 2000
 HARMFUL = 0.02
 
 
@@ -29,7 +29,7 @@ class EpochEvaluation(NamedTuple):
     """Sum of the logits that were looked at: no number where the model has gone wrong."""
     target: Signals | None
     """Signals of the target; None in the source stage."""
-    candidate: Candidate | None
+    scores: EpochScores | None
     """The model's label-free scores, where they were asked for."""
 
     def metadata(self) -> dict[str, float]:
@@ -39,8 +39,8 @@ class EpochEvaluation(NamedTuple):
             Numbers rounded to four digits.
         """
         of_target = {} if self.target is None else self.target._asdict()
-        scores = () if self.candidate is None else self.candidate.scores.items()
-        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **dict(scores)}
+        by_name = {} if self.scores is None else self.scores.scores
+        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **by_name}
         return {name: round(value, 4) for name, value in metadata.items()}
 
 
@@ -51,7 +51,7 @@ def evaluate_epoch(
     target: Target | None,
     device: torch.device,
     bf16: bool,
-    candidate_of: int | None,
+    scored_epoch: int | None,
 ) -> EpochEvaluation:
     """Evaluate a model after an epoch.
 
@@ -62,23 +62,23 @@ def evaluate_epoch(
         target: the target; None in the source stage.
         device: the device of the network.
         bf16: whether to compute in bf16.
-        candidate_of: epoch to score for model selection; None computes no scores.
+        scored_epoch: epoch to score for model selection; None computes no scores.
 
     Returns:
         The evaluation.
     """
-    rows = some(source.validation)
-    found = look(model, source.faces, rows, device, True, bf16)
-    right = float((chosen(found, thresholds).argmax(1).numpy() == source.hard[rows]).mean())
+    rows = subsample(source.validation)
+    found = predict_features(model, source.faces, rows, device, True, bf16)
+    right = float((selected_probabilities(found, thresholds).argmax(1).numpy() == source.hard[rows]).mean())
     total = float(found.logits.fused.sum())
     if target is None:
         return EpochEvaluation(right, total, None, None)
-    seen = look(model, target.faces, some(target.train), device, False, bf16)
-    candidate = None
-    if candidate_of is not None:
-        learned = look(model, source.faces, some(source.train), device, True, bf16)
-        candidate = scored(candidate_of, learned, found, torch.from_numpy(source.hard[rows]), seen, thresholds)
-    return EpochEvaluation(right, total, signals(chosen(seen, thresholds)), candidate)
+    seen = predict_features(model, target.faces, subsample(target.train), device, False, bf16)
+    scores = None
+    if scored_epoch is not None:
+        learned = predict_features(model, source.faces, subsample(source.train), device, True, bf16)
+        scores = score_epoch(scored_epoch, learned, found, torch.from_numpy(source.hard[rows]), seen, thresholds)
+    return EpochEvaluation(right, total, signals(selected_probabilities(seen, thresholds)), scores)
 
 
 CHANCE, AT_CHANCE, TELLS_ALL = 0.5, 0.02, 0.98
@@ -121,7 +121,7 @@ def idle_discriminators(records: Iterable[Mapping[str, Any]]) -> str:
     return " ".join(found)
 
 
-def some(rows: np.ndarray, most: int = JUDGED, seed: int = 0) -> np.ndarray:
+def subsample(rows: np.ndarray, most: int = EVALUATED_FACES, seed: int = 0) -> np.ndarray:
     """Return a fixed random subset of rows, because packs may be sorted by class.
 
     Args:
@@ -139,7 +139,7 @@ def some(rows: np.ndarray, most: int = JUDGED, seed: int = 0) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def harm(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
+def harm_warning(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
     """Return a warning when the adaptation has cost accuracy on held-out source faces.
 
     Such a fall means that the target training contradicts the source labels; no target label is needed to see it.

@@ -13,9 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from dcdan.models.network import Network
 from dcdan.training.checkpoint import load_module, read_checkpoint, save_checkpoint
-from dcdan.training.forward import Features, chosen
+from dcdan.training.forward import Features, selected_probabilities
 from dcdan.training.model_selection.scores import (
-    Candidate,
+    EpochScores,
     bnm_score,
     density_weights,
     dev_risk,
@@ -26,9 +26,9 @@ from dcdan.training.model_selection.scores import (
 from dcdan.training.model_selection.signals import signals
 
 
-def scored(
+def score_epoch(
     epoch: int, train: Features, validation: Features, labels: Tensor, target: Features, thresholds: Tensor
-) -> Candidate:
+) -> EpochScores:
     """Compute the label-free scores of a model.
 
     Args:
@@ -42,11 +42,11 @@ def scored(
     Returns:
         The scores.
     """
-    p = chosen(target, thresholds)
+    p = selected_probabilities(target, thresholds)
     weights = density_weights(_joined(train), _joined(validation), _joined(target))
     loss = cross_entropy(validation.logits.fused, labels, reduction="none")
-    right = chosen(validation, thresholds).argmax(1) == labels
-    return Candidate(
+    right = selected_probabilities(validation, thresholds).argmax(1) == labels
+    return EpochScores(
         epoch,
         {
             "source_validation": float(right.float().mean()),
@@ -60,35 +60,35 @@ def scored(
     )
 
 
-def save_epoch(folder: Path, candidate: Candidate, model: Network, thresholds: Tensor) -> None:
+def save_epoch(folder: Path, scores: EpochScores, model: Network, thresholds: Tensor) -> None:
     """Write a model to ``checkpoints/epoch-NNN.safetensors`` of a run.
 
     Args:
         folder: the run folder.
-        candidate: its epoch and scores.
+        scores: its epoch and scores.
         model: the network.
         thresholds: ``(K,) float32`` thresholds of the choice between the heads.
     """
-    metadata = {**epoch_metadata(candidate), "thresholds": [float(value) for value in thresholds]}
-    path = epoch_file(folder, candidate.epoch)
+    metadata = {**epoch_metadata(scores), "thresholds": [float(value) for value in thresholds]}
+    path = epoch_file(folder, scores.epoch)
     path.unlink(missing_ok=True)
     save_checkpoint(path, {"network": model}, None, metadata)
 
 
-def epoch_metadata(candidate: Candidate) -> dict[str, Any]:
+def epoch_metadata(scores: EpochScores) -> dict[str, Any]:
     """Return the scores of an epoch as JSON values.
 
     Args:
-        candidate: the epoch and its scores.
+        scores: the epoch and its scores.
 
     Returns:
         Its fields; a score that is not finite becomes None.
     """
-    scores = {name: value if math.isfinite(value) else None for name, value in candidate.scores.items()}
-    return {**candidate._asdict(), "scores": scores}
+    finite = {name: value if math.isfinite(value) else None for name, value in scores.scores.items()}
+    return {**scores._asdict(), "scores": finite}
 
 
-def candidate_of(metadata: Mapping[str, Any]) -> Candidate:
+def scores_from_metadata(metadata: Mapping[str, Any]) -> EpochScores:
     """Return the scores that :func:`epoch_metadata` has written; the inverse of that function.
 
     Args:
@@ -98,10 +98,10 @@ def candidate_of(metadata: Mapping[str, Any]) -> Candidate:
         The epoch and its scores.
     """
     scores = {name: math.nan if value is None else value for name, value in metadata["scores"].items()}
-    return Candidate(metadata["epoch"], scores, metadata["largest_share"])
+    return EpochScores(metadata["epoch"], scores, metadata["largest_share"])
 
 
-def read_kept_epochs(folder: Path) -> list[Candidate]:
+def read_kept_epochs(folder: Path) -> list[EpochScores]:
     """Read the scores of the kept epochs of a run.
 
     Args:
@@ -113,7 +113,7 @@ def read_kept_epochs(folder: Path) -> list[Candidate]:
     found = []
     for path in sorted((folder / "checkpoints").glob("epoch-*.safetensors")):
         _, metadata = read_checkpoint(path)
-        found.append(candidate_of(metadata))
+        found.append(scores_from_metadata(metadata))
     return found
 
 

@@ -22,7 +22,7 @@ SCORES: tuple[Score, ...] = get_args(Score)
 SND_TEMPERATURE = 0.05
 
 
-class Candidate(NamedTuple):
+class EpochScores(NamedTuple):
     """The scores of one kept epoch."""
 
     epoch: int
@@ -152,18 +152,18 @@ def dev_risk(loss: Tensor, weights: Tensor) -> float:
     return float(weighted.mean() + eta * weights.mean() - eta)
 
 
-def pick(candidates: Sequence[Candidate], by: Score) -> Candidate:
+def select_epoch(epochs: Sequence[EpochScores], by: Score) -> EpochScores:
     """Select an epoch by a score.
 
     Args:
-        candidates: scores of the epochs, by epoch.
+        epochs: scores of the epochs, by epoch.
         by: the score.
 
     Returns:
         The highest score among epochs that have not collapsed, the latest of equals; the last epoch when all have
         collapsed or lack the score.
     """
-    sound = [c for c in candidates if not c.collapsed and math.isfinite(c.scores.get(by, math.nan))]
+    sound = [c for c in epochs if not c.collapsed and math.isfinite(c.scores.get(by, math.nan))]
     if not sound:
-        return candidates[-1]
+        return epochs[-1]
     return max(sound, key=lambda c: (c.scores[by], c.epoch))
