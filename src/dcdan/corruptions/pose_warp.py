@@ -42,7 +42,7 @@ def depth(x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=64)
 def pose_maps(size: int, yaw: float, pitch: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the source of each pixel of a turned face, as `cv2.remap` takes it.
+    """Return the source of each pixel of a rotated face, as `cv2.remap` takes it.
 
     Args:
         size: side of the face in pixels.
@@ -67,7 +67,7 @@ def pose_maps(size: int, yaw: float, pitch: float) -> tuple[npt.NDArray[np.float
 
 
 def _turned(points: npt.ArrayLike, sideways: float, nodding: float) -> Floats:
-    """Return the places `(n, 2)` of points `(n, 2)` of the face after the head has turned; angles in radians."""
+    """Return the places `(n, 2)` of points `(n, 2)` of the face after the rotation of the head; angles in radians."""
     x, y = np.asarray(points, np.float64).T
     z = depth(x, y)
     behind = z * math.cos(sideways) - x * math.sin(sideways)

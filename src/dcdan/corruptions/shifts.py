@@ -1,9 +1,9 @@
-"""Known shifts: aligned faces made worse in one way, in five severities, to measure adaptation under a known cause.
+"""Known shifts: aligned faces degraded in one way, in five severities, to measure adaptation under a known cause.
 
 They follow ImageNet-C (Hendrycks & Dietterich, ICLR 2019), which has blur, noise, contrast and JPEG, with lengths and
 noise in units of the face: a severity means the same at 48 and at 112 pixels. Every shift is a function of faces
 `(N, S, S[, 3]) uint8`, the strength of a severity, and the keys of the faces `(N,)`, and returns new faces of the same
-shape. The result depends on a face, its name and the seed, not on its batch. A higher severity draws the same random
+shape. The result depends on a face, its name and the seed, not on its batch. A higher severity uses the same random
 numbers.
 
 A new shift is a function, an entry in `Kind` and one in `SHIFTS`.
@@ -31,7 +31,7 @@ ShiftKind = Literal["blur", "lowlight", "occlusion", "jpeg", "noise", "pose", "c
 SHIFT_KINDS: tuple[ShiftKind, ...] = get_args(ShiftKind)
 SEVERITIES = (1, 2, 3, 4, 5)
 RECIPE = 1
-"""Version of the shifts, raised when one of them changes, so that packs of old and new shifts are told apart."""
+"""Version of the shifts, raised when one of them changes, so that packs of old and new shifts are distinguished."""
 
 # Averaging pixels reduces their noise, so its deviation is stated for faces of this side.
 _NOISE_SIDE = 64

@@ -70,7 +70,7 @@ def fold_rule(folds: int, fold: int) -> str:
 
 
 GROUPS_OF_RELATED_FACES = ("film", "movie", "video", "sequence", "scene")
-"""Names of groups whose faces resemble each other, in the order in which `holdout_groups` asks for them."""
+"""Names of groups whose faces resemble each other, in the order in which `holdout_groups` uses them."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def group_holdout(
         seed: another seed visits the groups in another order.
 
     Returns:
-        `(N,)` bool, True where a face is held out. All False where every choice would take a class's last faces.
+        `(N,)` bool, True where a face is held out. All False where every choice would contain all faces of a class.
 
     Raises:
         ValueError: `share` is out of range, or the lengths differ.
@@ -157,15 +157,15 @@ def group_holdout(
         members.setdefault(name or f"\0{row}", []).append(row)
     counts = {name: Counter(classes[row] for row in rows) for name, rows in members.items()}
     total = Counter(classes)
-    held: Counter[int] = Counter()
+    chosen_counts: Counter[int] = Counter()
     chosen: set[str] = set()
     for name in sorted(members, key=lambda name: (_digest(f"{seed}:{name}"), name)):
         own = counts[name]
-        if _leaves_some(own, held, total) and _gain(own, held, total, share) > 0:
+        if _leaves_some(own, chosen_counts, total) and _gain(own, chosen_counts, total, share) > 0:
             chosen.add(name)
-            held.update(own)
+            chosen_counts.update(own)
     if not chosen:
-        possible = [name for name in members if _leaves_some(counts[name], held, total)]
+        possible = [name for name in members if _leaves_some(counts[name], chosen_counts, total)]
         smallest = min(possible, key=lambda name: (len(members[name]), _digest(f"{seed}:{name}")), default=None)
         chosen = {smallest} if smallest is not None else set()
     mask = np.zeros(len(names), bool)
@@ -178,15 +178,15 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _leaves_some(own: Mapping[int, int], held: Mapping[int, int], total: Mapping[int, int]) -> bool:
+def _leaves_some(own: Mapping[int, int], chosen_counts: Mapping[int, int], total: Mapping[int, int]) -> bool:
     """Return whether every class of a group has faces that are neither in it nor held out."""
-    return all(held[label] + number < total[label] for label, number in own.items())
+    return all(chosen_counts[label] + number < total[label] for label, number in own.items())
 
 
-def _gain(own: Mapping[int, int], held: Mapping[int, int], total: Mapping[int, int], share: float) -> float:
+def _gain(own: Mapping[int, int], chosen_counts: Mapping[int, int], total: Mapping[int, int], share: float) -> float:
     """Return by how much the shares held out of the classes come closer to `share`, summed over classes."""
     return sum(
-        abs(held[label] / total[label] - share) - abs((held[label] + number) / total[label] - share)
+        abs(chosen_counts[label] / total[label] - share) - abs((chosen_counts[label] + number) / total[label] - share)
         for label, number in own.items()
     )
 

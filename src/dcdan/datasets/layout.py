@@ -21,7 +21,7 @@ LeftOut = Callable[[str], None]
 UNLISTED = "folder that cannot be listed"
 _SHOWN = 6
 # Detection tries about a hundred names, and a folder may hold a million pictures.
-_LOOKED_AT = 2000
+_MOST_NAMES = 2000
 
 
 def below(folder: Path, way: str) -> Path | None:
@@ -39,7 +39,7 @@ def below(folder: Path, way: str) -> Path | None:
     for part in way.split("/"):
         exact = place / part
         if not exact.exists():
-            same = [name for name in some_names(place, _LOOKED_AT) if name.lower() == part.lower()]
+            same = [name for name in some_names(place, _MOST_NAMES) if name.lower() == part.lower()]
             if not same:
                 return None
             exact = place / same[0]

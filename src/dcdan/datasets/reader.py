@@ -82,10 +82,10 @@ class ReaderOptions(BaseModel):
 
 
 class Reader(ABC):
-    """A data set on disk, or drawn, read in the layout in which it was released.
+    """A data set on disk, or a synthetic one, read in the layout in which it was released.
 
     A subclass sets the class attributes and implements `samples`. Its constructor finds the layout and raises DataError
-    for another one, in a sentence that names what it looked for and what it found. A reader of a published set
+    for another one, in a sentence that names what it expects and what it found. A reader of a published set
     implements `recognise` and `official` too.
 
     Attributes:
@@ -227,7 +227,7 @@ class Reader(ABC):
             self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def damaged(self, file: Path, line: int | None, reason: object) -> None:
-        """Count a damaged row and describe the first hundred.
+        """Count a damaged row; the first hundred are described in `notes`.
 
         Args:
             file: the label file.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FEW_FACES = 100
-"""Number of faces below which a report says how wide its interval is and how many faces narrow it."""
+"""Number of faces below which a report notes the width of its interval and how many faces narrow it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Report:
         left_out: labelled images of classes that the model lacks, by class.
         unlabelled: images without a label.
         lost: images of the scored split that gave no face, by status (labelled or not).
-        not_aligned: scored faces that were kept as the crop they came as.
+        not_aligned: scored faces that could not be aligned and are used as cropped.
         alignments: how the faces were aligned for the model's training and in the data.
         decided_by: predictions by the head that chose; where a class was masked the choice is the masked arg-max.
         provenance: versions and checksums.
@@ -72,12 +72,12 @@ class Report:
 
     @property
     def chance(self) -> float:
-        """Accuracy of a choice among the scored classes by lot."""
+        """Accuracy of a uniformly random choice among the scored classes."""
         return classification.chance_accuracy(self.confusion)
 
     @property
     def majority(self) -> float:
-        """Accuracy of the answer that is always the commonest class of the data."""
+        """Accuracy of always predicting the most common class of the data."""
         return classification.majority_share(self.confusion)
 
     @property
@@ -102,7 +102,7 @@ class Report:
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
-        """Scored classes without a single sample; they are in no mean."""
+        """Scored classes without samples, which no mean includes."""
         return tuple(name for name, count in zip(self.classes, self.confusion.sum(axis=1), strict=True) if not count)
 
     @property

@@ -40,7 +40,7 @@ from dcdan.models.network import NetworkOutputs
 
 FUSED, GLOBAL, LOCAL = range(3)
 HEADS = (GLOBAL, LOCAL, LOCAL, LOCAL, LOCAL, LOCAL, FUSED)
-"""Which head, and which discriminator, each of the seven classifiers has."""
+"""The head and the discriminator of each of the seven classifiers."""
 WEIGHTS = (7, 1, 1, 1, 1, 1, 7)
 
 
@@ -52,7 +52,7 @@ class AGLRLSSettings(MethodSettings):
     adversarial: float = Field(default=0.5, ge=0)
     """Weight of the seven adversarial losses on the features, each the mean over both domains."""
     threshold: float = Field(default=0.95, gt=0, lt=1)
-    """From which probability a face is counted; a class that leads has this threshold."""
+    """Probability from which a face is counted; also the threshold of the class with the highest count."""
 
 
 class EpochThresholds(nn.Module):

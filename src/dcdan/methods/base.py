@@ -26,9 +26,10 @@ class MethodSettings(BaseModel):
 
     classification: ClassificationSettings = ClassificationSettings()
     sampling: Sampling = "even"
-    """How faces are drawn in the adaptation, so that another balance of classes is not taken for other looks: evenly,
-    or the source's so that its classes have the shares that the source stage's model sees in the target, or the
-    target's so that the classes which that model sees have the source's shares."""
+    """How faces are sampled during adaptation, so that a different class balance is not mistaken for a different
+    appearance. ``even`` samples uniformly. ``source-as-target`` gives the source the class proportions that the
+    source-stage model predicts on the target. ``target-as-source`` gives predicted classes of the target the
+    proportions of the source."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,16 @@ class Batch:
     labels: Tensor
     """``(B, K)`` float, rows sum to 1: the source's labels, one-hot or votes."""
     source: NetworkOutputs
-    """The student on B source faces."""
+    """Outputs of the student on B source faces."""
     target: NetworkOutputs | None = None
-    """The student on B target faces (strong view); None in the source stage and for methods without target."""
+    """The same on B target faces (strong view); None in the source stage and for methods without target."""
     teacher: Logits | None = None
-    """The teacher's logits, without gradient, on the same target faces (weak view); in a source stage that a method
-    owns, on the source faces as the student sees them."""
+    """Logits of the teacher, without gradient, on the same target faces (weak view). In the source stage of a method
+    that owns it, on the views of the source faces that the student receives."""
     faces: Tensor | None = None
-    """``(B, 3, S, S)`` in [0, 1]: the source faces as the student sees them."""
+    """``(B, 3, S, S)`` in [0, 1]: the views of the source faces that the student receives."""
     rows: Tensor | None = None
-    """``(B,)`` int64: the places of the source faces in their pack."""
+    """``(B,)`` int64: the rows of the source faces in their pack."""
 
 
 class Method(nn.Module, ABC):
@@ -65,19 +66,19 @@ class Method(nn.Module, ABC):
     title: ClassVar[str]
     paper: ClassVar[str]
     sees_target: ClassVar[bool]
-    """Whether training in stage 2 uses target faces."""
+    """Whether the adaptation stage uses target faces."""
     uses_teacher: ClassVar[bool] = False
     estimates_statistics: ClassVar[bool] = False
-    """Whether stage 2 ends with batch-norm statistics estimated anew on target faces."""
+    """Whether the adaptation stage ends with batch-norm statistics estimated on target faces."""
     owns_source_stage: ClassVar[bool] = False
-    """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
+    """Whether the source stage has its own losses, parameters or network, so that other methods cannot reuse it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     sampled_counts: Tensor
-    """Class counts ``(K,)`` of the source faces as they are drawn."""
+    """Class counts ``(K,)`` of the source faces under the sampling weights."""
     epochs: float
-    """Passes over the larger domain that stage 2 takes; the training says how many."""
+    """Passes over the larger domain in the adaptation stage, set by the training."""
     revision: ClassVar[int] = 1
-    """Goes up when the same settings come to train or decide otherwise, so that a benchmark mixes no two kinds."""
+    """Increased when the same settings train or predict differently, so that a benchmark does not mix revisions."""
 
     def __init__(self, settings: MethodSettings, width: int, class_counts: Tensor) -> None:
         """``width`` of the branch features; ``class_counts`` ``(K,)`` float: source faces of each class."""

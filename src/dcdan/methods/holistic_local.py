@@ -29,7 +29,7 @@ class PartsMethod(Method):
             UsageError: when the network has no local branch.
         """
         if not settings.local_branch:
-            raise UsageError(f"{cls.title} looks at regions of the face; leave network.local_branch at true.")
+            raise UsageError(f"{cls.title} needs the regions of the face: set network.local_branch=true.")
         return super().build_network(settings, classes, size)
 
 

@@ -68,9 +68,9 @@ class NetworkSettings(BaseModel):
     local_branch: bool = True
     """Whether there is a local branch."""
     batch_norm: Literal["per-domain", "shared"] = "per-domain"
-    """Whose statistics normalise a face: its domain's, or those of both together."""
+    """Whether each domain has its own batch-norm statistics, or both have common ones."""
     grey: bool = False
-    """Whether every face is turned grey first: for models whose source faces are grey."""
+    """Whether every face is converted to grey first, for models whose source faces are grey."""
     contrast: bool = False
     """Whether the contrast of every face is normalised first, see :func:`normalise_contrast`."""
     actions: int = Field(default=0, ge=0, le=1000)
@@ -231,7 +231,7 @@ class Network(nn.Module):
             of_local, weights, regions = self.local(middle, landmarks)
         logits = self.semantic(of_global, of_local)
         if self.local is None and not self.training:
-            logits = logits._replace(of_local=logits.of_global)  # a branch that is not there must not vote
+            logits = logits._replace(of_local=logits.of_global)  # a missing branch must not vote
         auxiliary = {}
         if self.actions is not None:
             auxiliary["actions"] = self.actions(torch.cat([of_global, of_local], 1))

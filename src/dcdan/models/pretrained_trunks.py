@@ -112,7 +112,7 @@ def unfolded(graph: Mapping[str, Tensor], statistics: Iterator[tuple[Tensor, Ten
         statistics: mean and deviation ``(C,)`` of what each convolution gives, in the order of the layers.
 
     Returns:
-        The tensors by timm's names. Those of the stem take faces as :func:`input_scaling` says.
+        The tensors by timm's names. The stem expects faces scaled by :func:`input_scaling`.
 
     Raises:
         ValueError: when a tensor is missing.
@@ -146,16 +146,16 @@ def unfolded(graph: Mapping[str, Tensor], statistics: Iterator[tuple[Tensor, Ten
             }
         except KeyError as error:
             raise ValueError(f"it has no tensor {error}") from error
-        except RuntimeError as error:  # of a shape that cannot be turned or multiplied
+        except RuntimeError as error:  # of a shape that cannot be permuted or multiplied
             raise ValueError(f"the tensors of {theirs} have other shapes") from error
     return made
 
 
 def _statistics() -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over mean and deviation of the layers of MobileNet-V1."""
-    held = load_file(STATISTICS)
+    statistics = load_file(STATISTICS)
     sizes = [layer.num_features for layer in batch_norms(plain_body("mobilenetv1_100"))]
-    return zip(held["mean"].float().split(sizes), held["deviation"].float().split(sizes), strict=True)
+    return zip(statistics["mean"].float().split(sizes), statistics["deviation"].float().split(sizes), strict=True)
 
 
 REGISTRY = {
@@ -347,9 +347,9 @@ def load_own(trunk: Trunk, file: Path) -> None:
     """
     body = plain_body(trunk.name)
     try:
-        with safe_open(file, framework="pt") as held:
-            names = set(held.keys())
-            tensors = {name: held.get_tensor(name) for name in body.state_dict() if name in names}
+        with safe_open(file, framework="pt") as opened:
+            names = set(opened.keys())
+            tensors = {name: opened.get_tensor(name) for name in body.state_dict() if name in names}
         _put(trunk, fitting(tensors, body))
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(

@@ -155,7 +155,7 @@ def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
     Raises:
         UsageError: when they are required and not available.
     """
-    # Weights that are not on the hub have no cache that would be looked at without the network.
+    # Weights that are not on the Hub have no cache that could be used without the network.
     overlay = {"url": ""} if is_offline() else None
     try:
         with offline_when_unreachable():
@@ -201,8 +201,8 @@ def take_weights(trunk: Trunk, body: nn.Module) -> None:
         raise RuntimeError("these are the weights of another model")
     trunk.body.load_state_dict(rest, strict=False)
     for mine, theirs in zip(batch_norms(trunk), batch_norms(body), strict=True):
-        held = theirs.state_dict()
-        mine.load_state_dict({k: held.get(k, held[k.replace("source_", "running_")]) for k in mine.state_dict()})
+        state = theirs.state_dict()
+        mine.load_state_dict({k: state.get(k, state[k.replace("source_", "running_")]) for k in mine.state_dict()})
 
 
 def outside_norms(module: nn.Module) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ from dcdan.core.limits import parse_json
 TARS = (".tgz", ".tar.gz", ".tar")
 ZIPS = (".whl", ".zip")
 MOST_UNPACKED = 1 << 29
-"""Bytes of an archive that are looked through: three times those of the largest package here."""
+"""Bytes of an archive that are searched: three times those of the largest registered package."""
 _MOST_DIMENSIONS = 8
 _TYPES = {"float32": "<f4", "int32": "<i4"}
 """The types that a TensorFlow.js manifest may name here; a quantised file has others."""
@@ -117,8 +117,8 @@ def _contents(given: Path, files: Sequence[PackedFile]) -> dict[str, bytes]:
         return _from_tar(given, files)
     elif name.endswith(ZIPS):
         with zipfile.ZipFile(given) as archive:
-            held = set(archive.namelist())
-            return {f.place: _head(archive.open(f.place), f) for f in files if f.place in held}
+            names = set(archive.namelist())
+            return {f.place: _head(archive.open(f.place), f) for f in files if f.place in names}
     else:
         renamed = all(given.name != file.name for file in files)
         below = [(file, given if renamed and file is files[0] else given.with_name(file.name)) for file in files]
@@ -192,17 +192,17 @@ def read_state(content: bytes) -> dict[str, Tensor]:
 def read_graph(manifest: bytes, buffers: Mapping[str, bytes]) -> dict[str, Tensor]:
     """Read the weights of a TensorFlow.js graph model.
 
-    A group of the manifest says in which files its weights lie, one after the other without gaps.
+    A group of the manifest names the files of its weights, which are stored without gaps.
 
     Args:
         manifest: the model's JSON file.
-        buffers: the content of its weight files, by name. No other file is ever looked for, whatever the manifest says.
+        buffers: the content of its weight files, by name. No other file is ever read, whatever the manifest names.
 
     Returns:
         Its tensors by their names, in TensorFlow's layout.
 
     Raises:
-        ValueError: when the manifest is none, or says what the buffers do not bear out.
+        ValueError: when the manifest is damaged or contradicts the buffers.
 
     Example:
         >>> group = b'{"weightsManifest": [{"paths": ["a.bin"], "weights":'

@@ -27,9 +27,9 @@ class Source:
     """``(N, S, S)`` or ``(N, S, S, 3)`` uint8."""
     classes: tuple[str, ...]
     train: np.ndarray
-    """Rows to learn from."""
+    """Training rows."""
     validation: np.ndarray
-    """Rows held out to judge by."""
+    """Validation rows."""
     hard: np.ndarray
     """``(N,)`` int64 index into ``classes``, -1 where the class is not in common."""
     labels: Tensor
@@ -40,7 +40,7 @@ class Source:
     """Classes that the target does not have -> faces of the source; they are left out."""
     held_out_by: str = "split"
     """How ``validation`` was chosen: ``split`` (the data set has one), ``subject``, ``movie`` or another kind of group
-    that is held out whole, or ``face`` where nothing is known of who is shown."""
+    that is held out whole, or ``face`` where no groups are known."""
 
     @property
     def counts(self) -> Tensor:
@@ -110,10 +110,10 @@ def stratified_holdout(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> t
     mixed = np.random.default_rng([seed, HELD_OUT]).permutation(len(rows))
     mixed = mixed[np.argsort(labels[mixed], kind="stable")]
     first = np.searchsorted(labels[mixed], labels[mixed])
-    held = (np.arange(len(rows)) - first) % HELD_OUT == 1
-    if not held.any():
+    mask = (np.arange(len(rows)) - first) % HELD_OUT == 1
+    if not mask.any():
         return rows, rows
-    return np.sort(rows[mixed[~held]]), np.sort(rows[mixed[held]])
+    return np.sort(rows[mixed[~mask]]), np.sort(rows[mixed[mask]])
 
 
 def part(pack: Pack, split: str) -> np.ndarray:
@@ -204,9 +204,9 @@ def hold_out(pack: Pack, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarr
     """
     groups = pack.holdout_groups
     if groups.kind != "picture":
-        held = group_holdout(groups.names[rows], labels, share=1 / HELD_OUT)
-        if held.any():
-            return rows[~held], rows[held], groups.kind
+        mask = group_holdout(groups.names[rows], labels, share=1 / HELD_OUT)
+        if mask.any():
+            return rows[~mask], rows[mask], groups.kind
     return *stratified_holdout(rows, labels), "face"
 
 

@@ -45,7 +45,7 @@ from dcdan.training.settings import StageSettings
 from dcdan.training.step import Learner, Stage, update_teacher
 
 TRAINING_REVISION = 2
-"""Goes up when the same settings come to train otherwise, for every method, so that a benchmark mixes no two kinds."""
+"""Increased when the same settings train differently, for every method, so that a benchmark does not mix revisions."""
 COUNTED = 8000
 LOGGED_EVERY = 20
 LEAST_EASE = 1 / 8
@@ -64,12 +64,12 @@ class Trainer(Learner):
     ease: float = 1.0
     """Factor on the learning rate, halved whenever the training backs off."""
     pretrained: bool = False
-    """Whether the trunk did not start at random."""
+    """Whether the trunk started from pretrained weights."""
     deadline: float | None = None
-    """When the last step must be done, on the clock of ``time.perf_counter``; None for no budget."""
+    """Deadline of the last step, on the clock of ``time.perf_counter``; None for no budget."""
     estimate: Estimate = field(default_factory=Estimate)
     sampled: dict[Stage, SamplingWeights] = field(default_factory=dict)
-    """The sampling weights of each stage, once they are known."""
+    """The sampling weights of each stage that has computed them."""
 
     def __post_init__(self) -> None:
         self.method.epochs = self.settings.adaptation.epochs
@@ -296,11 +296,11 @@ class Trainer(Learner):
         Returns:
             ``(N, K) float64``; each row sums to 1.
         """
-        asked, own = self.network, next(norms(self.network), None) is not None
+        network, own = self.network, next(norms(self.network), None) is not None
         if own:
-            asked = copy.deepcopy(self.network)
-            estimate_statistics(asked, self.target.faces, subsample(self.target.train, COUNTED), self.device)
-        seen = predict_features(asked, self.target.faces, self.target.train, self.device, not own, self.bf16)
+            network = copy.deepcopy(self.network)
+            estimate_statistics(network, self.target.faces, subsample(self.target.train, COUNTED), self.device)
+        seen = predict_features(network, self.target.faces, self.target.train, self.device, not own, self.bf16)
         return seen.logits.fused.softmax(1).double().numpy()
 
     @property
@@ -379,8 +379,8 @@ class Trainer(Learner):
         Returns:
             ``network``, ``method`` and, where there is one, ``teacher``.
         """
-        held: dict[str, nn.Module] = {"network": self.network, "method": self.method}
-        return held | ({"teacher": self.teacher} if self.teacher is not None else {})
+        modules: dict[str, nn.Module] = {"network": self.network, "method": self.method}
+        return modules | ({"teacher": self.teacher} if self.teacher is not None else {})
 
     def save(
         self,

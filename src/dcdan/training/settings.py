@@ -87,7 +87,7 @@ class RunSettings(BaseModel):
     pretrained: str = "auto"
     """What the trunk starts from. ``auto`` takes timm's ImageNet weights when they can be had, and starts at random
     with a warning when not; ``yes`` ends there instead; ``no`` starts at random. The folder of a finished run, or the
-    name of a model in the package, gives its trunk, which knows faces."""
+    name of a model in the package, gives a trunk trained on faces."""
     align: Literal["auto", "mtcnn", "none"] = "auto"
     """How packs made for this run align faces."""
     device: str = "auto"
@@ -104,22 +104,22 @@ class RunSettings(BaseModel):
     """Which epoch of the adaptation is written out: the last, or the one that a label-free score picks; epoch 0 is the
     source stage's model, so that an adaptation that does harm can be refused."""
     keep_epochs: bool = False
-    """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
+    """Save every epoch of the adaptation with its scores in ``checkpoints/``, each about the size of a model."""
     minutes: float | None = Field(None, gt=0)
     """Budget of the training in minutes, from its start to the finished model. The stages are shortened to fit as soon
     as the first steps have been timed; None trains all epochs."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     on_trouble: Literal["stop", "back-off"] = "stop"
-    """What happens when a loss is no number, the model collapses or a discriminator dies: the run ends with a sentence,
-    or it goes back to its last good epoch and on at half the learning rate, three times at most."""
+    """What happens when a loss is not finite, the model collapses or a discriminator dies: the run stops with an error,
+    or it restarts from its last good epoch at half the learning rate, at most three times."""
     sure: float = Field(0.9, gt=0, lt=1)
     """Share of right answers among held-out source faces above the probability below which an answer is unsure."""
     mirror: bool = False
     """Whether the model that is written out averages over a face and its mirror image: better, for twice the time."""
     prior_bias: float = Field(0.0, ge=0, le=1)
-    """How far the model that is written out leans to the source's common classes: the share of the logarithm of their
-    shares that is added to its logits, such as a part of what logit adjustment took away."""
+    """Bias of the written model towards common source classes: the factor on the log prior that is added to its
+    logits, for example to restore a part of what logit adjustment subtracts."""
     calibrate_for: Literal["target", "source"] = "target"
     """Whether the temperature is corrected for the target, by an estimate, where a method sees it; ``source`` suits a
     model that will be shown faces of any kind."""
@@ -134,7 +134,7 @@ class RunSettings(BaseModel):
     @classmethod
     def _preset(cls, values: Any) -> Any:
         """Apply the paper preset and accept settings of version 0.1."""
-        if isinstance(values, dict) and "lean" in values:  # its name until version 0.1
+        if isinstance(values, dict) and "lean" in values:  # the name of the setting until version 0.1
             values = {"prior_bias": values["lean"], **{key: values[key] for key in values if key != "lean"}}
         if isinstance(values, dict) and values.get("preset") == "paper":
             return {**PAPER_OVERRIDES, **values}
@@ -175,7 +175,7 @@ PRETRAINED_STAGES: dict[str, dict[str, Any]] = {
     "source": {"lr": 0.01, "head_ratio": 10.0, "schedule": "cosine"},
     "adaptation": {"lr": 0.003, "head_ratio": 10.0},
 }
-"""Stages of a pre-trained trunk, where the user says nothing else."""
+"""Stages of a pre-trained trunk, where the user sets nothing else."""
 
 
 def check(kind: type[Checked], values: Mapping[str, Any], prefix: str = "") -> Checked:

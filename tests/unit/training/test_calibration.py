@@ -177,7 +177,7 @@ def test_a_mirrored_model_is_calibrated_on_mirrored_answers(
         seen.append(arguments[6])
         return predict_features(*arguments)
 
-    monkeypatch.setattr(module, "look", watched)
+    monkeypatch.setattr(module, "predict_features", watched)
     calibration_of(state, network, torch.zeros(len(state.source.classes)))
     assert seen == [True] * (1 if method == "source_only" else 2)
 

@@ -44,7 +44,7 @@ _LABELS = ("data/label/label.lst", "label/label.lst", "label.lst")
 _SCENES = ("data/image/origin", "image/origin", "data/origin", "origin")
 _VOLUMES = ("data/image", "image", "data", ".")
 _FIELDS = 8
-_LOOKED_AT = 4096
+_HEAD_BYTES = 4096
 
 
 class ExpWFace(NamedTuple):
@@ -236,7 +236,7 @@ def _is_label_file(table: Path) -> bool:
     try:
         refuse_device(table)
         with table.open(encoding="utf-8-sig", errors="replace") as file:
-            rows = file.read(_LOOKED_AT).splitlines()
+            rows = file.read(_HEAD_BYTES).splitlines()
     except (OSError, ValueError):
         return False
     for row in rows:

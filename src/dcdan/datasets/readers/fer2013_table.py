@@ -147,8 +147,8 @@ def pixel_file(folder: Path, inner: tuple[str, ...] = ()) -> Path | None:
     """Return the table of FER2013 in a folder or in one of its named inner folders, or None.
 
     Args:
-        folder: where to look.
-        inner: names of inner folders, looked in after the folder itself.
+        folder: the folder.
+        inner: names of inner folders, tried after the folder itself.
 
     Returns:
         The first of `FILES` whose header has the columns `emotion` and `pixels`.

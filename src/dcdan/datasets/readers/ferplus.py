@@ -240,7 +240,7 @@ def _parsed(cells: list[str]) -> tuple[str, str, list[int]]:
 _TABLE = "fer2013new.csv"
 _FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 _COPY_SPLITS = ("train", "validation", "test")
-# `suprise` is how the copy spells it, and by what it is told from other folders.
+# `suprise` is how the copy spells it, which distinguishes it from other folders.
 _COPY_CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "suprise")
 _COPY_MARKERS = [f"{split}/{name}" for split in _COPY_SPLITS for name in _COPY_CLASSES]
 _PUBLISHED: dict[tuple[VoteRule, bool], tuple[int, int, int]] = {

@@ -24,13 +24,13 @@ class EpochEvaluation(NamedTuple):
     """The measurements of a model after an epoch."""
 
     right: float
-    """Share of the held-out source faces that are named rightly."""
+    """Accuracy on held-out source faces."""
     total: float
-    """Sum of the logits that were looked at: no number where the model has gone wrong."""
+    """Sum of the evaluated logits, which is not finite for a diverged model."""
     target: Signals | None
     """Signals of the target; None in the source stage."""
     scores: EpochScores | None
-    """The model's label-free scores, where they were asked for."""
+    """Label-free scores of the model, where they were computed."""
 
     def metadata(self) -> dict[str, float]:
         """Return the measurements by name, for the metrics log.
@@ -151,11 +151,11 @@ def harm_warning(records: Iterable[Mapping[str, Any]], taken: int | None = None)
     Returns:
         The warning, or "" below a loss of 0.02.
     """
-    judged = {int(r["epoch"]): float(r["source_validation"]) for r in records if r["kind"] == "adaptation-epoch"}
-    last = max(judged, default=0) if taken is None else taken
-    if 0 not in judged or last not in judged or judged[0] - judged[last] <= HARMFUL:
+    accuracies = {int(r["epoch"]): float(r["source_validation"]) for r in records if r["kind"] == "adaptation-epoch"}
+    last = max(accuracies, default=0) if taken is None else taken
+    if 0 not in accuracies or last not in accuracies or accuracies[0] - accuracies[last] <= HARMFUL:
         return ""
     return (
-        f"The adaptation may have done harm: accuracy on held-out source faces fell from {judged[0]:.1%} to "
-        f"{judged[last]:.1%}; compare with --method adabn or source_only, or let --set choose=entropy decide."
+        f"The adaptation may have done harm: accuracy on held-out source faces fell from {accuracies[0]:.1%} to "
+        f"{accuracies[last]:.1%}; compare with --method adabn or source_only, or let --set choose=entropy decide."
     )

@@ -134,8 +134,8 @@ def check_discriminator_alive(method: nn.Module, epoch: int) -> None:
     for name, part in method.named_modules():
         if isinstance(part, Discriminator) and float(part.spread) < DEAD:
             raise DivergedError(
-                f"The discriminator '{name}' died in epoch {epoch} of the adaptation: it says the same of every face; "
-                "lower adaptation.lr or adaptation.weight_decay, or leave it out by its weight in options."
+                f"The discriminator '{name}' died in epoch {epoch} of the adaptation: its output is the same for every "
+                "face; lower adaptation.lr or adaptation.weight_decay, or leave it out by its weight in options."
             )
 
 
