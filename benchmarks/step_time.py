@@ -36,7 +36,7 @@ from dcdan.training.data import Source, Target
 from dcdan.training.device import keep_freed_memory
 from dcdan.training.loop import Trainer
 from dcdan.training.settings import RunSettings, read_settings
-from dcdan.training.step import follow, make_teacher
+from dcdan.training.step import make_teacher, update_teacher
 
 BAR = 1.25
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
@@ -85,7 +85,7 @@ class Step:
         nn.utils.clip_grad_norm_(parameters, self.trainer.settings.adaptation.clip)
         self.optimiser.step()
         assert self.trainer.teacher is not None
-        follow(self.trainer.teacher, self.network, self.trainer.settings.teacher, 1000)
+        update_teacher(self.trainer.teacher, self.network, self.trainer.settings.teacher, 1000)
 
     def losses(self) -> dict[str, Tensor]:
         """The network on ready views, and the losses on its outputs with the teacher's answers given."""

@@ -20,7 +20,7 @@ from dcdan.models.network import Network
 from dcdan.packs.build import pack_for
 from dcdan.packs.pack import Pack
 from dcdan.training.batches import aligned_weights
-from dcdan.training.forward import estimate_statistics, look
+from dcdan.training.forward import estimate_statistics, predict_features
 from dcdan.training.pretrained import network_of
 
 PRESS = {"neutral": 0.5, "happiness": 0.4, "surprise": 0.03, "sadness": 0.03, "anger": 0.02, "disgust": 0.015}
@@ -40,7 +40,7 @@ def drawn(pack: Pack, split: str, shares: np.ndarray, count: int, rng: np.random
 
 def scores(network: Network, pack: Pack, rows: np.ndarray) -> str:
     """Return accuracy and mean recall of the fused head, as text."""
-    answers = look(network, pack.faces, rows, CPU, source=False, bf16=False).logits.fused.argmax(1).numpy()
+    answers = predict_features(network, pack.faces, rows, CPU, source=False, bf16=False).logits.fused.argmax(1).numpy()
     counts = confusion_matrix(pack.labels[rows], answers, len(pack.classes))
     return f"{100 * accuracy(counts):.1f} / {unweighted_average_recall(counts):.3f}"
 
@@ -62,7 +62,11 @@ def main() -> None:
             target = drawn(pack, "train", shares, TARGET, rng)
             test = drawn(pack, "validation", shares, TEST, rng)
             start_target_from_source(network)
-            seen = look(network, pack.faces, target, CPU, source=False, bf16=False).logits.fused.softmax(1).numpy()
+            seen = (
+                predict_features(network, pack.faces, target, CPU, source=False, bf16=False)
+                .logits.fused.softmax(1)
+                .numpy()
+            )
             cells = [scores(network, pack, test)]
             for weights in (None, aligned_weights(seen, prior)):
                 start_target_from_source(network)

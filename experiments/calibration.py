@@ -24,7 +24,7 @@ from dcdan.models.network import Network
 from dcdan.packs.build import pack_for
 from dcdan.packs.pack import Pack
 from dcdan.training.calibration import calibrated, chosen_probabilities
-from dcdan.training.forward import Features, estimate_statistics, look
+from dcdan.training.forward import Features, estimate_statistics, predict_features
 from dcdan.training.model_selection.scores import density_weights
 from dcdan.training.pretrained import network_of
 
@@ -54,7 +54,7 @@ def faces_of(pack: Pack, rows: np.ndarray, kind: str = "") -> np.ndarray:
 
 def seen(network: Network, faces: np.ndarray, source: bool) -> Features:
     """Return what a network says of all of some faces."""
-    return look(network, faces, np.arange(len(faces)), CPU, source, False)
+    return predict_features(network, faces, np.arange(len(faces)), CPU, source, False)
 
 
 def joined(features: Features) -> torch.Tensor:

@@ -20,7 +20,7 @@ from dcdan.evaluation.evaluate import labels_among
 from dcdan.models.network import Network
 from dcdan.models.selection import select
 from dcdan.packs.build import pack_for
-from dcdan.training.forward import look
+from dcdan.training.forward import predict_features
 from dcdan.training.pretrained import network_of
 from dcdan.training.run_folder import data_of
 from dcdan.training.settings import RunSettings
@@ -36,7 +36,7 @@ def right(
     rows = pack.select("validation")
     truth = labels_among(classes, pack)[rows]
     rows, truth = rows[truth >= 0], truth[truth >= 0]
-    logits = look(network, pack.faces, rows, torch.device("cpu"), source, bf16=False).logits
+    logits = predict_features(network, pack.faces, rows, torch.device("cpu"), source, bf16=False).logits
     ways = (torch.zeros_like(thresholds), thresholds, torch.full_like(thresholds, 0.9))
     return [100 * float(np.mean(select(logits, way).expression.numpy() == truth)) for way in ways]
 

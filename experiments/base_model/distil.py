@@ -26,7 +26,7 @@ from dcdan.models.afc import fuse
 from dcdan.packs.pack import Pack
 from dcdan.training.batches import Order, ReadAhead
 from dcdan.training.optimiser import fill_momentum, learning_rate
-from dcdan.training.step import follow, make_teacher
+from dcdan.training.step import make_teacher, update_teacher
 
 
 def trained(run: Path) -> tuple[BaseNetwork, int]:
@@ -168,7 +168,7 @@ def main() -> None:
         total.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        follow(average, network, 0.999, step)
+        update_teacher(average, network, 0.999, step)
         done = step + 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())

@@ -28,7 +28,7 @@ from dcdan.models.network import Network, NetworkSettings
 from dcdan.packs.pack import Pack
 from dcdan.training.batches import Order, ReadAhead
 from dcdan.training.optimiser import fill_momentum, learning_rate
-from dcdan.training.step import follow, make_teacher
+from dcdan.training.step import make_teacher, update_teacher
 
 HEADS = (1.0, 0.5, 0.5)
 ADJUSTMENT = 0.3
@@ -169,7 +169,7 @@ def main() -> None:
         total.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        follow(average, network, 0.0 if options.no_average else 0.999, step)
+        update_teacher(average, network, 0.0 if options.no_average else 0.999, step)
         done = step + 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())

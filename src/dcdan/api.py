@@ -76,7 +76,7 @@ def adapt(
     ):
         start = resolve_model(start).folder if start else None
         train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
-        with group.leader_first():
+        with group.main_process_first():
             return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
 
 

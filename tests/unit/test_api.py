@@ -172,7 +172,7 @@ def test_without_torch_adapt_names_the_extra(tmp_path: Path) -> None:
         "except MissingExtraError as error: print(error.exit_code, error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.stdout.startswith("8 dcdan.adapt needs the package 'torch', which is not installed: pip install"), done
+    assert done.stdout.startswith("8 This needs the package 'torch', which is not installed: pip install"), done
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -86,10 +86,12 @@ def check(
 
 
 def _opened(data: str | Reader) -> tuple[Reader, str]:
+    """Return a reader and its spec."""
     return (data, data.name) if isinstance(data, Reader) else (open_reader(parse_spec(data)), data)
 
 
 def _listed(reader: Reader) -> InspectionListing:
+    """List a data set that must not be empty."""
     listed = listing(reader)
     if not len(listed):
         raise nothing_selected(reader, "check")
@@ -99,6 +101,7 @@ def _listed(reader: Reader) -> InspectionListing:
 def _with_pictures(
     report: CheckReport, reader: Reader, listed: InspectionListing, prints: np.ndarray, distance: int
 ) -> CheckReport:
+    """Add the findings about pictures and duplicates."""
     duplicates = duplicates_within(prints, distance)
     roots = groups(duplicates, len(prints))
     broken = np.flatnonzero(prints["status"] != STATUSES.index(Status.OK))
@@ -120,6 +123,7 @@ def _with_pictures(
 def _with_other(
     report: CheckReport, reader: Reader, prints: np.ndarray, other: Reader, others: np.ndarray, spec: str
 ) -> CheckReport:
+    """Add the findings of the comparison with another set."""
     assert report.distance is not None
     duplicates = duplicates_between(prints, others, report.distance)
     mine, theirs = samples_at(reader, duplicates.first), samples_at(other, duplicates.second)
@@ -155,6 +159,7 @@ def duplicated_images(roots: np.ndarray, listed: InspectionListing) -> dict[str,
 
 
 def _failure(reader: Reader, sample: Sample, status: Status) -> Failure:
+    """Describe a picture that could not be decoded."""
     return Failure(sample.path, sample.split, class_of(reader, sample), str(status))
 
 
@@ -166,6 +171,7 @@ def _named(
     others: dict[int, Sample],
     roots: np.ndarray | None,
 ) -> Iterator[Duplicate]:
+    """Yield duplicates with paths, splits and labels."""
     columns = (duplicates.first, duplicates.second, duplicates.kinds, duplicates.distances)
     numbers: dict[int, int] = {}
     for first, second, kind, apart in zip(*(column.tolist() for column in columns), strict=True):

@@ -60,15 +60,17 @@ class _Shown:
 def show(
     specs: Sequence[str], out: Path | str, *, per_class: int = 10, seed: int = 0, force: bool = False
 ) -> list[Path]:
-    """Draw what data sets look like, from the files as they are: nothing is packed and no face is searched for.
+    """Write contact sheets and class distributions of data sets, from the released files, without detecting faces.
 
-    Writes for each spec a contact sheet and, if it has labels, its class distribution; for several labelled specs the
-    shares of their classes side by side (the paper's Figure 3); and the numbers as ``counts.csv``.
+    It writes for each spec a contact sheet and, if it has labels, its class distribution; for several labelled specs
+    the class proportions side by side (the paper's Figure 3); and the numbers as ``counts.csv``.
 
     Args:
         specs: ``reader:path?option=value``, or folders.
-        out: the folder for the pictures; it may exist when it is empty, or with ``force``, which replaces files.
-        per_class: faces of each class on a sheet, drawn by the seed; samples with a box are cut out.
+        out: the folder for the pictures; it may exist when it is empty, or with ``force``.
+        per_class: faces of each class on a sheet; samples with a box are cropped.
+        seed: seed of the random choice of faces.
+        force: replace existing files.
 
     Returns:
         The paths of the files.
@@ -98,13 +100,16 @@ def show(
 
 
 def faces_png(reader: Reader, listed: InspectionListing, per_class: int, seed: int) -> bytes:
-    """Return a contact sheet as the bytes of a PNG file: a row of faces for each class, with the split below each face.
+    """Draw a contact sheet: a row of faces for each class, with the split below each face.
 
     Args:
         reader: loads the pictures.
         listed: the splits and labels of what the reader selects.
-        per_class: faces in a row, chosen at random by the seed.
-        seed: another seed chooses other faces.
+        per_class: faces in a row.
+        seed: seed of the random choice of faces.
+
+    Returns:
+        The bytes of a PNG file.
     """
     drawn: list[tuple[str, np.ndarray]] = []
     for label, name in [*enumerate(reader.classes), (-1, "without label" if reader.classes else "")]:
@@ -122,6 +127,7 @@ def faces_png(reader: Reader, listed: InspectionListing, per_class: int, seed: i
 
 
 def _cell(reader: Reader, sample: Sample) -> SheetCell:
+    """Return the cell of a sample, or a grey one with its status."""
     split = (Mark(sample.split),) if sample.split else ()
     try:
         return SheetCell(_square(inside_box(reader.load(sample), sample.box)[0]), split)
@@ -140,6 +146,7 @@ def _square(picture: np.ndarray) -> np.ndarray:
 
 
 def _listed(reader: Reader, name: str) -> _Shown:
+    """List a data set that must not be empty."""
     listed = listing(reader)
     if not len(listed):
         raise nothing_selected(reader, "show")
@@ -162,6 +169,7 @@ def _names(specs: Sequence[str]) -> list[str]:
 
 
 def _refuse_full(out: Path, force: bool) -> None:
+    """Check that the output folder may be written."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"'{out}' is a file: give a folder for the pictures.")
     if out.is_dir() and any(out.iterdir()) and not force:
@@ -169,6 +177,7 @@ def _refuse_full(out: Path, force: bool) -> None:
 
 
 def _write_counts(path: Path, shown: Sequence[_Shown]) -> None:
+    """Write the numbers of images as CSV."""
     with atomic_text(path, newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("set", "split", "class", "images"))

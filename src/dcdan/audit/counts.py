@@ -37,7 +37,15 @@ class CountLine:
 
 
 def class_of(reader: Reader, sample: Sample) -> str:
-    """Return the name of a sample's class, "" for a sample without a label."""
+    """Return the class name of a sample.
+
+    Args:
+        reader: the data set.
+        sample: a sample of it.
+
+    Returns:
+        The name, "" without a label.
+    """
     return reader.classes[sample.label] if sample.label >= 0 else ""
 
 
@@ -63,14 +71,29 @@ def counted(pairs: Iterable[tuple[str, str]], classes: Sequence[str]) -> SplitCo
 
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:
-    """Return the splits in the order train, validation, test, then all others by name."""
+    """Sort splits in the order train, validation, test, then all others by name.
+
+    Args:
+        splits: names of splits.
+
+    Returns:
+        The sorted names.
+
+    Example:
+        >>> ordered_splits(["test", "extra", "train"])
+        ['train', 'test', 'extra']
+    """
     return sorted(splits, key=lambda split: (_SPLIT_ORDER.get(split, len(_SPLIT_ORDER)), split))
 
 
 def official_counts(reader: Reader) -> Mapping[str, Mapping[str, int]]:
     """Return the published numbers that can be compared with what a reader selects.
 
-    With the option `limit` nothing can be compared, and with `split` only that split.
+    Args:
+        reader: the data set. With the option `limit` nothing can be compared, with `split` only that split.
+
+    Returns:
+        split -> class -> images.
     """
     if reader.options.limit is not None:
         return {}
@@ -96,11 +119,13 @@ def compared(counts: SplitCounts, official: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _whole(counts: SplitCounts) -> dict[str, int]:
+    """Return the counts of all splits together."""
     names = dict.fromkeys(name for split in counts.values() for name in split)
     return {name: sum(split.get(name, 0) for split in counts.values()) for name in names}
 
 
 def _split_lines(split: str, counts: SplitCounts, official: Mapping[str, Mapping[str, int]]) -> Iterator[CountLine]:
+    """Yield the lines of one split."""
     read, published = counts.get(split, {}), official.get(split)
     by_class = {name: number for name, number in (published or {}).items() if name}
     for name in dict.fromkeys((*read, *by_class)):

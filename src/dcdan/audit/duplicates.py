@@ -71,6 +71,7 @@ def near_pairs(words: np.ndarray, limit: int, sides: np.ndarray | None = None) -
 
 def _bands(count: int) -> list[np.uint64]:
     # Neighbouring bits are much alike in pictures: dealt out in turn, they make bands with more different values.
+    """Return the masks of disjoint bands of bits."""
     bits = np.uint64(1) << np.arange(BITS, dtype=np.uint64)
     return [np.bitwise_or.reduce(bits[start::count]) for start in range(count)]
 
@@ -190,6 +191,7 @@ def groups(duplicates: Duplicates, count: int) -> np.ndarray:
 
 
 def _usable(prints: np.ndarray) -> np.ndarray:
+    """Return the indices of decoded pictures with contrast."""
     return np.flatnonzero((prints["status"] == STATUSES.index(Status.OK)) & ~prints["plain"])
 
 
@@ -219,20 +221,24 @@ def _crossed(words: np.ndarray, others: np.ndarray, limit: int) -> Iterator[Pair
 
 
 def _fine(words: np.ndarray, others: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Return which pairs agree in the fine word."""
     return np.asarray(distance(words[pairs[0], 1], others[pairs[1], 1]) <= FINE)
 
 
 def _near(words: np.ndarray, others: np.ndarray, pairs: Pairs, limit: int) -> np.ndarray:
+    """Return which pairs agree in both words."""
     coarse = distance(words[pairs[0], 0], others[pairs[1], 0]) <= limit
     return np.asarray(coarse & _fine(words, others, pairs))
 
 
 def _only(pairs: Pairs, kept: np.ndarray) -> Pairs:
+    """Return some of the pairs."""
     first, second, apart = pairs
     return first[kept], second[kept], apart[kept]
 
 
 def _named(blocks: Iterable[Pairs], firsts: np.ndarray, seconds: np.ndarray) -> Iterator[Pairs]:
+    """Yield pairs as indices into the whole sets."""
     for first, second, apart in blocks:
         yield firsts[first], seconds[second], apart
 

@@ -86,12 +86,26 @@ _MIRROR = _words((_ACROSS % 2 == 1)[None])[0]
 
 
 def mirrored(words: np.ndarray) -> np.ndarray:
-    """Return the words `(N, 2) uint64` of the mirror images of pictures with the words `(N, 2)`."""
+    """Return the fingerprints of mirror images.
+
+    Args:
+        words: `(N, 2) uint64` fingerprints.
+
+    Returns:
+        `(N, 2) uint64`.
+    """
     return np.asarray(words ^ _MIRROR)
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the number of bits in which two arrays of uint64 differ, element by element.
+    """Return the Hamming distance of two arrays, element by element.
+
+    Args:
+        first: uint64 of any shape.
+        second: uint64 of the same shape.
+
+    Returns:
+        Numbers of bits, of the same shape.
 
     Example:
         >>> distance(np.array([0b1011], np.uint64), np.array([0b0010], np.uint64)).tolist()
@@ -129,7 +143,14 @@ class InspectionListing:
 
 
 def listing(reader: Reader) -> InspectionListing:
-    """List the splits and labels of what a reader selects; the reader's `skipped` and `notes` are filled on the way."""
+    """List the splits and labels of what a reader selects.
+
+    Args:
+        reader: the data set, whose `skipped` and `notes` are filled.
+
+    Returns:
+        The listing.
+    """
     codes, labels, known = array("h"), array("h"), dict[str, int]()
     for sample in reader.selected():
         codes.append(known.setdefault(sample.split, len(known)))
@@ -138,13 +159,24 @@ def listing(reader: Reader) -> InspectionListing:
 
 
 class Inspector:
-    """Loads samples, crops them to their boxes, and computes the fingerprints of the crops."""
+    """Loads samples, crops them to their boxes, and computes the fingerprints of the crops.
+
+    Args:
+        reader: the data set.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
 
     def prepare(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Return the fingerprints `(n,)` of n samples, of the type PRINT; broken pictures have their status alone."""
+        """Compute the fingerprints of samples.
+
+        Args:
+            samples: n samples.
+
+        Returns:
+            `(n,)` of the type PRINT; a broken picture has only its status.
+        """
         prints = np.zeros(len(samples), PRINT)
         squares = np.zeros((len(samples), SIDE, SIDE), np.float32)
         for index, sample in enumerate(samples):
@@ -182,7 +214,15 @@ def inspect(reader: Reader, total: int, *, workers: int | None = None, progress:
 
 
 def samples_at(reader: Reader, indices: np.ndarray) -> dict[int, Sample]:
-    """Return index -> sample for some indices into what a reader selects."""
+    """Return samples by their index.
+
+    Args:
+        reader: the data set.
+        indices: `(n,)` indices into what the reader selects.
+
+    Returns:
+        index -> sample.
+    """
     if not len(indices):
         return {}
     wanted = set(indices.tolist())
@@ -190,6 +230,7 @@ def samples_at(reader: Reader, indices: np.ndarray) -> dict[int, Sample]:
 
 
 def _content(picture: np.ndarray) -> int:
+    """Return a hash of the pixels and the shape."""
     digest = hashlib.blake2b(str(picture.shape).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(picture).data)
     return int.from_bytes(digest.digest(), "little")

@@ -25,7 +25,7 @@ AGAINST = "against"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A picture that could not be decoded, and why."""
+    """A picture that could not be decoded, and the reason."""
 
     path: str
     split: str
@@ -115,11 +115,26 @@ class CheckReport:
     leaked: int = 0
 
     def with_pictures(self, **found: Any) -> CheckReport:
-        """Return the report with the findings about its pictures."""
+        """Return the report with the findings about its pictures.
+
+        Args:
+            **found: values of fields.
+
+        Returns:
+            The changed copy.
+        """
         return replace(self, **found)
 
     def with_other(self, *, cut_short: bool, **found: Any) -> CheckReport:
-        """Return the report with the findings of the comparison with another set."""
+        """Return the report with the findings of the comparison with another set.
+
+        Args:
+            cut_short: whether pairs are missing.
+            **found: values of fields.
+
+        Returns:
+            The changed copy.
+        """
         return replace(self, cut_short=self.cut_short or cut_short, **found)
 
     @property
@@ -133,7 +148,11 @@ class CheckReport:
         return [line for line in self.lines if line.difference]
 
     def faults(self) -> list[str]:
-        """Return a few words for each fault: missing, damaged, not as published. Duplicate images are not faults."""
+        """Return a short text for each fault: missing, damaged, not as published. Duplicates are not faults.
+
+        Returns:
+            The texts; an empty list for a sound data set.
+        """
         places = [_place(line) for line in self.differing]
         found = (
             (len(self.failures), f"{len(self.failures)} pictures missing or unreadable"),
@@ -143,7 +162,11 @@ class CheckReport:
         return [text for number, text in found if number]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all findings as values for JSON."""
+        """Return all findings as JSON values.
+
+        Returns:
+            Values by name.
+        """
         plain = asdict(self)
         plain["counts"] = [{**asdict(line), "difference": line.difference} for line in self.lines]
         del plain["lines"]
@@ -155,6 +178,9 @@ class CheckReport:
     def write_duplicates(self, path: Path) -> None:
         """Write the pairs of duplicate images, and those with the other set, as CSV.
 
+        Args:
+            path: the file.
+
         Raises:
             OutputError: when the file cannot be written.
         """
@@ -164,15 +190,18 @@ class CheckReport:
             table.writerows(self._rows())
 
     def _rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the pairs as CSV rows."""
         for pair in (*self.duplicates, *self.leaks):
             yield {key: "" if value is None else no_formula(value) for key, value in _row(pair).items()}
 
 
 def _row(pair: Duplicate) -> dict[str, Any]:
+    """Return a pair as a row."""
     return {"place": pair.place, **asdict(pair), "kind": str(pair.kind)}
 
 
 def _place(line: CountLine) -> str:
+    """Return the name of a line."""
     split = line.split or "whole set"
     return split if line.name == TOTAL else f"{split} {line.name or 'without label'}"
 
@@ -181,7 +210,14 @@ _SHOWN = 10
 
 
 def check_table(report: CheckReport) -> RenderableType:
-    """Return the report for a rich console."""
+    """Return the report for a rich console.
+
+    Args:
+        report: the report.
+
+    Returns:
+        The renderable.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -196,6 +232,7 @@ def check_table(report: CheckReport) -> RenderableType:
 
 
 def _counts(report: CheckReport) -> RenderableType:
+    """Return the table of counts."""
     table = _table(("split", "class"), ("read", "published", "difference") if report.published else ("read",))
     previous = None
     for line in report.lines:
@@ -230,6 +267,7 @@ def _pictures(report: CheckReport) -> Iterator[RenderableType]:
 
 
 def _duplicates(report: CheckReport) -> Iterator[RenderableType]:
+    """Yield the section on duplicates."""
     from rich.text import Text
 
     if not report.duplicates:
@@ -252,6 +290,7 @@ def _duplicates(report: CheckReport) -> Iterator[RenderableType]:
 
 
 def _leaks(report: CheckReport) -> Iterator[RenderableType]:
+    """Yield the section on duplicates in another set."""
     from rich.text import Text
 
     of = f"of the {report.images:,} images of {report.spec} have a duplicate among the {report.against_images:,}"
@@ -265,7 +304,7 @@ def _leaks(report: CheckReport) -> Iterator[RenderableType]:
 
 
 def _pairs(pairs: Sequence[Duplicate]) -> RenderableType:
-    """Return pairs by place and kind, and how many of them bear two labels."""
+    """Return pairs by place and kind, and how many of them have conflicting labels."""
     counts = Counter((pair.place, pair.kind) for pair in pairs)
     conflicts = Counter(pair.place for pair in pairs if pair.conflicting)
     table = _table(("pairs",), (*map(str, DUPLICATE_KINDS), "two labels"))
@@ -279,6 +318,7 @@ def _pairs(pairs: Sequence[Duplicate]) -> RenderableType:
 
 
 def _table(left: Sequence[str], right: Sequence[str]) -> Table:
+    """Return an empty table."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -291,6 +331,7 @@ def _table(left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def _line(name: str, text: str, style: str = "") -> RenderableType:
+    """Return a line with a dimmed name."""
     from rich.table import Table
     from rich.text import Text
 
@@ -302,8 +343,10 @@ def _line(name: str, text: str, style: str = "") -> RenderableType:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
+    """Format counts."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or str(Status.OK)
 
 
 def _signed(number: int) -> str:
+    """Format a difference with its sign."""
     return f"{number:+,}" if number else "0"

@@ -19,7 +19,7 @@ from dcdan.evaluation.torch_recogniser import TorchRecogniser
 from dcdan.expressions import common_classes
 from dcdan.packs.build import pack_for
 from dcdan.training.device import pick_device
-from dcdan.training.forward import chosen, look
+from dcdan.training.forward import predict_features, selected_probabilities
 from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metadata, load_epoch, read_kept_epochs
 from dcdan.training.pretrained import network_of
 from dcdan.training.run import train_run
@@ -120,8 +120,8 @@ def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
     found = []
     for candidate in candidates:
         thresholds = load_epoch(folder, candidate.epoch, network)
-        seen = look(network, pack.faces, rows, device, source=False, bf16=False)
-        answers = chosen(seen, thresholds).numpy()[:, columns].argmax(1)
+        seen = predict_features(network, pack.faces, rows, device, source=False, bf16=False)
+        answers = selected_probabilities(seen, thresholds).numpy()[:, columns].argmax(1)
         found.append({**epoch_metadata(candidate), "accuracy": float((answers == labels).mean())})
     return found
 

@@ -16,8 +16,8 @@ from dcdan.methods.base import find_method
 from dcdan.metrics.intervals import LAST, Interval, bootstrap_interval, wilson
 from dcdan.metrics.significance import least_rank_p, mcnemar, paired_t, signed_rank
 from dcdan.reports.text_table import Table
-from dcdan.training.model_selection.kept_epochs import candidate_of
-from dcdan.training.model_selection.scores import SCORES, Score, pick
+from dcdan.training.model_selection.kept_epochs import scores_from_metadata
+from dcdan.training.model_selection.scores import SCORES, Score, select_epoch
 
 SIGNIFICANT = 0.05
 
@@ -360,7 +360,7 @@ def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trun
 
 def _accuracy(epochs: list[dict[str, Any]], by: Score) -> float:
     """Return the accuracy of the epoch that a score picks."""
-    taken = pick([candidate_of(epoch) for epoch in epochs], by).epoch
+    taken = select_epoch([scores_from_metadata(epoch) for epoch in epochs], by).epoch
     return next(float(e["accuracy"]) for e in epochs if e["epoch"] == taken)
 
 

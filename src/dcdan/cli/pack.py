@@ -45,7 +45,7 @@ def pack(
     from dcdan.jobs.cluster import Cluster
     from dcdan.packs.build import build_pack
     from dcdan.packs.shards import merge_packs
-    from dcdan.packs.summary import found, summary
+    from dcdan.packs.summary import describe_data_set, summary
 
     given = {"--size": size, "--align": align, "--workers": workers, "--shard": shard, "--ray": ray, "--limit": limit}
     _check_combination(data or [], out, merge, [name for name, value in given.items() if value is not None])
@@ -61,7 +61,7 @@ def pack(
         parsed = parse_spec(spec)
         reader = open_reader(parsed)
         if parsed.reader is None and reader.layout and not quiet:
-            typer.echo(printable(f"'{spec}' is {found(reader)}."), err=True)
+            typer.echo(printable(f"'{spec}' is {describe_data_set(reader)}."), err=True)
         with nullcontext() if ray is None else Cluster(ray, workers=workers, paths=[str(reader.root)]) as cluster:
             built = build_pack(
                 reader,

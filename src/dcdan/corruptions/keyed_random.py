@@ -1,7 +1,7 @@
-"""Random numbers that belong to a face: they depend on a seed and the face's name alone, not on the batch.
+"""Random numbers that depend on a seed and the name of a face only, not on the batch.
 
 Integers are mixed by SplitMix64 (Steele, Lea & Flood, OOPSLA 2014). Normal numbers are read from a table of quantiles,
-so that every machine and every version of numpy draws the same.
+so that every machine and every version of NumPy gives the same numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,15 @@ def face_keys(paths: Sequence[str], numbers: Sequence[int], seed: int, use: str)
 
 
 def bits(keys: Keys, count: int) -> Keys:
-    """Return `(N, count) uint64` random words for keys `(N,)`."""
+    """Return random words.
+
+    Args:
+        keys: `(N,) uint64`, as `face_keys` returns them.
+        count: words per key.
+
+    Returns:
+        `(N, count) uint64`.
+    """
     word = keys[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP
     word = (word ^ (word >> np.uint64(30))) * _MIX_1
     word = (word ^ (word >> np.uint64(27))) * _MIX_2
@@ -46,7 +54,14 @@ def bits(keys: Keys, count: int) -> Keys:
 
 
 def uniforms(keys: Keys, count: int) -> npt.NDArray[np.float64]:
-    """Return `(N, count) float64` numbers in [0, 1), uniformly distributed.
+    """Return uniform random numbers.
+
+    Args:
+        keys: `(N,) uint64`, as `face_keys` returns them.
+        count: numbers per key.
+
+    Returns:
+        `(N, count) float64` in [0, 1).
 
     Example:
         >>> keys = face_keys(["a.jpg"], [0], seed=0, use="noise")
@@ -57,7 +72,15 @@ def uniforms(keys: Keys, count: int) -> npt.NDArray[np.float64]:
 
 
 def normals(keys: Keys, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return `(N, *shape) float32` standard normal numbers; the table of quantiles ends at 4.4 deviations."""
+    """Return standard normal random numbers.
+
+    Args:
+        keys: `(N,) uint64`, as `face_keys` returns them.
+        shape: shape of the numbers of each key.
+
+    Returns:
+        `(N, *shape) float32`, at most 4.4 in size, where the table of quantiles ends.
+    """
     count = int(np.prod(shape))
     levels = bits(keys, -(-count // 4)).astype("<u8").view("<u2")[:, :count]
     return np.asarray(_quantiles()[levels].reshape(len(keys), *shape), np.float32)

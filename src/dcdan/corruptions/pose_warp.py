@@ -1,8 +1,8 @@
-"""Faces turned to the side and up or down, framed again as an aligner would.
+"""Rotation of faces to the side and up or down, with the framing of an aligner.
 
-The face is laid on half an ellipsoid with a nose, turned in space, projected without perspective, and brought back to
-the template by its five points. What the turn hides is hidden. What it would uncover is stretched skin. Lengths are in
-units of the face side (about 20 cm); x points to the right, y down, z to the camera.
+The face is projected onto half an ellipsoid with a nose, rotated, projected without perspective, and brought back to
+the template by its five points. Occluded parts are hidden; uncovered parts are stretched skin. Lengths are in units of
+the face side (about 20 cm); x points to the right, y down, z to the camera.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ _GRID = np.linspace(-0.5, 1.5, 513)
 
 
 def depth(x: Floats, y: Floats) -> Floats:
-    """Return the depth z of the head at points (x, y) of the face, 0 beside the head."""
+    """Return the depth of the head at points of the face.
+
+    Args:
+        x: x of the points, any shape.
+        y: y of the points, the same shape.
+
+    Returns:
+        z of the same shape; 0 outside the head.
+    """
     right, down = x - _CENTRE[0], y - _CENTRE[1]
     dome = np.sqrt(np.maximum(0, 1 - (right / _HALF_WIDTH) ** 2 - (down / _HALF_HEIGHT) ** 2))
     nose = np.exp(-0.5 * ((right / _NOSE_WIDTH) ** 2 + ((y - _NOSE_AT) / _NOSE_HEIGHT) ** 2))
@@ -34,7 +42,7 @@ def depth(x: Floats, y: Floats) -> Floats:
 
 @lru_cache(maxsize=64)
 def pose_maps(size: int, yaw: float, pitch: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the source of each pixel of a turned face, as `cv2.remap` takes it.
+    """Return the source of each pixel of a rotated face, as `cv2.remap` takes it.
 
     Args:
         size: side of the face in pixels.
@@ -59,7 +67,7 @@ def pose_maps(size: int, yaw: float, pitch: float) -> tuple[npt.NDArray[np.float
 
 
 def _turned(points: npt.ArrayLike, sideways: float, nodding: float) -> Floats:
-    """Return the places `(n, 2)` of points `(n, 2)` of the face after the head has turned; angles in radians."""
+    """Return the places `(n, 2)` of points `(n, 2)` of the face after the rotation of the head; angles in radians."""
     x, y = np.asarray(points, np.float64).T
     z = depth(x, y)
     behind = z * math.cos(sideways) - x * math.sin(sideways)

@@ -1,9 +1,9 @@
-"""Known shifts: aligned faces made worse in one way, in five severities, to measure adaptation under a known cause.
+"""Known shifts: aligned faces degraded in one way, in five severities, to measure adaptation under a known cause.
 
 They follow ImageNet-C (Hendrycks & Dietterich, ICLR 2019), which has blur, noise, contrast and JPEG, with lengths and
 noise in units of the face: a severity means the same at 48 and at 112 pixels. Every shift is a function of faces
 `(N, S, S[, 3]) uint8`, the strength of a severity, and the keys of the faces `(N,)`, and returns new faces of the same
-shape. The result depends on a face, its name and the seed, not on its batch. A higher severity draws the same random
+shape. The result depends on a face, its name and the seed, not on its batch. A higher severity uses the same random
 numbers.
 
 A new shift is a function, an entry in `Kind` and one in `SHIFTS`.
@@ -31,7 +31,7 @@ ShiftKind = Literal["blur", "lowlight", "occlusion", "jpeg", "noise", "pose", "c
 SHIFT_KINDS: tuple[ShiftKind, ...] = get_args(ShiftKind)
 SEVERITIES = (1, 2, 3, 4, 5)
 RECIPE = 1
-"""Version of the shifts, raised when one of them changes, so that packs of old and new shifts are told apart."""
+"""Version of the shifts, raised when one of them changes, so that packs of old and new shifts are distinguished."""
 
 # Averaging pixels reduces their noise, so its deviation is stated for faces of this side.
 _NOISE_SIDE = 64
@@ -81,7 +81,16 @@ def shifted(faces: np.ndarray, shift: Shift, paths: Sequence[str], numbers: Sequ
 
 
 def blur(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
-    """Blur by a Gaussian whose standard deviation is a share of the face side; the border pixels are repeated."""
+    """Blur with a Gaussian; border pixels are repeated.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: standard deviation over the face side.
+        keys: not used.
+
+    Returns:
+        New faces of the same shape.
+    """
     deviation = strength * faces.shape[1]
     offsets = np.arange(-math.ceil(4 * deviation), math.ceil(4 * deviation) + 1)
     weights = np.exp(-0.5 * (offsets / deviation) ** 2)
@@ -92,7 +101,16 @@ def blur(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
 
 
 def contrast(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
-    """Reduce each face's deviations from its mean, of each channel, to a share."""
+    """Reduce the deviations of each face from its mean, by channel.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: remaining fraction of the contrast.
+        keys: not used.
+
+    Returns:
+        New faces of the same shape.
+    """
     planes = _planes(faces)
     side = faces.shape[1]
     mean = planes.sum((1, 2), keepdims=True, dtype=np.int64) / (side * side)
@@ -100,13 +118,31 @@ def contrast(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG00
 
 
 def noise(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Add Gaussian noise whose standard deviation at 64 pixels is a share of the range; it grows with the side."""
+    """Add Gaussian noise; its standard deviation grows with the face side.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: standard deviation at 64 pixels over the full range.
+        keys: `(N,)` keys of the random numbers.
+
+    Returns:
+        New faces of the same shape.
+    """
     deviation = np.float32(255 * strength * faces.shape[1] / _NOISE_SIDE)
     return _bytes(faces + deviation * normals(keys, faces.shape[1:]))
 
 
 def lowlight(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Reduce the light to a share (gamma 2.2) and add shot noise; 1,500 photons saturate a pixel of a 64 px face."""
+    """Reduce the light (gamma 2.2) and add shot noise; 1,500 photons saturate a pixel of a face of 64 pixels.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: remaining fraction of the light.
+        keys: `(N,)` keys of the random numbers.
+
+    Returns:
+        New faces of the same shape.
+    """
     light = (np.arange(256) / 255) ** _GAMMA * strength
     full = _PHOTONS * (_NOISE_SIDE / faces.shape[1]) ** 2
     expected = light[faces]
@@ -115,12 +151,30 @@ def lowlight(faces: Faces, strength: float, keys: Keys) -> Faces:
 
 
 def jpeg(faces: Faces, strength: float, keys: Keys) -> Faces:  # noqa: ARG001
-    """Add the change that JPEG of a quality, 1 to 100, makes at 112 pixels, where a block is a 14th of the side."""
+    """Add the change that JPEG compression makes at 112 pixels, where a block is a 14th of the side.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: JPEG quality, 1 to 100.
+        keys: not used.
+
+    Returns:
+        New faces of the same shape.
+    """
     return np.stack([_compressed(face, int(strength)) for face in faces])
 
 
 def occlusion(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Cover a share of the area by a rectangle of one grey, near an eye, the nose or a corner of the mouth."""
+    """Cover a part of each face with a grey rectangle, near an eye, the nose or a corner of the mouth.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: covered fraction of the area.
+        keys: `(N,)` keys of the random numbers.
+
+    Returns:
+        New faces of the same shape.
+    """
     part, dx, dy, shape, grey = uniforms(keys, 5).T
     centre = TEMPLATE[(part * len(TEMPLATE)).astype(int)] + 0.2 * (np.stack([dx, dy], 1) - 0.5)
     wide = 2 ** (1.2 * shape - 0.6)
@@ -134,7 +188,16 @@ def occlusion(faces: Faces, strength: float, keys: Keys) -> Faces:
 
 
 def pose(faces: Faces, strength: float, keys: Keys) -> Faces:
-    """Turn the head by `strength` degrees to a random side, and by a third of that up or down."""
+    """Rotate the head to a random side, and by a third of the angle up or down.
+
+    Args:
+        faces: `(N, S, S[, 3]) uint8`.
+        strength: degrees to the side.
+        keys: `(N,)` keys of the random numbers.
+
+    Returns:
+        New faces of the same shape.
+    """
     signs = 1.0 - 2.0 * (bits(keys, 2) >> np.uint64(63))
     size = faces.shape[1]
     return np.stack(
@@ -152,7 +215,7 @@ def pose(faces: Faces, strength: float, keys: Keys) -> Faces:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a shift is made.
+    """The function and the strengths of a shift.
 
     Attributes:
         apply: the function of faces, strength and keys.
@@ -184,10 +247,12 @@ def _planes(faces: Faces) -> Faces:
 
 
 def _bytes(values: np.ndarray) -> Faces:
+    """Round to uint8."""
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def _compressed(face: Faces, quality: int) -> Faces:
+    """Add the change of JPEG compression to one face."""
     side = face.shape[0]
     there = _resized(face, _JPEG_SIDE)
     # OpenCV takes colours in the order blue, green, red.
@@ -198,6 +263,7 @@ def _compressed(face: Faces, quality: int) -> Faces:
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """Resize a square picture."""
     if picture.shape[0] == side:
         return picture
     how = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_CUBIC

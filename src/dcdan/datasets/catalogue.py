@@ -1,4 +1,4 @@
-"""The catalogue of readers: what each one reads, how much of it there is, its licence, and how to get it."""
+"""The catalogue of readers: what each one reads, its extent, its licence, and how to obtain the data."""
 
 from __future__ import annotations
 
@@ -38,35 +38,58 @@ class CatalogueEntry:
     options: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry for JSON."""
+        """Return the entry as JSON values.
+
+        Returns:
+            Its attributes by name.
+        """
         return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return (name, text) of the fields that are not empty."""
+        """Return the fields that are not empty.
+
+        Returns:
+            Name and text of each.
+        """
         fields = (("classes", _classes(self.classes)), ("size", self.extent), ("licence", self.licence))
         return [(name, text) for name, text in (*fields, ("get it", self.obtain)) if text]
 
 
 def catalogue() -> list[CatalogueEntry]:
-    """Return an entry for every reader, sorted by name."""
+    """Return an entry for every reader.
+
+    Returns:
+        Entries, sorted by name.
+    """
     return [_entry(kind) for kind in readers().values()]
 
 
 def catalogue_table(entries: list[CatalogueEntry], width: int) -> RenderableType:
-    """Return the entries for a rich console: a table where `width` in columns suffices, else a paragraph for each."""
+    """Return the entries for a rich console: a table where it fits, else a paragraph for each.
+
+    Args:
+        entries: the entries.
+        width: width of the console in columns.
+
+    Returns:
+        The renderable.
+    """
     return _table(entries) if width >= _TABLE_WIDTH else _paragraphs(entries)
 
 
 def _entry(kind: type[Reader]) -> CatalogueEntry:
+    """Return the entry of a reader."""
     options = {name: field.description or "" for name, field in kind.Options.model_fields.items()}
     return CatalogueEntry(kind.name, kind.title, tuple(kind.classes), kind.extent, kind.licence, kind.obtain, options)
 
 
 def _classes(names: tuple[str, ...]) -> str:
+    """Format class names."""
     return f"{len(names)}: {', '.join(names)}" if names else "as in the data"
 
 
 def _table(entries: list[CatalogueEntry]) -> RenderableType:
+    """Return the entries as a table."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -82,6 +105,7 @@ def _table(entries: list[CatalogueEntry]) -> RenderableType:
 
 
 def _paragraphs(entries: list[CatalogueEntry]) -> RenderableType:
+    """Return the entries as paragraphs."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table

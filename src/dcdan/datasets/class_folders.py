@@ -65,6 +65,11 @@ class ClassFolders(Reader):
             raise self._wrong_layout()
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         empty = True
         for split, place in self._splits:
             self.skip("picture in no class folder", _pictures_in(place))
@@ -81,6 +86,7 @@ class ClassFolders(Reader):
             raise no_pictures(self.folder)
 
     def _wrong_layout(self) -> DataError:
+        """Return the error for a folder without expression folders."""
         found = ", ".join(f"'{child.name}'" for child in _children(self.folder)[:6]) or "none"
         known = ", ".join(sorted(SPELLINGS)[:6])
         return DataError(
@@ -120,7 +126,14 @@ def _split_folders(folder: Path) -> list[tuple[str, Path]]:
 
 
 def holds_classes(folder: Path) -> bool:
-    """Return whether all folders with pictures are named like expressions, and there are two or more of them."""
+    """Return whether all folders with pictures are named like expressions, and there are at least two of them.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        True when they are.
+    """
     places = [place for _, place in _split_folders(folder)]
     children = [child for place in places for child in _children(place)]
     named = {canonical(child.name) for child in children if next(find_pictures(child), None) is not None}

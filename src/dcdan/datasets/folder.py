@@ -1,4 +1,4 @@
-"""The reader of a folder of pictures at any depth, without labels: a user's own faces. All faces in them are used."""
+"""The reader of a folder of unlabelled pictures at any depth, a user's own faces; all faces in them are used."""
 
 from __future__ import annotations
 
@@ -47,10 +47,23 @@ class Folder(Reader):
 
     @classmethod
     def at_url(cls, url: str, options: ReaderOptions) -> Folder:
-        """Return the reader of a folder at a URL that fsspec knows."""
+        """Open the reader of a folder at a URL.
+
+        Args:
+            url: a URL that fsspec supports.
+            options: the options.
+
+        Returns:
+            The reader.
+        """
         return _RemoteFolder(url, options)
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         from dcdan.images.discover import find_pictures
 
         empty = True
@@ -62,7 +75,7 @@ class Folder(Reader):
 
 
 class _RemoteFolder(Folder):
-    """A folder at a URL: the same pictures in the same order. `root` serves for messages only."""
+    """A folder at a URL: the same pictures in the same order. `root` is used in messages only."""
 
     def __init__(self, url: str, options: ReaderOptions) -> None:
         Reader.__init__(self, Path(url), options)
@@ -87,7 +100,14 @@ class _RemoteFolder(Folder):
 
 
 def no_pictures(folder: Path) -> DataError:
-    """Return the error for a folder without pictures: it is empty, holds other files, or cannot be listed."""
+    """Return the error for a folder without pictures: it is empty, contains other files, or cannot be listed.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The error, to be raised.
+    """
     try:
         found = sorted(path.name for path in folder.iterdir())[:4]
     except OSError as error:

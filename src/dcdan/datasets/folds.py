@@ -1,7 +1,7 @@
-"""Splits that keep a person on one side: folds by subject, hashed splits, and the hold-out of a training set.
+"""Splits that do not separate faces of one person: folds by subject, hashed splits, and the hold-out of a training set.
 
-Frames of one person, film or sequence resemble each other. Where they lie on both sides of a split, accuracy and
-calibration measured on one side are too good. Every rule here depends on names and a seed alone, so that it gives the
+Frames of one person, film or sequence resemble each other. Where they are in both parts of a split, the accuracy and
+calibration measured on one part are too good. Every rule here depends on names and a seed only, so that it gives the
 same split on every machine.
 """
 
@@ -23,7 +23,13 @@ from dcdan.datasets.reader import Reader, ReaderOptions, Sample
 
 
 def hashed_percent(name: str) -> int:
-    """Return the SHA-256 of a name modulo 100: a number from 0 to 99 that depends on the name alone.
+    """Return the SHA-256 of a name modulo 100.
+
+    Args:
+        name: the name.
+
+    Returns:
+        A number from 0 to 99 that depends on the name only.
 
     Example:
         >>> hashed_percent("a")
@@ -33,10 +39,10 @@ def hashed_percent(name: str) -> int:
 
 
 def subject_folds(subjects: Iterable[str], folds: int) -> dict[str, int]:
-    """Deal subjects into folds of nearly equal number, in the order of their SHA-256.
+    """Assign subjects to folds of nearly equal size, in the order of their SHA-256.
 
     Args:
-        subjects: names, in any order, with repetitions or without.
+        subjects: names, in any order, with or without repetitions.
         folds: the number of folds. As many folds as subjects leave one subject out at a time.
 
     Returns:
@@ -51,21 +57,29 @@ def subject_folds(subjects: Iterable[str], folds: int) -> dict[str, int]:
 
 
 def fold_rule(folds: int, fold: int) -> str:
-    """Return the description of a split by folds, as pack.json records it."""
+    """Return the description of a split by folds for pack.json.
+
+    Args:
+        folds: the number of folds.
+        fold: the fold that is test.
+
+    Returns:
+        The description.
+    """
     return f"subject-disjoint fold {fold} of {folds} is test (subjects dealt in the order of their SHA-256)"
 
 
 GROUPS_OF_RELATED_FACES = ("film", "movie", "video", "sequence", "scene")
-"""Names of groups whose faces resemble each other, in the order in which `holdout_groups` asks for them."""
+"""Names of groups whose faces resemble each other, in the order in which `holdout_groups` uses them."""
 
 
 @dataclass(frozen=True)
 class HoldoutGroups:
-    """The groups that a hold-out must not cut.
+    """The groups that a hold-out must not divide.
 
     Attributes:
-        kind: what a group is: "subject", one of `GROUPS_OF_RELATED_FACES`, or "picture" where nothing else is known.
-        names: `(N,)` str, the group of each face. Faces of equal names belong together.
+        kind: the kind of group: "subject", one of `GROUPS_OF_RELATED_FACES`, or "picture" where nothing else is known.
+        names: `(N,)` str, the group of each face. Faces with equal names belong together.
     """
 
     kind: str
@@ -77,13 +91,13 @@ def holdout_groups(
     groups: Mapping[str, Sequence[str] | np.ndarray],
     paths: Sequence[str] | np.ndarray,
 ) -> HoldoutGroups:
-    """Return the group of each face that a hold-out must keep whole.
+    """Return the group of each face that a hold-out must not divide.
 
     A face belongs to its subject. Where that is unknown, it belongs to its film, video, sequence or scene, and where
     that is unknown too, to its picture, because one picture may have several faces.
 
     Args:
-        subjects: `(N,)` who is shown, "" where that is unknown.
+        subjects: `(N,)` the person, "" where unknown.
         groups: group name -> `(N,)` value, "" where a face has none, as in `Pack.groups`.
         paths: `(N,)` the picture of each face.
 
@@ -123,7 +137,7 @@ def group_holdout(
         seed: another seed visits the groups in another order.
 
     Returns:
-        `(N,)` bool, True where a face is held out. All False where every choice would take a class's last faces.
+        `(N,)` bool, True where a face is held out. All False where every choice would contain all faces of a class.
 
     Raises:
         ValueError: `share` is out of range, or the lengths differ.
@@ -143,15 +157,15 @@ def group_holdout(
         members.setdefault(name or f"\0{row}", []).append(row)
     counts = {name: Counter(classes[row] for row in rows) for name, rows in members.items()}
     total = Counter(classes)
-    held: Counter[int] = Counter()
+    chosen_counts: Counter[int] = Counter()
     chosen: set[str] = set()
     for name in sorted(members, key=lambda name: (_digest(f"{seed}:{name}"), name)):
         own = counts[name]
-        if _leaves_some(own, held, total) and _gain(own, held, total, share) > 0:
+        if _leaves_some(own, chosen_counts, total) and _gain(own, chosen_counts, total, share) > 0:
             chosen.add(name)
-            held.update(own)
+            chosen_counts.update(own)
     if not chosen:
-        possible = [name for name in members if _leaves_some(counts[name], held, total)]
+        possible = [name for name in members if _leaves_some(counts[name], chosen_counts, total)]
         smallest = min(possible, key=lambda name: (len(members[name]), _digest(f"{seed}:{name}")), default=None)
         chosen = {smallest} if smallest is not None else set()
     mask = np.zeros(len(names), bool)
@@ -160,18 +174,19 @@ def group_holdout(
 
 
 def _digest(text: str) -> str:
+    """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _leaves_some(own: Mapping[int, int], held: Mapping[int, int], total: Mapping[int, int]) -> bool:
+def _leaves_some(own: Mapping[int, int], chosen_counts: Mapping[int, int], total: Mapping[int, int]) -> bool:
     """Return whether every class of a group has faces that are neither in it nor held out."""
-    return all(held[label] + number < total[label] for label, number in own.items())
+    return all(chosen_counts[label] + number < total[label] for label, number in own.items())
 
 
-def _gain(own: Mapping[int, int], held: Mapping[int, int], total: Mapping[int, int], share: float) -> float:
+def _gain(own: Mapping[int, int], chosen_counts: Mapping[int, int], total: Mapping[int, int], share: float) -> float:
     """Return by how much the shares held out of the classes come closer to `share`, summed over classes."""
     return sum(
-        abs(held[label] / total[label] - share) - abs((held[label] + number) / total[label] - share)
+        abs(chosen_counts[label] / total[label] - share) - abs((chosen_counts[label] + number) / total[label] - share)
         for label, number in own.items()
     )
 
@@ -185,6 +200,7 @@ class FoldOptions(ReaderOptions):
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
+        """Check that split and fold are given with folds."""
         if self.folds is None:
             for name in ("fold", "split"):
                 if name in self.model_fields_set and getattr(self, name) is not None:
@@ -210,13 +226,26 @@ class FoldedReader(Reader):
 
     @abstractmethod
     def unsplit(self) -> Iterator[Sample]:
-        """Yield every sample, without a split, in the same order each time."""
+        """Yield every sample, without a split, in the same order each time.
+
+        Returns:
+            The samples.
+        """
 
     @abstractmethod
     def published(self) -> Mapping[str, int]:
-        """Return class -> images of the whole set for the options given; {} where nothing is published for them."""
+        """Return the published counts of the whole set.
+
+        Returns:
+            class -> images for the options given; {} where nothing is published for them.
+        """
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         folds = self.options.folds
         if folds is None:
             yield from self.unsplit()
@@ -227,6 +256,10 @@ class FoldedReader(Reader):
             yield replace(sample, split="test" if dealt[sample.subject] == self.options.fold else "train")
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the published numbers of the whole set under the split "", with folds or without."""
+        """Return the published counts of the whole set under the split "", with or without folds.
+
+        Returns:
+            split -> class -> images.
+        """
         published = self.published()
         return {"": published} if published else {}

@@ -1,4 +1,4 @@
-"""Finding the parts of a released data set in a folder, in any case of letters, and the error for a wrong folder.
+"""Locate the parts of a released data set in a folder, in any letter case, and build the error for a wrong folder.
 
 "below" means a path relative to a folder, written with forward slashes, such as "basic/EmoLabel".
 """
@@ -21,7 +21,7 @@ LeftOut = Callable[[str], None]
 UNLISTED = "folder that cannot be listed"
 _SHOWN = 6
 # Detection tries about a hundred names, and a folder may hold a million pictures.
-_LOOKED_AT = 2000
+_MOST_NAMES = 2000
 
 
 def below(folder: Path, way: str) -> Path | None:
@@ -39,7 +39,7 @@ def below(folder: Path, way: str) -> Path | None:
     for part in way.split("/"):
         exact = place / part
         if not exact.exists():
-            same = [name for name in some_names(place, _LOOKED_AT) if name.lower() == part.lower()]
+            same = [name for name in some_names(place, _MOST_NAMES) if name.lower() == part.lower()]
             if not same:
                 return None
             exact = place / same[0]
@@ -48,12 +48,15 @@ def below(folder: Path, way: str) -> Path | None:
 
 
 def root_with(given: Path, markers: Iterable[str], inner: Iterable[str] = ()) -> Path | None:
-    """Return the first of a folder and its named inner folders that holds all markers, or None.
+    """Return the first folder that contains all markers: the given one or a named inner folder.
 
     Args:
         given: the folder that a user named.
-        markers: paths that must exist below the folder, in any case of letters.
+        markers: paths that must exist below the folder, in any letter case.
         inner: paths of inner folders to try after `given`.
+
+    Returns:
+        The folder, or None.
     """
     inside = (below(given, way) for way in inner)
     wanted = tuple(markers)
@@ -64,11 +67,14 @@ def root_with(given: Path, markers: Iterable[str], inner: Iterable[str] = ()) ->
 
 
 def names_in(folder: Path, left_out: LeftOut | None = None) -> list[str]:
-    """Return the names of what a folder holds, sorted, without hidden ones; [] for a file or nothing.
+    """Return the names in a folder, sorted, without hidden ones.
 
     Args:
-        folder: where to look.
-        left_out: called with a reason for a folder that is there and cannot be listed, such as one without permission.
+        folder: the folder.
+        left_out: called with a reason for a folder that exists and cannot be listed, such as one without permission.
+
+    Returns:
+        The names; [] for a file or a missing folder.
     """
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208
@@ -81,7 +87,15 @@ def names_in(folder: Path, left_out: LeftOut | None = None) -> list[str]:
 
 
 def some_names(folder: Path, most: int = 64) -> list[str]:
-    """Return at most `most` names in a folder, sorted, without hidden ones; fast in a folder of any size."""
+    """Return some of the names in a folder, sorted, without hidden ones; fast in a folder of any size.
+
+    Args:
+        folder: the folder.
+        most: largest number of names.
+
+    Returns:
+        The names; [] where the folder cannot be listed.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(islice((entry.name for entry in entries if not entry.name.startswith(".")), most))
@@ -90,18 +104,32 @@ def some_names(folder: Path, most: int = 64) -> list[str]:
 
 
 def folders_in(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
-    """Return the folders directly in a folder, by name; `left_out` as in `names_in`."""
+    """Return the folders directly in a folder, by name.
+
+    Args:
+        folder: the folder.
+        left_out: as in `names_in`.
+
+    Returns:
+        The folders.
+    """
     return [folder / name for name in names_in(folder, left_out) if (folder / name).is_dir()]
 
 
 def inside(way: str) -> str:
-    """Return the path of a picture that a label file gives, with forward slashes. The disk is not read.
+    r"""Return the path of a picture that a label file names, with forward slashes, without reading the disk.
+
+    Args:
+        way: the path as written.
+
+    Returns:
+        The path relative to the folder.
 
     Raises:
         ValueError: the path is empty, impossible, or leads out of the folder that it starts from.
 
     Example:
-        >>> inside("689\\\\737db2.jpg"), inside("./a.jpg")
+        >>> inside("689\\737db2.jpg"), inside("./a.jpg")
         ('689/737db2.jpg', 'a.jpg')
     """
     # The Windows flavour knows drives, both slashes and everything that POSIX takes for absolute.
@@ -118,8 +146,11 @@ def wrong_layout(title: str, wanted: str, folder: Path) -> DataError:
 
     Args:
         title: the data set.
-        wanted: what the reader looked for.
-        folder: where it looked; the first names in it are quoted.
+        wanted: what the reader expects.
+        folder: the folder; the first names in it are quoted.
+
+    Returns:
+        The error, to be raised.
     """
     names = names_in(folder)
     found = ", ".join(islice(names, _SHOWN)) + (" and more" if len(names) > _SHOWN else "")
@@ -155,23 +186,52 @@ def labelled_pictures(place: Path, reader: Reader) -> Iterator[tuple[Path, str]]
 
 
 def pictures_below(folder: Path, reader: Reader) -> int:
-    """Return the number of pictures below a folder; what else lies there is counted by `reader.skip`."""
+    """Count the pictures below a folder; other files are counted by `reader.skip`.
+
+    Args:
+        folder: the folder.
+        reader: its `skipped` counts.
+
+    Returns:
+        The number of pictures.
+    """
     return sum(1 for _ in find_pictures(folder, reader.skip))
 
 
 def expressions_in(place: Path) -> dict[str, Path]:
-    """Return expression -> folder for the folders in `place` that are named like one, among its first 200 names."""
+    """Return the folders in a folder that are named like an expression, among its first 200 names.
+
+    Args:
+        place: the folder.
+
+    Returns:
+        expression -> folder.
+    """
     named = {canonical(name): place / name for name in some_names(place, _FOLDERS)}
     return {name: child for name, child in named.items() if name is not None and child.is_dir()}
 
 
 def picture_names(folder: Path) -> list[str]:
-    """Return the names of the pictures among the first 64 names in a folder."""
+    """Return the names of the pictures among the first 64 names in a folder.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The names.
+    """
     return [name for name in some_names(folder) if is_picture_name(name)]
 
 
 def header(picture: Path) -> tuple[int, int, str] | None:
-    """Return width, height and mode ("L" is grey) from the header of a picture, or None where it cannot be read."""
+    """Read the header of a picture.
+
+    Args:
+        picture: the file.
+
+    Returns:
+        Width, height and mode ("L" is grey), or None where it cannot be read.
+    """
     from PIL import Image
 
     try:
@@ -184,7 +244,14 @@ def header(picture: Path) -> tuple[int, int, str] | None:
 
 
 def first_header(folders: Collection[Path]) -> tuple[int, int, str] | None:
-    """Return the `header` of the first picture in the first of the folders that has one, or None."""
+    """Read the header of the first picture in the first of the folders that has one.
+
+    Args:
+        folders: the folders.
+
+    Returns:
+        As `header`.
+    """
     for folder in folders:
         for name in picture_names(folder):
             return header(folder / name)

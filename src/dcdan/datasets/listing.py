@@ -44,12 +44,15 @@ class Listing:
 
 
 def listed(reader: Reader, part: Part | None = None) -> Listing:
-    """List what a reader selects, or one shard of it. A long list is read twice instead of being stored.
+    """List what a reader selects, or one shard of it; a long list is read twice instead of being stored.
 
     Args:
         reader: the data set.
-        part: which shard of how many. Shards are runs of whole chunks, so that together, in order, they have the
-            chunks of the whole.
+        part: the shard and the number of shards. Shards are runs of whole chunks, so that together, in order, they have
+            the chunks of the whole.
+
+    Returns:
+        The listing.
     """
     digest = hashlib.blake2b(digest_size=16)
     kept: list[list[Sample]] = []
@@ -73,8 +76,11 @@ def nothing_selected(reader: Reader, purpose: str) -> DataError:
     """Return the error for a reader that selected no sample, with what it left out and why.
 
     Args:
-        reader: after its samples were read to the end.
-        purpose: the verb of what was to be done, such as "pack".
+        reader: a reader whose samples were read to the end.
+        purpose: the verb of the intended use, such as "pack".
+
+    Returns:
+        The error, to be raised.
     """
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reader.skipped.items()))
     text = f"{reader.title} gave nothing to {purpose}" + (f" (left out: {counts})" if counts else "")
@@ -83,12 +89,28 @@ def nothing_selected(reader: Reader, purpose: str) -> DataError:
 
 
 def chunk_key(samples: Sequence[Sample]) -> str:
-    """Return a hash of a chunk's samples, by which a resumed build detects that they are unchanged."""
+    """Return a hash of a chunk's samples, by which a resumed build detects changes.
+
+    Args:
+        samples: the chunk.
+
+    Returns:
+        32 hexadecimal digits.
+    """
     return hashlib.blake2b(repr(samples).encode(), digest_size=16).hexdigest()
 
 
 def parse_part(text: str) -> Part:
-    """Parse a shard as written on the command line; raise UsageError where it is none.
+    """Parse a shard as written on the command line.
+
+    Args:
+        text: `i/n`.
+
+    Returns:
+        The shard i, from 1, and the number of shards n.
+
+    Raises:
+        UsageError: the text is not a shard.
 
     Example:
         >>> parse_part("2/8")
@@ -101,7 +123,17 @@ def parse_part(text: str) -> Part:
 
 
 def checked_part(part: Part) -> Part:
-    """Return a shard; raise UsageError where the number is not between 1 and the count."""
+    """Check a shard.
+
+    Args:
+        part: the shard and the number of shards.
+
+    Returns:
+        The same.
+
+    Raises:
+        UsageError: the shard is not between 1 and the number of shards.
+    """
     number, count = part
     if not 1 <= number <= count:
         raise UsageError(f"There is no shard {number} of {count}: they are counted from 1/{count} to {count}/{count}.")
@@ -116,6 +148,13 @@ def _range(chunks: int, part: Part) -> tuple[int, int]:
 
 def chunks(samples: Iterator[T], length: int) -> Iterator[list[T]]:
     """Yield items in lists of one length, the last one shorter.
+
+    Args:
+        samples: the items.
+        length: the length of a list.
+
+    Yields:
+        The lists.
 
     Example:
         >>> list(chunks(iter("abcde"), 2))

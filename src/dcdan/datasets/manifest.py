@@ -4,9 +4,8 @@ Columns, of which only `path` is required:
     path: the picture, relative to the folder of the manifest and inside it.
     label: an expression in any usual spelling, empty for none.
     split: train, validation or test.
-    subject: who is shown. Hold-outs keep a subject on one side.
-    group.NAME: a group for reports, such as `group.age`. `group.film` and `group.sequence` are kept on one side of a
-        hold-out too.
+    subject: the person. Hold-outs do not divide the faces of a subject.
+    group.NAME: a group for reports, such as `group.age`. Hold-outs do not divide `group.film` and `group.sequence`.
     x0, y0, x1, y1: a box in pixels.
     lx0, ly0, ... lx4, ly4: landmarks in pixels: left eye, right eye, nose, left and right mouth corner, where left
         means left in the picture.
@@ -73,6 +72,11 @@ class Manifest(Reader):
             self.max_faces = None
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         empty = True
         for line, row in self._rows():
             try:
@@ -84,6 +88,7 @@ class Manifest(Reader):
             raise DataError(f"The manifest '{self.table}' has no rows: give one row per picture.")
 
     def _sample(self, row: Mapping[str, Any]) -> Sample:
+        """Return the sample of a row."""
         word, split = str(row.get("label") or "").strip(), str(row.get("split") or "").strip().lower()
         label = canonical(word)
         if word and label is None:
@@ -125,6 +130,7 @@ class Manifest(Reader):
         return self._csv_rows() if self.table.suffix.lower() == ".csv" else self._parquet_rows()
 
     def _csv_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the rows of a CSV file."""
         rows = csv.DictReader(line.replace("\0", "") for line in lines_of(self.table))
         self._require_path(rows.fieldnames or ())
         for row in readable(rows, self.table):
@@ -134,6 +140,7 @@ class Manifest(Reader):
             yield rows.line_num, cells
 
     def _parquet_rows(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the rows of a Parquet file."""
         parquet_module()
         import pyarrow as arrow
 
@@ -149,16 +156,19 @@ class Manifest(Reader):
             raise DataError(f"The manifest '{self.table}' is no readable Parquet file ({error}).") from None
 
     def _require_path(self, columns: Any) -> None:
+        """Check that there is a column path."""
         if "path" not in columns:
             found = ", ".join(map(str, columns)) or "none"
             raise DataError(f"The manifest '{self.table}' looked for a column path; its columns are: {found}.")
 
 
 def _is_read(column: str) -> bool:
+    """Return whether a column is used."""
     return column in ("path", "label", "split", "subject", *BOX, *LANDMARKS) or column.startswith(_GROUP)
 
 
 def _is_group(key: str, value: Any) -> bool:
+    """Return whether a cell names a group."""
     return key.startswith(_GROUP) and value not in (None, "")
 
 

@@ -35,9 +35,9 @@ class Sample:
         label: index into the reader's `classes`, -1 where there is none.
         votes: non-negative weights over `classes` that sum to 1, or None.
         split: "train", "validation", "test", or "" where the data set has no split.
-        subject: who is shown, "" where that is unknown. Hold-outs and folds keep a subject on one side.
-        groups: name -> value for reports by group, such as `{"age": "20-39"}`. The groups in
-            `dcdan.datasets.folds.GROUPS_OF_RELATED_FACES`, such as the film, are kept on one side of a hold-out too.
+        subject: the person, "" where unknown. Hold-outs and folds do not divide the faces of a subject.
+        groups: name -> value for reports by group, such as `{"age": "20-39"}`. Hold-outs do not divide the groups in
+            `dcdan.datasets.folds.GROUPS_OF_RELATED_FACES`, such as the film, either.
         box: x0, y0, x1, y1 in pixels of the picture.
         landmarks: five points x, y in pixels: left eye, right eye, nose, left and right mouth corner, where left means
             left in the picture.
@@ -68,6 +68,7 @@ class ReaderOptions(BaseModel):
 
     @model_validator(mode="after")
     def _severity_of_something(self) -> ReaderOptions:
+        """Check that a severity is given with a shift."""
         if self.shift is None and "severity" in self.model_fields_set:
             raise ValueError(
                 f"severity is the strength of a shift, so add shift={', '.join(SHIFT_KINDS[:-1])} or {SHIFT_KINDS[-1]}"
@@ -81,10 +82,10 @@ class ReaderOptions(BaseModel):
 
 
 class Reader(ABC):
-    """A data set on disk, or drawn, read in the layout in which it was released.
+    """A data set on disk, or a synthetic one, read in the layout in which it was released.
 
     A subclass sets the class attributes and implements `samples`. Its constructor finds the layout and raises DataError
-    for another one, in a sentence that names what it looked for and what it found. A reader of a published set
+    for another one, in a sentence that names what it expects and what it found. A reader of a published set
     implements `recognise` and `official` too.
 
     Attributes:
@@ -147,7 +148,18 @@ class Reader(ABC):
 
     @classmethod
     def at_url(cls, url: str, options: ReaderOptions) -> Reader:  # noqa: ARG003
-        """Return the reader of the data at a URL; raise UsageError where the reader reads local files only."""
+        """Open the reader of data at a URL.
+
+        Args:
+            url: a URL that fsspec supports.
+            options: the options.
+
+        Returns:
+            The reader.
+
+        Raises:
+            UsageError: the reader reads local files only.
+        """
         raise UsageError(
             f"The reader '{cls.name}' reads local files and not '{url}': copy the data, or read it as a folder:URL."
         )
@@ -165,12 +177,21 @@ class Reader(ABC):
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, in the same order each time.
 
-        The options `split` and `limit` are applied by `selected`. What is left out is counted by `skip`, and a damaged
-        row is reported by `damaged`.
+        The options `split` and `limit` are applied by `selected`. Samples that are left out are counted by `skip`, and
+        a damaged row is reported by `damaged`.
+
+        Returns:
+            The samples.
         """
 
     def load(self, sample: Sample) -> np.ndarray:
-        """Return the picture of a sample, `(H, W, 3) uint8` RGB.
+        """Load the picture of a sample.
+
+        Args:
+            sample: a sample of this reader.
+
+        Returns:
+            `(H, W, 3) uint8` RGB.
 
         Raises:
             UndecodableImage: it cannot be decoded, or is a link that leads out of the folder.
@@ -186,18 +207,27 @@ class Reader(ABC):
 
     @property
     def folder(self) -> Path:
-        """The folder that the paths of the samples start from; raises DataError for a reader without a path."""
+        """The folder that the paths of the samples start from.
+
+        Raises:
+            DataError: the reader has no path.
+        """
         if self.root is None:
             raise DataError(f"The reader '{self.name}' needs a path: write {self.name}:PATH.")
         return self.root
 
     def skip(self, reason: str, count: int = 1) -> None:
-        """Count samples that are left out for a reason, such as "row without image"."""
+        """Count samples that are left out.
+
+        Args:
+            reason: the reason, such as "row without image".
+            count: number of samples.
+        """
         if count:
             self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def damaged(self, file: Path, line: int | None, reason: object) -> None:
-        """Count a damaged row and describe the first hundred.
+        """Count a damaged row; the first hundred are described in `notes`.
 
         Args:
             file: the label file.
@@ -210,7 +240,14 @@ class Reader(ABC):
             self.notes.append(f"{place} was left out: {reason}")
 
     def selected(self) -> Iterator[Sample]:
-        """Yield the samples that the options `split` and `limit` select; raise DataError for an absent split."""
+        """Yield the samples that the options `split` and `limit` select.
+
+        Returns:
+            The samples.
+
+        Raises:
+            DataError: the data set has no such split.
+        """
         self.skipped.clear()
         self.notes.clear()
         split, limit = self.options.split, self.options.limit
@@ -218,6 +255,7 @@ class Reader(ABC):
         return chosen if limit is None else take(chosen, limit, self.options.seed)
 
     def _of_split(self, split: str) -> Iterator[Sample]:
+        """Yield the samples of a split."""
         seen: set[str] = set()
         for sample in self.samples():
             seen.add(sample.split)
@@ -229,7 +267,18 @@ class Reader(ABC):
 
 
 def readable(rows: Iterable[_T], table: Path) -> Iterator[_T]:
-    """Yield the lines of a table or the rows of a CSV reader; raise DataError where the text is not readable."""
+    """Yield the lines of a table or the rows of a CSV reader.
+
+    Args:
+        rows: lines or rows.
+        table: the file, for the message.
+
+    Yields:
+        The same.
+
+    Raises:
+        DataError: the text is not readable.
+    """
     try:
         yield from rows
     except (csv.Error, ValueError) as error:
@@ -237,7 +286,17 @@ def readable(rows: Iterable[_T], table: Path) -> Iterator[_T]:
 
 
 def lines_of(table: Path) -> Iterator[str]:
-    """Yield the lines of a label file; raise DataError where it is no readable text."""
+    """Yield the lines of a label file.
+
+    Args:
+        table: the file.
+
+    Returns:
+        The lines.
+
+    Raises:
+        DataError: the file is not readable text.
+    """
     return readable(text_lines(table), table)
 
 
@@ -259,14 +318,20 @@ def take(samples: Iterator[Sample], limit: int, seed: int) -> Iterator[Sample]:
 
 
 def draw(indices: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """Select `limit` of the indices at random, by the hash of `take`.
+    """Select some of the indices at random, by the hash of `take`.
+
+    Args:
+        indices: `(n,)` indices.
+        limit: how many to select.
+        seed: seed of the choice.
 
     Returns:
-        `(min(limit, len(indices)),) int64`, ascending.
+        `(min(limit, n),) int64`, ascending.
     """
     kept = heapq.nsmallest(limit, indices.tolist(), key=lambda index: (_key(index, seed), index))
     return np.array(sorted(kept), np.int64)
 
 
 def _key(index: int, seed: int) -> bytes:
+    """Return the hash of an index by which samples are chosen."""
     return hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()

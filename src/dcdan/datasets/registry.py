@@ -19,13 +19,23 @@ _R = TypeVar("_R", bound=type[Reader])
 
 
 def register(reader: _R) -> _R:
-    """Register a reader under its `name`; a class decorator."""
+    """Register a reader under its `name`, as a class decorator.
+
+    Args:
+        reader: the class.
+
+    Returns:
+        The same class.
+    """
     _REGISTRY[reader.name] = reader
     return reader
 
 
 def readers() -> dict[str, type[Reader]]:
-    """Return name -> reader of every registered reader, sorted by name.
+    """Return all registered readers.
+
+    Returns:
+        Classes by name, sorted.
 
     Example:
         >>> readers()["jaffe"].title

@@ -1,4 +1,4 @@
-"""Data sets of short sequences from a neutral face to the apex of an expression: which frames are read, and as what.
+"""Options and frame selection of data sets with short sequences, from a neutral face to the apex of an expression.
 
 CK+ and Oulu-CASIA are such sets. The last frames show the expression; the first one is neutral.
 """
@@ -44,5 +44,12 @@ def chosen_frames(frames: Sequence[_T], last: int, neutral: bool) -> Iterator[tu
 
 
 def without_neutral(names: Iterable[str] = EXPRESSIONS) -> tuple[str, ...]:
-    """Return the names in their order, without neutral."""
+    """Return the names in their order, without neutral.
+
+    Args:
+        names: names of expressions.
+
+    Returns:
+        The others.
+    """
     return tuple(name for name in names if name != "neutral")

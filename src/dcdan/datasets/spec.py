@@ -56,8 +56,11 @@ def parse_spec(text: str) -> Spec:
     Args:
         text: the spec. The last question mark starts the options. Option values may be percent-encoded, paths not.
 
+    Returns:
+        The parsed spec.
+
     Raises:
-        UsageError: an option has no name or value, is given twice, or the spec names no data.
+        UsageError: an option has no name or value or is given twice, or the spec names no data.
 
     Example:
         >>> parse_spec("ferplus:/data/FERPlus?split=train")
@@ -82,12 +85,25 @@ def parse_spec(text: str) -> Spec:
 
 
 def is_pack(path: Path) -> bool:
-    """Return whether a folder is a pack, which holds a pack.json."""
+    """Return whether a folder is a pack.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        True when it contains a pack.json.
+    """
     return (path / "pack.json").is_file()
 
 
 def open_reader(spec: Spec) -> Reader:
-    """Return the reader of a spec, with its options checked.
+    """Open the reader of a spec, with its options checked.
+
+    Args:
+        spec: the spec.
+
+    Returns:
+        The reader.
 
     Raises:
         UsageError: the reader or an option is unknown (the nearest name is suggested), or a value is not valid.
@@ -140,11 +156,14 @@ def _reader_for(path: str, known: Mapping[str, type[Reader]]) -> str:
 
 
 def recognised(folder: Path, known: Mapping[str, type[Reader]] | None = None) -> dict[str, str]:
-    """Return reader -> layout of the published data sets that a folder certainly is: one or none.
+    """Detect the published data set in a folder.
 
     Args:
-        folder: a folder that may hold anything.
+        folder: any folder.
         known: name -> reader; None for all.
+
+    Returns:
+        reader -> layout, with one entry or none.
     """
     layouts = {name: kind.recognise(folder) for name, kind in (known or readers()).items()}
     return {name: layout for name, layout in layouts.items() if layout is not None}
@@ -164,7 +183,17 @@ class ViewOptions(ReaderOptions):
 
 
 def view_options(given: Mapping[str, str]) -> ViewOptions:
-    """Return the options of a pack's spec; raise UsageError for an unknown option or a value that is not valid."""
+    """Validate the options of a pack's spec.
+
+    Args:
+        given: name -> text.
+
+    Returns:
+        The options.
+
+    Raises:
+        UsageError: an option is unknown or a value is not valid.
+    """
     for key in given:
         if key not in ViewOptions.model_fields:
             raise unknown("option of a pack", key, ViewOptions.model_fields)
@@ -172,6 +201,7 @@ def view_options(given: Mapping[str, str]) -> ViewOptions:
 
 
 def _validated(model: type[_Options], given: Mapping[str, str], owner: str) -> _Options:
+    """Validate options and report the first error in one sentence."""
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
@@ -187,4 +217,5 @@ def _validated(model: type[_Options], given: Mapping[str, str], owner: str) -> _
 
 
 def _escape(text: str) -> str:
+    """Percent-encode a part of a spec."""
     return quote(text, safe="/:., @+-_")

@@ -1,1 +1,1 @@
-"""How good a recogniser is on labelled faces, and the report that says so."""
+"""The evaluation of a recogniser on labelled faces, and its report."""

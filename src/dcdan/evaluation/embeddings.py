@@ -1,4 +1,4 @@
-"""The places of source and target faces in the t-SNE picture of a run's features."""
+"""The t-SNE embedding of source and target faces by the features of a run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,32 @@ FACES = 600
 
 
 def embed(run: Path, source: Pack, target: Pack, seed: int = 0) -> tuple[Embedded, tuple[str, ...]]:
-    """Return the t-SNE places of some faces of both domains as a run's network sees them, and the run's classes.
+    """Embed faces of both domains by the features of a run's network.
 
-    ``source`` and ``target`` are labelled packs of the run's face size; the labels choose colours and nothing else.
+    Args:
+        run: the run folder.
+        source: labelled source pack of the run's face size; the labels only choose colours.
+        target: labelled target pack of the same size.
+        seed: seed of the choice of faces and of t-SNE.
+
+    Returns:
+        The embedding of global and local features, and the class names of the run.
+
+    Raises:
+        ModelError: when the run is not finished or is damaged.
     """
     import torch
 
     from dcdan.evaluation.evaluate import labels_among
-    from dcdan.training.forward import look
-    from dcdan.training.model_selection.epoch_evaluation import some
+    from dcdan.training.forward import predict_features
+    from dcdan.training.model_selection.epoch_evaluation import subsample
     from dcdan.training.pretrained import network_of
 
     network, _, classes = network_of(run)
     packs = source, target
-    rows = [some(pack.select(), FACES, seed) for pack in packs]
+    rows = [subsample(pack.select(), FACES, seed) for pack in packs]
     seen = [
-        look(network, pack.faces, own, torch.device("cpu"), source=pack is source, bf16=False)
+        predict_features(network, pack.faces, own, torch.device("cpu"), source=pack is source, bf16=False)
         for pack, own in zip(packs, rows, strict=True)
     ]
     of_global, of_local = (

@@ -31,7 +31,7 @@ _OTHER_CLASS, _UNLABELLED = -1, -2
 
 
 class FaceRecogniser(Protocol):
-    """What can be scored: a :class:`Recogniser`, or a network without a graph (``TorchRecogniser``)."""
+    """The interface that can be scored: a :class:`Recogniser`, or a network without a graph (``TorchRecogniser``)."""
 
     @property
     def info(self) -> ModelInfo:
@@ -39,10 +39,17 @@ class FaceRecogniser(Protocol):
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Versions of what answers, and the checksum of the file that it answers by."""
+        """Versions of the software, and the checksum of the model file."""
 
     def recognise_faces(self, faces: NDArray[np.uint8]) -> SessionOutputs:
-        """Answer aligned faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8."""
+        """Recognise aligned faces.
+
+        Args:
+            faces: ``(N, S, S, 3)`` or ``(N, S, S)`` uint8.
+
+        Returns:
+            The outputs for N faces.
+        """
 
 
 def evaluate(
@@ -154,10 +161,19 @@ def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: s
 
 
 def rows_to_score(pack: Pack, split: str | None, data: str) -> tuple[str, NDArray[np.int64]]:
-    """Return the name of the split to score (``all`` when there is none) and the rows of its faces.
+    """Return the split to score and the rows of its faces.
+
+    Args:
+        pack: the pack.
+        split: the split, or ``all``; None chooses that of the pack's spec, then ``test`` where there is one, then
+            ``all``.
+        data: name of the data, for the message.
+
+    Returns:
+        The name of the split, and ``(n,) int64`` rows.
 
     Raises:
-        DataError: when the pack has no face of that split.
+        DataError: when the pack has no face in that split.
     """
     known = sorted(set(pack.splits.tolist()) - {""})
     name = split or pack.split or ("test" if "test" in known else ALL)
@@ -170,7 +186,15 @@ def rows_to_score(pack: Pack, split: str | None, data: str) -> tuple[str, NDArra
 
 
 def lost_images(pack: Pack, split: str) -> dict[str, int]:
-    """Count by status the images of a split (``all`` for every one) that gave no face and so have no score."""
+    """Count the images of a split that have no face and therefore no score.
+
+    Args:
+        pack: the pack.
+        split: the split, or ``all``.
+
+    Returns:
+        Number of images by status, the most common first.
+    """
     table = pack.table(["status", "split", "row"])
     rows = zip(table["status"], table["split"], table["row"], strict=True)
     return dict(Counter(status for status, own, row in rows if row < 0 and split in (ALL, own)).most_common())
@@ -179,7 +203,7 @@ def lost_images(pack: Pack, split: str) -> dict[str, int]:
 def _predict(
     recogniser: FaceRecogniser, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return choice among ``columns``, its probability, the choice among all classes, and the head that decided."""
+    """Return the choice among ``columns``, its probability, the choice among all classes, and the deciding head."""
     parts = []
     for start in range(0, len(rows), _FACES_AT_A_TIME):
         outputs = recogniser.recognise_faces(pack.faces[rows[start : start + _FACES_AT_A_TIME]])
@@ -192,12 +216,12 @@ def choose_among(outputs: SessionOutputs, columns: NDArray[np.int64]) -> tuple[N
     """Choose among some classes only.
 
     Args:
-        outputs: of N faces and K classes.
-        columns: (C,) the classes that may be chosen, as indices into the K.
+        outputs: outputs for N faces and K classes.
+        columns: ``(C,) int64`` classes that may be chosen, as indices into the K.
 
     Returns:
-        (N,) index of the choice into ``columns``, and (N,) its probability once the others are masked, 0..1. With all
-        classes allowed, choice and confidence are the model's own.
+        ``(N,) int64`` choices as indices into ``columns``, and ``(N,) float64`` their probabilities after masking the
+        other classes, in [0, 1]. With all classes allowed, both are the model's own.
     """
     position = np.full(outputs.probabilities.shape[1], -1, np.int64)
     position[columns] = np.arange(len(columns))
@@ -212,11 +236,31 @@ def choose_among(outputs: SessionOutputs, columns: NDArray[np.int64]) -> tuple[N
 
 
 def labels_among(classes: Sequence[str], pack: Pack) -> NDArray[np.int64]:
-    """Return a pack's labels as indices into ``classes`` (N,), -1 for a face without one or of another class."""
+    """Return the labels of a pack as indices into other classes.
+
+    Args:
+        classes: names of the classes.
+        pack: the labelled pack.
+
+    Returns:
+        ``(N,) int64``; -1 for a face without a label or of another class.
+    """
     return np.asarray(np.append(class_indices(pack.classes, classes), -1)[pack.labels], np.int64)
 
 
 def class_indices(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return (K,) the index in ``classes`` of each of the K ``names``, -1 where it is not among them."""
+    """Return the index of each name in a list of classes.
+
+    Args:
+        names: K names.
+        classes: the classes.
+
+    Returns:
+        ``(K,) int64``; -1 for a name that is not among the classes.
+
+    Example:
+        >>> class_indices(["fear", "contempt"], ["anger", "fear"]).tolist()
+        [1, -1]
+    """
     index = {name: number for number, name in enumerate(classes)}
     return np.array([index.get(name, -1) for name in names], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The result of an evaluation: every figure together with what it was measured on, as JSON, table and picture."""
+"""The result of an evaluation, with all that is needed to interpret it, as JSON, table and image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FEW_FACES = 100
-"""Number of faces below which a report says how wide its interval is and how many faces narrow it."""
+"""Number of faces below which a report notes the width of its interval and how many faces narrow it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Report:
         left_out: labelled images of classes that the model lacks, by class.
         unlabelled: images without a label.
         lost: images of the scored split that gave no face, by status (labelled or not).
-        not_aligned: scored faces that were kept as the crop they came as.
+        not_aligned: scored faces that could not be aligned and are used as cropped.
         alignments: how the faces were aligned for the model's training and in the data.
         decided_by: predictions by the head that chose; where a class was masked the choice is the masked arg-max.
         provenance: versions and checksums.
@@ -72,12 +72,12 @@ class Report:
 
     @property
     def chance(self) -> float:
-        """Accuracy of a choice among the scored classes by lot."""
+        """Accuracy of a uniformly random choice among the scored classes."""
         return classification.chance_accuracy(self.confusion)
 
     @property
     def majority(self) -> float:
-        """Accuracy of the answer that is always the commonest class of the data."""
+        """Accuracy of always predicting the most common class of the data."""
         return classification.majority_share(self.confusion)
 
     @property
@@ -102,7 +102,7 @@ class Report:
 
     @property
     def empty_classes(self) -> tuple[str, ...]:
-        """Scored classes without a single sample; they are in no mean."""
+        """Scored classes without samples, which no mean includes."""
         return tuple(name for name, count in zip(self.classes, self.confusion.sum(axis=1), strict=True) if not count)
 
     @property
@@ -111,7 +111,11 @@ class Report:
         return len(self.classes) - len(self.empty_classes)
 
     def notes(self) -> list[str]:
-        """Return, in sentences, what a reader must know to judge the figures and to compare them with others."""
+        """Return what a reader must know to interpret the scores and to compare them with others.
+
+        Returns:
+            Sentences; an empty list where nothing is unusual.
+        """
         notes = self._notes_on_classes()
         if self.images < FEW_FACES:
             low, high = self.interval
@@ -137,6 +141,7 @@ class Report:
         return notes
 
     def _notes_on_classes(self) -> list[str]:
+        """Return the notes on masked and missing classes."""
         notes = []
         if self.masked:
             unmasked = self.unmasked_accuracy
@@ -159,7 +164,11 @@ class Report:
         return notes
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the single predictions as plain JSON types; a missing score is None."""
+        """Return everything except single predictions as JSON values.
+
+        Returns:
+            Values by name; a missing score is None.
+        """
         scores = classification.class_scores(self.confusion)
         return {
             "schema": 1,
@@ -199,7 +208,11 @@ class Report:
         }
 
     def headline(self) -> str:
-        """Return the scores in one line."""
+        """Return the scores in one line.
+
+        Returns:
+            Accuracy with its interval, macro-F1, UAR and the number of faces.
+        """
         low, high = self.interval
         return (
             f"accuracy {100 * self.accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f}) · macro-F1 {self.macro_f1:.3f}"
@@ -207,17 +220,26 @@ class Report:
         )
 
     def confusion_png(self) -> bytes:
-        """Return the confusion matrix as a PNG; needs matplotlib."""
+        """Draw the confusion matrix; needs matplotlib.
+
+        Returns:
+            The bytes of a PNG file.
+        """
         from dcdan.plots.confusion import confusion_png
 
         return confusion_png(self.confusion, self.classes, title=self._title(), subtitle=self.headline())
 
     def _title(self) -> str:
+        """Return the title of a figure."""
         data = self.data if len(self.data) <= 48 else "…" + self.data[-47:]
         return f"{self.model} on {data}" + ("" if self.split == "all" else f" · {self.split}")
 
     def reliability_png(self) -> bytes:
-        """Return the reliability diagram as a PNG; needs matplotlib."""
+        """Draw the reliability diagram; needs matplotlib.
+
+        Returns:
+            The bytes of a PNG file.
+        """
         from dcdan.plots.reliability import reliability_png
 
         subtitle = f"calibration error {self.calibration_error:.3f} · {self.images:,} faces"
@@ -225,7 +247,11 @@ class Report:
         return reliability_png(bins, title=self._title(), subtitle=subtitle)
 
     def table(self) -> RenderableType:
-        """Return headline, per-class table and notes for a rich console."""
+        """Return headline, per-class table and notes for a rich console.
+
+        Returns:
+            The renderable.
+        """
         from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table
@@ -253,22 +279,27 @@ class Report:
 
 
 def _number(value: float) -> float | None:
+    """Round a number for JSON; NaN becomes None."""
     return None if math.isnan(value) else round(float(value), 6)
 
 
 def _share(value: float) -> str:
+    """Format a score in [0, 1]."""
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _range(low: float, high: float) -> str:
+    """Format an interval in per cent."""
     return f"{100 * low:.2f} to {100 * high:.2f}"
 
 
 def _dim(text: str) -> Any:
+    """Return dimmed text."""
     from rich.text import Text
 
     return Text(text, style="dim")
 
 
 def _list(words: Iterable[str]) -> str:
+    """Join words with commas."""
     return ", ".join(words)

@@ -1,4 +1,4 @@
-"""A run's network in place of its graph: the answers that the graph would give, in torch, on the run's device."""
+"""The network of a run in place of its ONNX graph: the same outputs, in torch, on the run's device."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ CHUNK = 128
 
 
 def deployed_of(run: Path) -> tuple[Deployed, ModelInfo, RunSettings]:
-    """Return the module of which a run's graph is made, and what the run says of itself.
+    """Build the module from which a run's graph is exported.
 
-    Raises ModelError as :func:`network_of` does.
+    Args:
+        run: the run folder.
+
+    Returns:
+        The module in evaluation mode, the description of the model and the settings of the run.
+
+    Raises:
+        ModelError: when the run is not finished, or its weights are damaged.
     """
     info = read_model_info(run)
     network, settings, _ = network_of(run)
@@ -31,7 +38,14 @@ def deployed_of(run: Path) -> tuple[Deployed, ModelInfo, RunSettings]:
 
 
 class TorchRecogniser:
-    """What answers aligned faces as the recogniser of a run would, were its graph there."""
+    """A recogniser of aligned faces that runs the network of a run without its graph.
+
+    Args:
+        run: the run folder.
+
+    Raises:
+        ModelError: when the run is not finished, or its weights are damaged.
+    """
 
     def __init__(self, run: Path) -> None:
         """Raises ModelError without a finished run."""
@@ -43,7 +57,17 @@ class TorchRecogniser:
 
     @torch.no_grad()
     def recognise_faces(self, faces: NDArray[np.uint8]) -> SessionOutputs:
-        """Answer faces ``(N, S, S, 3)`` or ``(N, S, S)`` uint8, N > 0; raises ModelError where an answer is none."""
+        """Recognise aligned faces.
+
+        Args:
+            faces: ``(N, S, S, 3)`` or ``(N, S, S)`` uint8, N > 0.
+
+        Returns:
+            The outputs for N faces.
+
+        Raises:
+            ModelError: when an output is not finite.
+        """
         parts = []
         # Without TF32, whose ten bits are too few to answer as the graph does.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

@@ -1,1 +1,1 @@
-"""Adaptation methods, one a file, in one registry; ``dcdan.py`` is the paper's."""
+"""Adaptation methods, one per file, in one registry; ``dcdan.py`` is the method of the paper."""

@@ -1,6 +1,6 @@
 """AdaBN: the source-only model with the target's batch-norm statistics (Li et al., 2016, arXiv 1603.04779).
 
-Nothing is learned from the target but the mean and variance of each channel.
+Only the mean and variance of each channel come from the target.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dcdan.methods.source_only import SourceOnly
 
 @register
 class AdaBN(SourceOnly):
-    """Source-only training; the loop then re-estimates the statistics on target faces."""
+    """Source-only training, followed by new batch-norm statistics estimated on target faces."""
 
     name: ClassVar[str] = "adabn"
     title: ClassVar[str] = "AdaBN"

@@ -1,4 +1,4 @@
-"""The adversarial losses (Eq. 1 and 2) through gradient reversal, and the schedule of its coefficient."""
+"""The adversarial losses (Eq. 1 and 2) through gradient reversal, and the schedule of the reversal coefficient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ Conditional = Literal["none", "cdan-e"]
 
 
 def reversal_coefficient(progress: float, slope: float = 10.0) -> float:
-    """Return ``2 / (1 + exp(-slope p)) - 1`` for ``p`` in [0, 1], the share of stage-2 steps done (DANN's schedule)."""
+    """Return ``2 / (1 + exp(-slope * progress)) - 1`` (Ganin et al., JMLR 2016).
+
+    Args:
+        progress: fraction of the adaptation stage that is done, in [0, 1].
+        slope: slope of the schedule.
+
+    Returns:
+        A number in [0, 1).
+
+    Example:
+        >>> reversal_coefficient(0.0), round(reversal_coefficient(1.0), 4)
+        (0.0, 0.9999)
+    """
     return 2.0 / (1.0 + math.exp(-slope * progress)) - 1.0
 
 
@@ -23,13 +35,17 @@ def domain_loss(source: Tensor, target: Tensor, weights: Tensor | None = None) -
     """Return ``-(E[log D(F_s)] + E[log(1 - D(F_t))])``, Eq. (1) and (2).
 
     Args:
-        source: logits ``(B,)`` of source faces, positive for source.
-        target: logits ``(B',)`` of target faces.
-        weights: ``(B + B',)``, source first: the weights of the faces within their domain (CDAN-E). Their sum, which
-            they are divided by, takes no gradient.
+        source: ``(B,)`` logits of source faces, positive for source.
+        target: ``(B',)`` logits of target faces.
+        weights: ``(B + B',)`` weights of the faces within their domain, source first (CDAN-E). They are divided by
+            their sum, through which no gradient flows. None weighs all faces equally.
 
     Returns:
         A scalar.
+
+    Example:
+        >>> round(float(domain_loss(torch.zeros(2), torch.zeros(2))), 4)
+        1.3863
     """
     logits = torch.cat([source, target])
     truth = torch.cat([torch.ones_like(source), torch.zeros_like(target)])
@@ -51,21 +67,21 @@ def adversarial_loss(
     coefficient: float,
     conditional: Conditional,
 ) -> Tensor:
-    """Return the adversarial loss of one branch: the discriminator minimises it, the features maximise it.
+    """Return the adversarial loss of one branch, which the discriminator minimises and the features maximise.
 
-    The weight lambda of the loss belongs into ``coefficient``, and not before the loss: it would slow the discriminator
-    down by as much, and one that stays at chance teaches the features nothing.
+    The weight lambda of the loss is part of ``coefficient``. As a factor of the loss it would also slow the
+    discriminator down, and a discriminator at chance gives the features no useful gradient.
 
     Args:
-        discriminator: of the branch.
-        source: features ``(B, width)`` of source faces.
-        target: features ``(B', width)`` of target faces.
-        source_logits: class logits ``(B, K)`` of the source faces, for ``cdan-e``.
-        target_logits: class logits ``(B', K)`` of the target faces.
+        discriminator: the discriminator of the branch.
+        source: ``(B, width)`` features of source faces.
+        target: ``(B', width)`` features of target faces.
+        source_logits: ``(B, K)`` class logits of the source faces, used by ``cdan-e``.
+        target_logits: ``(B', K)`` class logits of the target faces, used by ``cdan-e``.
         coefficient: lambda times :func:`reversal_coefficient`.
         conditional: ``none`` for Eq. (1) and (2), the sum over both domains. ``cdan-e`` for CDAN-E as in its authors'
-            code: the mean of both domains, features times class probabilities (which take no gradient there), and
-            entropy weights whose gradient is reversed like the features'.
+            code: the mean over both domains of features times class probabilities (without gradient), with entropy
+            weights whose gradient is reversed like that of the features.
 
     Returns:
         A scalar.

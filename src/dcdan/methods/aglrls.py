@@ -1,26 +1,25 @@
-"""AGLRLS: adaptive global-local representation learning and selection (Gao et al., TMM 2024). Sees target images.
+"""AGLRLS: adaptive global-local representation learning and selection (Gao et al., TMM 2024). Uses target images.
 
-As in its code. Seven classifiers from three heads: on the global feature, on each of five regions (one head for all),
-on both fused; with weights w = 7, 1, 1, 1, 1, 1, 7 that add to 19, and a discriminator for each head:
+As in the authors' code, there are seven classifiers with three heads: on the global feature, on each of five regions
+(one shared head), and on both fused. Their weights are w = 7, 1, 1, 1, 1, 1, 7 (sum 19), and each head has a
+discriminator:
 
     L = sum_i w_i CE_i(source) + sum_i w_i E_target [p_i(weak) >= T_i] CE_i(strong, argmax p_i(weak))
         + .5 sum_i CDAN-E_i
     T_i,c = .95 ((b_i,c + 1) / 2)^2,   b_i,c = n_i,c / max(n_i,1 .. n_i,K, faces not counted yet)
 
-n_i,c counts the epoch's target faces that classifier i gave to class c with at least .95. Counts start anew with each
-epoch and the thresholds with them, at .2375, so noise is admitted again and again: a fault that this row keeps.
+n_i,c counts the target faces of the epoch that classifier i assigns to class c with at least .95. Counts and thresholds
+restart in each epoch, at .2375, so that noise is admitted again and again. This fault of the method is reproduced.
 
-Different here, and why:
-- What the network learns from L is divided by 19, so that the learning rate means what it does for other methods;
-  the discriminators learn at full weight, and .5 / 19 is in the reversal coefficient.
-- The loop knows no target face by number: a face met twice within an epoch counts twice. The number of faces of an
-  epoch follows from those seen and the share of the epoch done.
-- Weak answers come from the run's teacher (``teacher = 0`` makes it the student, as in the code), which has one answer
-  on local features: the five regions share the local head's label, count and threshold.
-- The fused feature is the sum of both branches, as in this network, where theirs joins six vectors.
-- The reversal's coefficient counts optimiser steps, where their code counts forward passes.
-- Mirrored faces have mirrored regions, which their code forgets; the network reads its windows after the flip.
-The final choice between the heads is the network's, with the fused head's thresholds.
+Differences from the authors' code: - The loss is divided by 19, so that the learning rate means the same as for other
+methods. The discriminators train at   full weight, and .5 / 19 is part of the reversal coefficient. - Target faces are
+not identified: a face that occurs twice within an epoch counts twice. The number of faces of an epoch   is computed
+from the faces counted so far and the fraction of the epoch that is done. - Predictions on weak views come from the
+teacher (with ``teacher = 0``, the student, as in the code). The teacher has one   prediction on local features, so that
+the five regions share the label, count and threshold of the local head. - The fused feature is the sum of both
+branches, as in this network; theirs concatenates six vectors. - The reversal coefficient counts optimiser steps; their
+code counts forward passes. - Mirrored faces have mirrored regions, because the network cuts its windows after the flip;
+their code does not. The final choice between the heads is the network's, with the thresholds of the fused head.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from dcdan.models.network import NetworkOutputs
 
 FUSED, GLOBAL, LOCAL = range(3)
 HEADS = (GLOBAL, LOCAL, LOCAL, LOCAL, LOCAL, LOCAL, FUSED)
-"""Which head, and which discriminator, each of the seven classifiers has."""
+"""The head and the discriminator of each of the seven classifiers."""
 WEIGHTS = (7, 1, 1, 1, 1, 1, 7)
 
 
@@ -53,11 +52,16 @@ class AGLRLSSettings(MethodSettings):
     adversarial: float = Field(default=0.5, ge=0)
     """Weight of the seven adversarial losses on the features, each the mean over both domains."""
     threshold: float = Field(default=0.95, gt=0, lt=1)
-    """From which probability a face is counted; a class that leads has this threshold."""
+    """Probability from which a face is counted; also the threshold of the class with the highest count."""
 
 
 class EpochThresholds(nn.Module):
-    """Thresholds of each head and class that start anew with each epoch."""
+    """Thresholds of each head and class that restart in each epoch.
+
+    Args:
+        classes: number of classes K.
+        threshold: the highest threshold.
+    """
 
     counts: Tensor
     ratios: Tensor
@@ -73,12 +77,20 @@ class EpochThresholds(nn.Module):
         self.register_buffer("epoch", torch.tensor(-1))
 
     def values(self) -> Tensor:
-        """Return the thresholds ``(3, K)`` of the fused, global and local head."""
+        """Return the thresholds of the fused, global and local head.
+
+        Returns:
+            ``(3, K) float32``.
+        """
         return self.threshold * ((self.ratios + 1) / 2).square()
 
     @torch.no_grad()
     def begin(self, passed: float) -> None:
-        """Set the thresholds for a step after ``passed`` epochs, from what the last of them has counted."""
+        """Set the thresholds of a step from the counts of its epoch.
+
+        Args:
+            passed: epochs done, with their fraction.
+        """
         epoch = int(passed)
         share = passed - epoch
         # Products instead of branches, so that a GPU is not waited for.
@@ -91,7 +103,11 @@ class EpochThresholds(nn.Module):
 
     @torch.no_grad()
     def count(self, probabilities: Tensor) -> None:
-        """Count the certain answers among ``(3, B, K)``."""
+        """Count the confident predictions of a batch.
+
+        Args:
+            probabilities: ``(3, B, K)`` of the fused, global and local head.
+        """
         best, label = probabilities.max(2)
         certain = (best >= self.threshold).to(self.counts.dtype)
         self.counts.scatter_add_(1, label, certain)
@@ -99,12 +115,28 @@ class EpochThresholds(nn.Module):
 
 
 def consistency(student: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
-    """Return the cross-entropy of logits ``(B, K)`` against labels ``(B,)`` over counted ``(B,)`` faces, over all B."""
+    """Return the cross-entropy over the faces that count, divided by all B faces.
+
+    Args:
+        student: ``(B, K)`` logits.
+        labels: ``(B,) int64`` pseudo-labels.
+        counted: ``(B,) bool``, which faces count.
+
+    Returns:
+        A scalar.
+    """
     return (cross_entropy(student, labels, reduction="none") * counted).mean()
 
 
-def seven(outputs: NetworkOutputs) -> list[tuple[Tensor, Tensor]]:
-    """Return the features ``(B, width)`` and logits ``(B, K)`` of the seven classifiers, in the order of ``HEADS``."""
+def seven_classifiers(outputs: NetworkOutputs) -> list[tuple[Tensor, Tensor]]:
+    """Return the features and logits of the seven classifiers.
+
+    Args:
+        outputs: outputs of the network on B faces.
+
+    Returns:
+        Features ``(B, width)`` and logits ``(B, K)``, in the order of ``HEADS``.
+    """
     assert outputs.heads is not None
     parts, heads = parts_of(outputs), outputs.heads
     regions = [(part, heads.of_local(part)) for part in parts[:, 1:].unbind(1)]
@@ -132,17 +164,27 @@ class AGLRLS(PartsMethod):
         self.dynamic = EpochThresholds(classes, settings.threshold)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the classification, adversarial and pseudo-label losses of the seven classifiers, weighted."""
+        """Return the classification, adversarial and pseudo-label losses of the seven classifiers.
+
+        Args:
+            batch: source and target faces, with the teacher's logits.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls``, ``adv`` and ``pl``, weighted.
+        """
         assert batch.target is not None
         assert batch.teacher is not None
-        options, counts, whole = self.options, self.drawn_counts, sum(WEIGHTS)
+        options, counts, whole = self.options, self.sampled_counts, sum(WEIGHTS)
         coefficient = options.adversarial / whole * reversal_coefficient(progress)
         self.dynamic.begin(progress * self.epochs)
         weak = torch.stack(tuple(batch.teacher)).softmax(2)
         best, labels = weak.max(2)
         counted = best >= self.dynamic.values().gather(1, labels)
         cls, pseudo, adversarial = [], [], []
-        for weight, head, source, target in zip(WEIGHTS, HEADS, seven(batch.source), seven(batch.target), strict=True):
+        for weight, head, source, target in zip(
+            WEIGHTS, HEADS, seven_classifiers(batch.source), seven_classifiers(batch.target), strict=True
+        ):
             cls.append(weight * head_loss(source[1], batch.labels, counts, options.classification))
             pseudo.append(weight * consistency(target[1], labels[head], counted[head]))
             discriminator = self.discriminators[head]
@@ -158,10 +200,18 @@ class AGLRLS(PartsMethod):
         }
 
     def thresholds(self) -> Tensor:
-        """Return the thresholds of the final choice: the fused head's."""
+        """Return the thresholds of the final choice, those of the fused head.
+
+        Returns:
+            ``(K,) float32``.
+        """
         return self.dynamic.values()[FUSED]
 
     def report(self) -> dict[str, float | list[float]]:
-        """Return the lowest and highest threshold."""
+        """Return the lowest and the highest threshold.
+
+        Returns:
+            ``threshold_min`` and ``threshold_max``.
+        """
         values = self.dynamic.values()
         return {"threshold_min": float(values.min()), "threshold_max": float(values.max())}

@@ -1,30 +1,29 @@
-"""AGRA: adversarial graph representation adaptation (Xie et al., ACM MM 2020; Chen et al., TPAMI 2022). Sees target.
+"""AGRA: adversarial graph representation adaptation (Xie et al., ACM MM 2020; Chen et al., TPAMI 2022).
 
-The graph of AGRA (Xie et al., ACM MM 2020): twelve nodes, the whole face and five regions in each of two domains.
+It uses target images.
 
-Node 0 is the whole face of the source and 1 to 5 its regions; 6 and 7 to 11 are the target's. Two layers of graph
-convolution within each domain, then one across, each ``A (X W + b)`` with A learnable (Kipf and Welling, ICLR 2017).
-Initial links: whole-region .8, region-region .5; across domains the same part .9, whole-region .4, region-region .25;
-each node to itself 1. The links across join no two different nodes of one domain.
-O: rows of A are normalised in the forward pass, negative links cut off, where the authors overwrite the parameter.
+The graph has twelve nodes, the whole face and five regions in each of two domains. Node 0 is the whole face of the
+source and nodes 1 to 5 are its regions; 6 and 7 to 11 are those of the target. Two layers of graph convolution act
+within each domain, then one across, each ``A (X W + b)`` with learnable A (Kipf and Welling, ICLR 2017). Initial links
+within a domain are .8 between whole face and region, .5 between regions. Across domains they are .9 for the same part,
+.4 between whole face and region, .25 between regions. Self-links are 1. The layer across domains has no link between
+different nodes of one domain. The authors overwrite A with its normalised form; here rows are normalised in the forward
+pass and negative links are cut off.
 
-The whole face and its five regions, 64 numbers each, are six of the twelve nodes of
-:class:`dcdan.methods.agra.FaceGraph`; for the other six, those of the domain that a face is not of, stands the nearest
-class mean of that domain. The six nodes of the face's own domain, joined, leave the graph as its feature f (384
-numbers):
+Six of the nodes of :class:`FaceGraph` are the whole face and its regions, 64 numbers each. The six nodes of the other
+domain are the nearest class mean of that domain. The concatenated nodes of the face's own domain are its feature f of
+the graph (384 numbers):
 
     L = L_cls + w_c CE(classifier of f, source) + w_a CDAN-E(f, its class probabilities)
 
-Different here, and why:
-- The model written out is the standard network, so that every row of a table runs the same layers: the classifier on f
-  is an auxiliary head, trained and then left behind. Its losses reach the trunk and both branches; the three heads that
-  answer are trained on source. The authors answer with the classifier on f.
-- Nodes are this network's features, F_g and those of the five windows, brought to 64 numbers by two linear layers.
-- Class means follow the source's labels and, on target, the fused head's answers (momentum .1, from the first face of a
-  class); the authors start from k-means over the whole set and update by nearest mean, which needs a pass over all
-  faces before the first step. Looking up the nearest mean is theirs, for both domains.
-- Means are kept of normalised nodes, so the batch norm of each domain need not be applied to means as it is there.
-- The authors' second classifier, on the five regions alone, is left out.
+Differences from the papers: - The written model is the standard network, so that every method of a table runs the same
+layers. The classifier on f is   an auxiliary head, used in training only; its losses reach the trunk and both branches.
+The authors predict with it. - Nodes are the features of this network, F_g and those of the five windows, reduced to 64
+numbers by two linear layers. - Class means follow the source labels and, on the target, the predictions of the fused
+head (momentum .1, from the first   face of a class). The authors start from k-means over the whole set, which needs a
+pass over all faces, and update the   nearest mean. The lookup of the nearest mean is theirs, for both domains. - Means
+are computed from normalised nodes, so that they need no batch norm. - The authors' second classifier, on the five
+regions alone, is left out.
 """
 
 from __future__ import annotations
@@ -46,14 +45,22 @@ PARTS = 6
 
 
 def links_within() -> Tensor:
-    """Return the initial links ``(6, 6)`` between the nodes of one domain."""
+    """Return the initial links between the nodes of one domain.
+
+    Returns:
+        ``(6, 6) float32``.
+    """
     links = torch.full((PARTS, PARTS), 0.5)
     links[0, :] = links[:, 0] = 0.8
     return links.fill_diagonal_(1.0)
 
 
 def links_across() -> Tensor:
-    """Return the initial links ``(12, 12)`` between the domains, and of each node to itself."""
+    """Return the initial links between the domains, with self-links.
+
+    Returns:
+        ``(12, 12) float32``.
+    """
     block = torch.full((PARTS, PARTS), 0.25)
     block[0, :] = block[:, 0] = 0.4
     block.fill_diagonal_(0.9)
@@ -62,7 +69,19 @@ def links_across() -> Tensor:
 
 
 def normalised(links: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """Return the positive part of ``links`` ``(N, N)``, where ``allowed`` is 1, with rows that sum to 1."""
+    """Return the positive part of a link matrix with rows that sum to 1.
+
+    Args:
+        links: ``(N, N)``.
+        allowed: ``(N, N)`` of 0 and 1; links at 0 are removed.
+
+    Returns:
+        ``(N, N)``.
+
+    Example:
+        >>> normalised(torch.tensor([[1.0, 3.0], [-1.0, 2.0]])).tolist()
+        [[0.25, 0.75], [0.0, 1.0]]
+    """
     positive = links.clamp_min(0)
     if allowed is not None:
         positive = positive * allowed
@@ -70,7 +89,13 @@ def normalised(links: Tensor, allowed: Tensor | None = None) -> Tensor:
 
 
 class FaceGraph(nn.Module):
-    """Nodes ``(B, 12, width)`` -> nodes that know of each other, of the same shape."""
+    """Graph convolutions over the nodes of both domains, ``(B, 12, width)`` to the same shape.
+
+    Args:
+        width: numbers per node.
+        hidden: width of the hidden layer.
+        dropout: dropout rate of the hidden layer.
+    """
 
     allowed: Tensor
 
@@ -85,7 +110,14 @@ class FaceGraph(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        """Pass the nodes through the graph within each domain, then across."""
+        """Apply the graph convolutions within each domain, then across.
+
+        Args:
+            nodes: ``(B, 12, width)``.
+
+        Returns:
+            ``(B, 12, width)``.
+        """
         within, across = normalised(self.within), normalised(self.across, self.allowed)
         by_domain = nodes.reshape(len(nodes), 2, PARTS, -1)
         by_domain = self.dropout((within @ self.first(by_domain)).relu())
@@ -109,7 +141,13 @@ class AGRASettings(MethodSettings):
 
 
 class ClassMeans(nn.Module):
-    """Running means of each class's nodes in one domain."""
+    """Running means of the nodes of each class in one domain.
+
+    Args:
+        classes: number of classes K.
+        width: numbers per face.
+        momentum: weight of a batch in the running mean.
+    """
 
     mean: Tensor
     known: Tensor
@@ -122,7 +160,12 @@ class ClassMeans(nn.Module):
 
     @torch.no_grad()
     def update(self, nodes: Tensor, classes: Tensor) -> None:
-        """Learn from nodes ``(B, width)`` of faces of classes ``(B,)`` int64; classes without a face stay."""
+        """Update the running means; those of classes without a face do not change.
+
+        Args:
+            nodes: ``(B, width)`` nodes of faces.
+            classes: ``(B,) int64`` their classes.
+        """
         members = nn.functional.one_hot(classes, len(self.mean)).to(self.mean.dtype)
         counts = members.sum(0)
         sums = torch.zeros_like(self.mean).index_add_(0, classes, nodes.to(self.mean.dtype))
@@ -133,7 +176,14 @@ class ClassMeans(nn.Module):
 
     @torch.no_grad()
     def nearest(self, nodes: Tensor) -> Tensor:
-        """Return the known mean ``(B, width)`` that is nearest to each row of nodes."""
+        """Return the nearest class mean of each face, among classes that have one.
+
+        Args:
+            nodes: ``(B, width)`` nodes of faces.
+
+        Returns:
+            ``(B, width)``.
+        """
         apart = (nodes[:, None].to(self.mean.dtype) - self.mean).square().sum(2)
         return self.mean[apart.masked_fill(~self.known, torch.inf).argmin(1)]
 
@@ -161,13 +211,28 @@ class AGRA(PartsMethod):
         self.discriminator = Discriminator(joined * classes)
 
     def nodes(self, parts: Tensor, domain: int) -> Tensor:
-        """Return the normalised nodes ``(B, 384)`` of parts ``(B, 6, width)`` of the source (0) or the target (1)."""
+        """Return the normalised nodes of one domain.
+
+        Args:
+            parts: ``(B, 6, width)`` features of the whole face and the regions.
+            domain: 0 for the source, 1 for the target.
+
+        Returns:
+            ``(B, 384)``.
+        """
         projected = torch.cat([self.of_whole(parts[:, :1]), self.of_region(parts[:, 1:])], 1)
         nodes: Tensor = self.norms[domain](projected.flatten(1))
         return nodes
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the graph's features ``(B, 384)`` of source and target, and let the class means follow both."""
+        """Return the graph features of both domains and update their class means.
+
+        Args:
+            batch: source and target faces.
+
+        Returns:
+            ``(B, 384)`` of the source and of the target.
+        """
         assert batch.target is not None
         source, target = self.nodes(parts_of(batch.source), 0), self.nodes(parts_of(batch.target), 1)
         of_source, of_target = self.means
@@ -182,12 +247,20 @@ class AGRA(PartsMethod):
         return graph[:n, :PARTS].flatten(1), graph[n:, PARTS:].flatten(1)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the heads' classification loss, and the graph's classification and adversarial loss."""
+        """Return the classification loss of the heads, and the classification and adversarial losses of the graph.
+
+        Args:
+            batch: source and target faces.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls``, ``graph`` and ``adv``, weighted.
+        """
         source, target = self.features(batch)
         source_logits, target_logits = self.classifier(source), self.classifier(target)
         options = self.options
         coefficient = options.adversarial * reversal_coefficient(progress)
-        counts = self.drawn_counts
+        counts = self.sampled_counts
         adversarial = adversarial_loss(
             self.discriminator, source, target, source_logits, target_logits, coefficient, "cdan-e"
         )

@@ -1,4 +1,4 @@
-"""What a method is: the modules it adds to the network, and its losses on a batch. The loop knows none by name."""
+"""The interface of a method: the modules it adds to the network, and its losses on a batch."""
 
 from __future__ import annotations
 
@@ -20,56 +20,65 @@ Sampling = Literal["even", "source-as-target", "target-as-source"]
 
 
 class MethodSettings(BaseModel):
-    """Settings of a method; each adds its own."""
+    """Settings that all methods have; each method adds its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classification: ClassificationSettings = ClassificationSettings()
     sampling: Sampling = "even"
-    """How faces are drawn in the adaptation, so that another balance of classes is not taken for other looks: evenly,
-    or the source's so that its classes have the shares that the source stage's model sees in the target, or the
-    target's so that the classes which that model sees have the source's shares."""
+    """How faces are sampled during adaptation, so that a different class balance is not mistaken for a different
+    appearance. ``even`` samples uniformly. ``source-as-target`` gives the source the class proportions that the
+    source-stage model predicts on the target. ``target-as-source`` gives predicted classes of the target the
+    proportions of the source."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method may see: labels of the source, and of the target only what the teacher says."""
+    """The inputs of a loss: source labels, network outputs on both domains, and the teacher's logits on the target."""
 
     labels: Tensor
     """``(B, K)`` float, rows sum to 1: the source's labels, one-hot or votes."""
     source: NetworkOutputs
-    """The student on B source faces."""
+    """Outputs of the student on B source faces."""
     target: NetworkOutputs | None = None
-    """The student on B target faces (strong view); None in the source stage and for methods without target."""
+    """The same on B target faces (strong view); None in the source stage and for methods without target."""
     teacher: Logits | None = None
-    """The teacher's logits, without gradient, on the same target faces (weak view); in a source stage that a method
-    owns, on the source faces as the student sees them."""
+    """Logits of the teacher, without gradient, on the same target faces (weak view). In the source stage of a method
+    that owns it, on the views of the source faces that the student receives."""
     faces: Tensor | None = None
-    """``(B, 3, S, S)`` in [0, 1]: the source faces as the student sees them."""
+    """``(B, 3, S, S)`` in [0, 1]: the views of the source faces that the student receives."""
     rows: Tensor | None = None
-    """``(B,)`` int64: the places of the source faces in their pack."""
+    """``(B,)`` int64: the rows of the source faces in their pack."""
 
 
 class Method(nn.Module, ABC):
-    """One way to adapt. Its parameters (discriminators) are trained with the network's, its buffers saved with them."""
+    """A method of domain adaptation.
+
+    Its parameters, such as those of discriminators, are trained with the network, and its buffers are saved with them.
+
+    Args:
+        settings: settings of the class ``Settings``.
+        width: width of the branch features.
+        class_counts: ``(K,)`` source training faces of each class.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     paper: ClassVar[str]
     sees_target: ClassVar[bool]
-    """Whether training in stage 2 uses target faces."""
+    """Whether the adaptation stage uses target faces."""
     uses_teacher: ClassVar[bool] = False
     estimates_statistics: ClassVar[bool] = False
-    """Whether stage 2 ends with batch-norm statistics estimated anew on target faces."""
+    """Whether the adaptation stage ends with batch-norm statistics estimated on target faces."""
     owns_source_stage: ClassVar[bool] = False
-    """Whether the source stage trains by losses, parameters or a network of its own, so that others cannot share it."""
+    """Whether the source stage has its own losses, parameters or network, so that other methods cannot reuse it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
-    drawn_counts: Tensor
-    """Class counts ``(K,)`` of the source faces as they are drawn."""
+    sampled_counts: Tensor
+    """Class counts ``(K,)`` of the source faces under the sampling weights."""
     epochs: float
-    """Passes over the larger domain that stage 2 takes; the training says how many."""
+    """Passes over the larger domain in the adaptation stage, set by the training."""
     revision: ClassVar[int] = 1
-    """Goes up when the same settings come to train or decide otherwise, so that a benchmark mixes no two kinds."""
+    """Increased when the same settings train or predict differently, so that a benchmark does not mix revisions."""
 
     def __init__(self, settings: MethodSettings, width: int, class_counts: Tensor) -> None:
         """``width`` of the branch features; ``class_counts`` ``(K,)`` float: source faces of each class."""
@@ -77,62 +86,126 @@ class Method(nn.Module, ABC):
         self.settings = settings
         self.width = width
         self.register_buffer("class_counts", class_counts.float())
-        self.register_buffer("drawn_counts", class_counts.float().clone(), persistent=False)
+        self.register_buffer("sampled_counts", class_counts.float().clone(), persistent=False)
 
     @classmethod
     def adapts(cls) -> bool:
-        """Return whether the model depends on the target, by its images or by their statistics alone."""
+        """Return whether the model depends on the target, through its images or only their statistics.
+
+        Returns:
+            True when it does.
+        """
         return cls.sees_target or cls.estimates_statistics
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> Network:
-        """Return the network that the method trains, for faces of ``size`` pixels."""
+        """Build the network that the method trains.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network, with random weights.
+        """
         return Network(settings, classes, size)
 
     def prepare(self, network: Network, faces: int) -> None:
-        """Look once at the network before it is trained; the source's pack has so many ``faces``."""
+        """Prepare for a network before its training starts; the default does nothing.
+
+        Args:
+            network: the network with its initial weights.
+            faces: number of faces in the source pack.
+        """
 
     def classify(self, batch: Batch) -> Tensor:
-        """Return the source's classification loss (Eq. 3), which every method has."""
-        return classification_loss(batch.source.logits, batch.labels, self.drawn_counts, self.settings.classification)
+        """Return the classification loss on the source (Eq. 3), which every method has.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            A scalar.
+        """
+        return classification_loss(batch.source.logits, batch.labels, self.sampled_counts, self.settings.classification)
 
     def source_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the losses of the source stage by name; ``progress`` in [0, 1] is the share of its steps done."""
+        """Return the losses of the source stage.
+
+        Args:
+            batch: source faces.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            Weighted losses by name.
+        """
         return {"cls": self.classify(batch)}
 
     @abstractmethod
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the stage-2 losses by name, already weighted; ``progress`` in [0, 1] is the share of steps done."""
+        """Return the losses of the adaptation stage.
+
+        Args:
+            batch: source and, where ``sees_target``, target faces.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            Weighted losses by name.
+        """
 
     def thresholds(self) -> Tensor:
-        """Return the classes' confidence thresholds ``(K,)`` for the final choice; 0 lets the fused head decide."""
+        """Return the confidence thresholds of the final choice between the heads.
+
+        Returns:
+            ``(K,)``; zeros, the default, always choose the fused head.
+        """
         return self.get_buffer("class_counts").new_zeros(len(self.get_buffer("class_counts")))
 
     def first_thresholds(self) -> Tensor:
-        """Return the thresholds ``(K,)`` by which the model before the adaptation decides: by its fused head."""
+        """Return the thresholds for the model before the adaptation.
+
+        Returns:
+            ``(K,)``; zeros by default.
+        """
         return Method.thresholds(self)
 
-    def set_drawn_counts(self, counts: Tensor) -> None:
-        """Set the class counts ``(K,)`` of the source as a stage draws it; the training calls it before its first step.
+    def set_sampled_counts(self, counts: Tensor) -> None:
+        """Set the class counts under the sampling weights of a stage, before its first step.
 
-        They are what logit adjustment and LDAM must undo: with ``sampling = source-as-target`` the batches do not have
-        the shares of the source.
+        Logit adjustment and LDAM must correct these counts: with ``sampling = source-as-target`` the batches do not
+        have the class proportions of the source.
+
+        Args:
+            counts: ``(K,) float32``.
         """
-        self.drawn_counts.copy_(counts)
+        self.sampled_counts.copy_(counts)
 
     def report(self) -> dict[str, float | list[float]]:
-        """Return figures for the metrics log, none of them from labels of the target; lists in the order of classes."""
+        """Return the metrics of the method for the metrics log; none may use target labels.
+
+        Returns:
+            Number or list of numbers (one per class) by name.
+        """
         return {}
 
 
 class SourceMethod(Method):
-    """A method of one stage: its losses train on source faces alone, and what they leave is the model."""
+    """A method that trains on source faces only, in the source stage."""
 
     sees_target: ClassVar[bool] = False
     owns_source_stage: ClassVar[bool] = True
 
     def source_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the method's losses."""
+        """Return the losses of the method.
+
+        Args:
+            batch: source faces.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            Weighted losses by name.
+        """
         return self.losses(batch, progress)
 
 
@@ -140,20 +213,49 @@ _registry: dict[str, type[Method]] = {}
 
 
 def register(method: type[Method]) -> type[Method]:
-    """Class decorator: make a method known by its name."""
+    """Add a method to the registry, as a class decorator.
+
+    Args:
+        method: the class.
+
+    Returns:
+        The same class.
+    """
     _registry[method.name] = method
     return method
 
 
 def methods() -> dict[str, type[Method]]:
-    """Return every registered method by name."""
+    """Return all registered methods.
+
+    Returns:
+        Classes by name, sorted.
+
+    Example:
+        >>> "dcdan" in methods()
+        True
+    """
     for module in pkgutil.iter_modules(import_module("dcdan.methods").__path__):
         import_module(f"dcdan.methods.{module.name}")
     return dict(sorted(_registry.items()))
 
 
 def find_method(name: str) -> type[Method]:
-    """Return the named method or raise a :class:`dcdan.core.errors.UsageError` with the nearest spelling."""
+    """Return a method by its name.
+
+    Args:
+        name: the name.
+
+    Returns:
+        The class.
+
+    Raises:
+        UsageError: when there is no such method; the message suggests the nearest spelling.
+
+    Example:
+        >>> find_method("adabn").title
+        'AdaBN'
+    """
     known = methods()
     if name not in known:
         raise unknown("method", name, known)

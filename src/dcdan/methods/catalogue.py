@@ -1,4 +1,4 @@
-"""All methods with a line on each, read from the source of this room, so that a list of them needs no torch."""
+"""The list of all methods with a line on each, parsed from the source files, so that listing needs no torch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class MethodEntry:
     """A method, as ``dcdan methods`` lists it.
 
     Attributes:
-        name: what ``--method`` takes.
+        name: the value of ``--method``.
         title: its printed name.
         group: one of ``GROUPS``: what it uses of the target.
         about: one line.
-        paper: the work that describes it.
-        year: of that work; None where it names none.
+        paper: the publication that describes it.
+        year: the year of that publication; None where it names none.
     """
 
     name: str
@@ -36,13 +36,20 @@ class MethodEntry:
     year: int | None
 
     def to_dict(self) -> dict[str, str | int | None]:
-        """Return the entry as JSON values."""
+        """Return the entry as JSON values.
+
+        Returns:
+            Its attributes by name.
+        """
         return asdict(self)
 
 
 @cache
 def method_catalogue() -> tuple[MethodEntry, ...]:
-    """Return all methods, group by group, by name within a group.
+    """List all methods.
+
+    Returns:
+        Entries by group, then by name.
 
     Example:
         >>> [entry.name for entry in method_catalogue() if entry.group == SOURCE][:3]
@@ -61,7 +68,7 @@ def method_catalogue() -> tuple[MethodEntry, ...]:
 
 
 def _constants(node: ast.ClassDef) -> dict[str, object]:
-    """Return the class attributes whose values are written as constants."""
+    """Return the class attributes with constant values."""
     found: dict[str, object] = {}
     for each in node.body:
         if (
@@ -74,6 +81,8 @@ def _constants(node: ast.ClassDef) -> dict[str, object]:
 
 
 def _entry(name: str, classes: Mapping[str, tuple[list[str], dict[str, object], str]]) -> MethodEntry:
+    """Return the entry of a class, with attributes inherited from its bases."""
+
     def value(attribute: str, owner: str = name) -> object:
         bases, own, _ = classes.get(owner, ([], {}, ""))
         if attribute in own:

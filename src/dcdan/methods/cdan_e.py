@@ -1,14 +1,15 @@
-"""CDAN-E: one conditional domain discriminator with entropy weights (Long et al., NeurIPS 2018). Sees target images.
+"""CDAN-E: one conditional domain discriminator with entropy weights (Long et al., NeurIPS 2018). Uses target images.
 
     L = L_cls + 1/2 ( E_s[w(H_s) log-loss of D(f_s x p_s) as source] + E_t[w(H_t) log-loss of D(f_t x p_t) as target] )
 
-f x p is the outer product of feature and class probabilities (the multilinear map), w(H) = 1 + exp(-H) with H the
-entropy of p, both domains normalised to weight 1. Features and entropies receive the reversed gradient, times the
-weight of the method; the probabilities in the outer product and the sums of weights take none, as in the authors' code.
+f x p is the outer product of features and class probabilities (the multilinear map). w(H) = 1 + exp(-H), with H the
+entropy of p; the weights of each domain are normalised to sum 1. Features and entropies receive the reversed gradient
+times the weight of the method. The probabilities in the outer product and the sums of weights receive none, as in the
+authors' code.
 
-Different here: f is the sum of global and local features, which the fused head sees, instead of a bottleneck; p is that
-head's; the network has been trained on source before; the at
-most 2,048 products (8 classes, width 256) need no randomised map.
+Differences from the paper: f is the sum of global and local features, the input of the fused head, instead of a
+bottleneck, and p comes from that head. The network is trained on the source first. The outer product has at most 2,048
+entries (8 classes, width 256) and needs no randomised map.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class CDANESettings(DANNSettings):
 
 @register
 class CDANE(DANN):
-    """Adversarial alignment of the features together with what the classifier says of them."""
+    """Adversarial alignment of the features together with the class probabilities."""
 
     name: ClassVar[str] = "cdan_e"
     title: ClassVar[str] = "CDAN-E"

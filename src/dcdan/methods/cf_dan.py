@@ -1,10 +1,10 @@
-"""CF-DAN: the network with its dual attention, trained on source only (Zhang et al., CVM 2024). Sees no target.
+"""CF-DAN: the network with its dual attention, trained on the source only (Zhang et al., CVM 2024). Uses no target.
 
     L = CE of the three heads on source, weights 1 : .5 : .5
 
-Different here: the formulas of CF-DAN's attention, activation and condensation could not be found; the network is this
-project's, derived from what the texts state. The row says what the architecture gives without adaptation, so it makes
-no sense with the attention switched off, and refuses that: it would be the row of source-only on a plain trunk.
+Differences from the paper: the formulas of CF-DAN's attention, activation and condensation are not available, so the
+network is the one of this project, derived from what the texts state. The method measures the architecture without
+adaptation. Without attention it would repeat source-only on a plain trunk, which is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dcdan.models.network import Network, NetworkSettings
 
 @register
 class CFDAN(SourceOnly):
-    """Our network on source only."""
+    """The network of this project, trained on the source only."""
 
     name: ClassVar[str] = "cf_dan"
     title: ClassVar[str] = "CF-DAN"
@@ -28,7 +28,19 @@ class CFDAN(SourceOnly):
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> Network:
-        """Return the standard network. Raises UsageError when its attention is off."""
+        """Build the standard network.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network.
+
+        Raises:
+            UsageError: when attention is off.
+        """
         if settings.attention == "off":
             raise UsageError("CF-DAN is its attention; leave network.attention on, or set method=source_only.")
         return super().build_network(settings, classes, size)

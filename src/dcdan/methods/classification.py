@@ -1,6 +1,7 @@
-"""The classification loss on source (Eq. 3), over the three heads, with the known remedies for uneven classes.
+"""The classification loss on the source (Eq. 3) over the three heads, with corrections for class imbalance.
 
-Source sets are uneven, 16:1 and worse. Logit adjustment: Menon et al., ICLR 2021. LDAM: Cao et al., NeurIPS 2019.
+Class counts of source sets differ by 16:1 and more. Logit adjustment: Menon et al., ICLR 2021. LDAM: Cao et al.,
+NeurIPS 2019.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Balance = Literal["none", "balanced-sampler", "logit-adjustment", "ldam"]
 
 
 class ClassificationSettings(BaseModel):
-    """How source labels teach."""
+    """Settings of the classification loss."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,32 +39,83 @@ class ClassificationSettings(BaseModel):
     @field_validator("weights")
     @classmethod
     def some_weight(cls, weights: tuple[float, float, float]) -> tuple[float, float, float]:
-        """Refuse weights that leave no loss, or turn one around."""
+        """Reject negative weights and weights that are all zero.
+
+        Args:
+            weights: weights of the fused, global and local head.
+
+        Returns:
+            The weights.
+
+        Raises:
+            ValueError: when they are rejected; pydantic reports it.
+        """
         if min(weights) < 0 or not sum(weights) > 0:
             raise ValueError("weights are at least 0, and one of them above 0")
         return weights
 
 
 def smooth(labels: Tensor, share: float) -> Tensor:
-    """Spread ``share`` of one-hot rows ``(B, K)`` evenly; rows that are already soft are returned as they are."""
+    """Smooth one-hot labels; soft labels are not changed.
+
+    Args:
+        labels: ``(B, K)``, rows sum to 1.
+        share: probability that is spread evenly over the classes.
+
+    Returns:
+        ``(B, K)``, rows sum to 1.
+
+    Example:
+        >>> smooth(torch.tensor([[1.0, 0.0]]), 0.5).tolist()
+        [[0.75, 0.25]]
+    """
     hard = labels.amax(1, keepdim=True) > 0.999
     return torch.where(hard, labels * (1 - share) + share / labels.shape[1], labels)
 
 
 def adjusted(logits: Tensor, counts: Tensor, strength: float) -> Tensor:
-    """Add ``strength * log prior`` to logits ``(B, K)``, so that the plain logits learn to ignore the prior."""
+    """Add ``strength * log prior`` to logits, so that the plain logits ignore the prior (Menon et al., ICLR 2021).
+
+    Args:
+        logits: ``(B, K)``.
+        counts: ``(K,)`` class counts, from which the prior is computed.
+        strength: tau of the paper.
+
+    Returns:
+        ``(B, K)``.
+    """
     prior = counts.clamp_min(1) / counts.clamp_min(1).sum()
     return logits + strength * prior.log()
 
 
 def with_margins(logits: Tensor, labels: Tensor, counts: Tensor, largest: float) -> Tensor:
-    """Take LDAM's margin, proportional to ``n_c ** -1/4`` and ``largest`` for the rarest, from the labelled logits."""
+    """Subtract the margins of LDAM from the logits of the labelled classes (Cao et al., NeurIPS 2019).
+
+    Args:
+        logits: ``(B, K)``.
+        labels: ``(B, K)``, rows sum to 1.
+        counts: ``(K,)`` class counts; margins are proportional to ``counts ** -1/4``.
+        largest: margin of the rarest class.
+
+    Returns:
+        ``(B, K)``.
+    """
     margins = counts.clamp_min(1).pow(-0.25)
     return logits - labels * (margins * (largest / margins.max()))
 
 
 def head_loss(logits: Tensor, labels: Tensor, counts: Tensor, settings: ClassificationSettings) -> Tensor:
-    """Return the cross-entropy of one head, a scalar, with the remedies in force; shapes as below."""
+    """Return the cross-entropy of one head, with label smoothing and the correction for class imbalance.
+
+    Args:
+        logits: ``(B, K)``.
+        labels: ``(B, K)``, rows sum to 1.
+        counts: ``(K,)`` class counts of the sampled source faces.
+        settings: the settings.
+
+    Returns:
+        A scalar.
+    """
     if settings.balance == "logit-adjustment":
         logits = adjusted(logits, counts, settings.adjustment)
     elif settings.balance == "ldam":
@@ -72,9 +124,16 @@ def head_loss(logits: Tensor, labels: Tensor, counts: Tensor, settings: Classifi
 
 
 def classification_loss(logits: Logits, labels: Tensor, counts: Tensor, settings: ClassificationSettings) -> Tensor:
-    """Return the weighted mean cross-entropy of the three heads, a scalar.
+    """Return the weighted mean cross-entropy of the three heads (Eq. 3).
 
-    Logits and labels ``(B, K)`` (label rows sum to 1), ``counts`` ``(K,)`` source faces per class.
+    Args:
+        logits: ``(B, K)`` of each head.
+        labels: ``(B, K)``, rows sum to 1.
+        counts: ``(K,)`` class counts of the sampled source faces.
+        settings: the settings.
+
+    Returns:
+        A scalar.
     """
     total = labels.new_zeros(())
     for weight, head in zip(settings.weights, logits, strict=True):

@@ -1,21 +1,21 @@
-"""CSG: Contrastive Syn-to-Real Generalization (Chen et al., ICLR 2021). Source faces alone: it sees no target image.
+"""CSG: Contrastive Syn-to-Real Generalization (Chen et al., ICLR 2021). Trains on source faces only.
 
-Cross-entropy, and a pull towards what the trunk knew before it was trained:
+The loss is cross-entropy plus a contrastive term that preserves what the initial trunk represents:
 
     L = CE + .1 sum over the last two stages of  -log  exp(q k / T) / (exp(q k / T) + sum_n exp(q n / T))
 
-q are the trained trunk's features of a face, k those of a frozen copy of the initial trunk, n a queue of the latter
-from earlier faces, T = .07. Features are pooled by attention, a map v averaged with the weights <v_place, mean of v>
-(those of the trained trunk for both), and taken through two layers to 128 numbers of unit length; the frozen side's two
-layers are a moving average (.999) of the trained side's. The frozen trunk is no part of the model that is written out.
+q are features of a face from the trained trunk, k from a frozen copy of the initial trunk, n a queue of k from earlier
+faces, T = .07. Features are pooled by attention: a map v is averaged with the weights <v_place, mean of v>, those of
+the trained trunk for both. Two layers then project them to 128 numbers of unit length. The projection of the frozen
+side is a moving average (.999) of that of the trained side. The frozen trunk is not part of the written model.
 
-The paper that this project follows describes in its sentence on "CSG" a Gabor network, CSE-GResNet. Built is CSG, the
-method of that name.
+The sentence of the DCD-DAN paper on "CSG" describes a Gabor network, CSE-GResNet. This file implements CSG, the method
+of that name.
 
-Different here: the queue holds 4,096 faces (65,536 in the authors' code, more than most sources have faces); both sides
-see one view (the authors' show two random ones); the trained trunk's batch norm learns, as in every row (theirs is
-frozen); maps are cut at 0 where their weights are formed, since trunks such as MobileNet-V2 end in linear layers. With
-a trunk that starts at random there is nothing to preserve but its randomness: the row means most with ImageNet weights.
+Differences from the authors' code: the queue has 4,096 faces (theirs 65,536, more than most sources have). Both sides
+get one view (theirs two random ones). The batch norm of the trained trunk is trained, as for every method (theirs is
+frozen). Maps are cut at 0 where their weights are computed, because trunks such as MobileNet-V2 end in linear layers.
+The method is meant for ImageNet weights; a random trunk has nothing to preserve.
 """
 
 from __future__ import annotations
@@ -51,35 +51,73 @@ class CSGSettings(MethodSettings):
 
 
 def attention_pooled(maps: Tensor, by: Tensor) -> Tensor:
-    """Return maps ``(B, C, H, W)`` averaged over places ``(B, C)``, weighted by those of ``by`` near its own mean."""
+    """Average maps over places, weighted by the similarity of each place to the mean.
+
+    Args:
+        maps: ``(B, C, H, W)`` to average.
+        by: ``(B, C, H, W)`` from which the weights are computed.
+
+    Returns:
+        ``(B, C)``.
+    """
     seen = relu(by)
     weights = torch.einsum("bchw,bc->bhw", seen, pooled(seen)) + 1e-6
     return torch.einsum("bchw,bhw->bc", maps, weights / weights.sum((1, 2), keepdim=True))
 
 
 def contrastive_loss(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Return InfoNCE, a scalar: queries and their keys ``(B, D)``, negatives ``(N, D)``, all of unit length."""
+    """Return the InfoNCE loss (van den Oord et al., 2018).
+
+    Args:
+        queries: ``(B, D)`` of unit length.
+        keys: ``(B, D)`` of unit length, the positives.
+        negatives: ``(N, D)`` of unit length.
+        temperature: temperature of the softmax.
+
+    Returns:
+        A scalar.
+    """
     logits = torch.cat([(queries * keys).sum(1, keepdim=True), queries @ negatives.T], 1) / temperature
     return cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
 
 
 class TwoStageNetwork(PlainNetwork):
-    """The plain network; its auxiliary outputs are the maps of the trunk's last two stages."""
+    """The plain network, with the maps of the trunk's last two stages as auxiliary outputs."""
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
-        """Look at faces; landmarks change nothing here."""
+        """Compute the outputs for a batch of faces.
+
+        Args:
+            faces: ``(B, 3 or 1, S, S) float32`` in [0, 1].
+            landmarks: not used.
+
+        Returns:
+            The outputs.
+        """
         before_last, last = self.maps(faces)
         features = pooled(self.squeeze(last))
-        return self.say(features, self.head(features), before_last=before_last, last=last)
+        return self.single_head_outputs(features, self.head(features), before_last=before_last, last=last)
 
     def maps(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maps ``(B, C, H, W)`` of the last two stages."""
+        """Return the maps of the last two stages.
+
+        Args:
+            faces: ``(B, 3 or 1, S, S) float32`` in [0, 1].
+
+        Returns:
+            ``(B, C, H, W)`` of each stage.
+        """
         before_last, last = self.trunk.body(self.normalised(faces))[-2:]
         return before_last, last
 
 
 class Comparison(nn.Module):
-    """One stage's comparison of both trunks: two projections and the queue of negatives ``(N, D)``."""
+    """The contrastive comparison at one stage: two projections and the queue of negatives ``(N, D)``.
+
+    Args:
+        channels: channels of the stage.
+        settings: the settings.
+    """
 
     queue: Tensor
     place: Tensor
@@ -93,7 +131,15 @@ class Comparison(nn.Module):
         self.register_buffer("place", torch.tensor(0))
 
     def forward(self, trained: Tensor, frozen: Tensor) -> Tensor:
-        """Return the contrastive loss of both trunks' maps ``(B, C, H, W)``, and put the keys into the queue."""
+        """Return the contrastive loss and add the keys to the queue.
+
+        Args:
+            trained: ``(B, C, H, W)`` maps of the trained trunk.
+            frozen: ``(B, C, H, W)`` maps of the frozen trunk.
+
+        Returns:
+            A scalar.
+        """
         queries = normalize(self.trained(attention_pooled(trained, trained)).float(), dim=1)
         with torch.no_grad():
             for own, other in zip(self.averaged.parameters(), self.trained.parameters(), strict=True):
@@ -125,18 +171,40 @@ class CSG(SourceMethod):
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> TwoStageNetwork:
-        """Return the plain network that shows its last two stages."""
+        """Build the plain network that outputs its last two stages.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network.
+        """
         return TwoStageNetwork(settings, classes, size)
 
     def prepare(self, network: Network, faces: int) -> None:  # noqa: ARG002
-        """Keep a copy of the network as it starts, and compare stages of its widths."""
+        """Copy the initial network and create the comparison of each stage.
+
+        Args:
+            network: the network with its initial weights.
+            faces: not used.
+        """
         assert isinstance(network, TwoStageNetwork)
         self.frozen = copy.deepcopy(network).requires_grad_(False).eval()
         for stage, channels in zip(STAGES, network.trunk.body.feature_info.channels()[-2:], strict=True):
             self.comparisons[stage] = Comparison(channels, self.options)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the classification loss and the contrastive one of each stage."""
+        """Return the classification loss and the contrastive loss of each stage.
+
+        Args:
+            batch: source faces.
+            progress: not used.
+
+        Returns:
+            ``cls`` and ``contrast_STAGE``, weighted.
+        """
         assert batch.faces is not None
         with torch.no_grad():
             frozen = self.frozen.eval().maps(batch.faces)

@@ -23,7 +23,7 @@ class DANNSettings(MethodSettings):
 
 @register
 class DANN(Method):
-    """Adversarial alignment of the features that the fused head sees."""
+    """Adversarial alignment of the input features of the fused head."""
 
     name: ClassVar[str] = "dann"
     title: ClassVar[str] = "DANN"
@@ -39,7 +39,15 @@ class DANN(Method):
         self.discriminator = Discriminator(inputs)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the classification and the adversarial loss."""
+        """Return the classification and the adversarial loss.
+
+        Args:
+            batch: source and target faces.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls`` and ``adv``, weighted.
+        """
         source, target = batch.source, batch.target
         assert target is not None
         adversarial = adversarial_loss(

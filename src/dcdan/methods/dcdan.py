@@ -1,9 +1,9 @@
-"""DCD-DAN: the paper's method (Algorithm 1): global and local adversarial alignment, and dynamic pseudo-labels.
+"""DCD-DAN, the method of the paper (Algorithm 1): global and local adversarial alignment, and dynamic pseudo-labels.
 
     L = L_cls + lambda_g L_adv^g + lambda_l L_adv^l + lambda_p L_pl                   (Eq. 4 and Algorithm 1, line 12)
 
-``preset = "paper"`` is the text read literally: plain discriminators, no teacher average, every arg-max of S counts.
-``preset = "default"`` is what measures best by the label-free rule of the protocol.
+``preset = "paper"`` reads the text literally: plain discriminators, no teacher average, every arg-max of S counts.
+``preset = "default"`` is the configuration that the label-free selection rule of the protocol prefers.
 """
 
 from __future__ import annotations
@@ -105,7 +105,15 @@ class DCDAN(Method):
         self.register_buffer("accepted", torch.zeros(classes))
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the classification, adversarial and pseudo-label losses, weighted."""
+        """Return the classification, adversarial and pseudo-label losses.
+
+        Args:
+            batch: source and target faces, with the teacher's logits.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls`` and, where switched on, ``adv_g``, ``adv_l`` and ``pl``, weighted.
+        """
         source, target, options = batch.source, batch.target, self.options
         assert target is not None
         losses = {"cls": self.classify(batch)}
@@ -129,7 +137,15 @@ class DCDAN(Method):
         return losses
 
     def pseudo_loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return the weighted pseudo-label loss and update the running thresholds."""
+        """Return the weighted pseudo-label loss and update the running thresholds.
+
+        Args:
+            batch: source and target faces, with the teacher's logits.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            A scalar.
+        """
         assert batch.target is not None
         assert batch.teacher is not None
         teacher = batch.teacher.fused.softmax(1)
@@ -138,7 +154,7 @@ class DCDAN(Method):
         updates = self.dynamic.updates.clone()
         self.dynamic.update(source, teacher)
         best, label = target.max(1)
-        counted = best >= self.bar()[label]
+        counted = best >= self.pseudo_label_thresholds()[label]
         labels = one_hot(label, target.shape[1]).to(best.dtype)
         for mean, value in (
             (self.counted, counted.to(best.dtype).mean()),
@@ -151,7 +167,14 @@ class DCDAN(Method):
         return self.options.lambda_pseudo * ramp * pseudo_label_loss(batch.target.logits, target, counted, weights)
 
     def with_prior(self, teacher: Tensor) -> Tensor:
-        """Return the teacher's probabilities ``(B, K)`` pulled to the target's assumed class balance."""
+        """Return the teacher's probabilities, aligned to the assumed class prior of the target.
+
+        Args:
+            teacher: ``(B, K)``, rows sum to 1.
+
+        Returns:
+            ``(B, K)``, rows sum to 1.
+        """
         seen, counts = self.dynamic.seen, self.get_buffer("class_counts")
         if self.options.prior == "none":
             return teacher
@@ -162,15 +185,23 @@ class DCDAN(Method):
         }[self.options.prior]
         return aligned_to_prior(teacher, seen, prior)
 
-    def bar(self) -> Tensor:
-        """Return the thresholds ``(K,)`` that pseudo-labels must reach by the rule in force."""
+    def pseudo_label_thresholds(self) -> Tensor:
+        """Return the thresholds that pseudo-labels must reach.
+
+        Returns:
+            ``(K,)``.
+        """
         counts = self.get_buffer("class_counts")
         if self.options.pseudo_labels == "fixed":
             return torch.full_like(counts, self.options.fixed_threshold)
         return self.dynamic.values() if self.options.pseudo_labels == "dynamic" else torch.zeros_like(counts)
 
     def thresholds(self) -> Tensor:
-        """Return the thresholds ``(K,)`` of the final choice; where a head was not taught, the fused head decides."""
+        """Return the thresholds of the final choice; the fused head alone is used where another head was not trained.
+
+        Returns:
+            ``(K,)``.
+        """
         if not all(self.options.classification.weights):
             return super().thresholds()
         if self.options.certain:
@@ -178,18 +209,22 @@ class DCDAN(Method):
         return self.dynamic.values() if self.options.pseudo_labels == "dynamic" else super().thresholds()
 
     def first_thresholds(self) -> Tensor:
-        """Return those of the choice where they are not learned."""
+        """Return the thresholds for the model before the adaptation: those of the final choice unless they are dynamic.
+
+        Returns:
+            ``(K,)``.
+        """
         return self.thresholds() if self.options.certain else super().thresholds()
 
     def report(self) -> dict[str, float | list[float]]:
-        """Return the share of target faces whose pseudo-label counts, and the figures of each class.
+        """Return the fraction of target faces whose pseudo-label counts, and statistics of each class.
 
         Returns:
-            ``counted``, the lowest and highest threshold, the ``thresholds`` that pseudo-labels must reach, and
-            ``accepted``: of the target faces that the teacher assigns to a class, the share whose label counts (0 where
-            it assigns none). Lists are in the order of the classes.
+            ``counted``; ``threshold_min`` and ``threshold_max``; ``thresholds`` that pseudo-labels must reach; and
+            ``accepted``: among the target faces that the teacher assigns to a class, the fraction whose label counts (0
+            where there are none). Lists have one number per class.
         """
-        values = self.bar()
+        values = self.pseudo_label_thresholds()
         return {
             "counted": float(self.counted),
             "threshold_min": float(values.min()),
@@ -199,6 +234,7 @@ class DCDAN(Method):
         }
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Add the buffers that checkpoints of version 0.1 lack."""
         for name in ("assigned", "accepted"):  # checkpoints of version 0.1 do not have them
             if prefix + "counted" in state_dict:
                 state_dict.setdefault(prefix + name, self.get_buffer(name).clone())

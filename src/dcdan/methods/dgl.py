@@ -1,13 +1,12 @@
-"""DGL: dual global and local adversarial learning, our reading of a row of the paper's tables. Sees target images.
+"""DGL: dual global and local adversarial learning, our reading of a row of the paper's tables. Uses target images.
 
     L = L_cls + lambda_g L_adv^g + lambda_l L_adv^l + lambda_p L_pl,   a label counts above .95
 
-The paper's "DGL" cites a work on remote sensing that trains no expressions, so no formula or code can be followed. Read
-as the name says, it is DCD-DAN without what DCD-DAN adds: no dual attention, no activation construction, one fixed
-threshold of .95 for all classes instead of dynamic ones. The source is drawn evenly and the fused head decides
-alone, as in the other rows. The weights, the teacher and its views stay those of DCD-DAN; attention and activation
-belong to the network: without ``network.attention=off`` and ``network.activation=gelu`` the row is DCD-DAN with a
-fixed threshold.
+The paper's "DGL" cites a work on remote sensing, without a formula or code for expressions. Read by its name, it is
+DCD-DAN without the parts that DCD-DAN adds: no dual attention, no activation construction, and a fixed threshold of .95
+for all classes instead of dynamic ones. The source is sampled uniformly and only the fused head predicts, as for the
+other methods. Loss weights, teacher and views are those of DCD-DAN. Attention and activation belong to the network:
+without ``network.attention=off`` and ``network.activation=gelu`` the method is DCD-DAN with a fixed threshold.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
-"""EfficientFace (Zhao, Liu and Zhou, AAAI 2021). Source faces alone: it sees no target image.
+"""EfficientFace (Zhao, Liu and Zhou, AAAI 2021). Trains on source faces only; uses no target images.
 
-Its two parts sit at stride 8 of the trunk, and what follows in the trunk sees their sum M(x) x + L(input), x the
-stride-8 map and input the one that the stage which makes x is given:
+Two parts act at stride 8 of the trunk. The rest of the trunk receives M(x) x + L(input), with x the stride-8 map and
+input the input of the stage that computes x:
 
     local-feature extractor L      the four quarters of the map, each with depthwise 3x3 convolutions of its own
     channel-spatial modulator M    sigmoid(channel(x) spatial(x)): two layers on the mean of each channel, times dilated
                                    3x3 convolutions to one map
     label distribution learning    cross-entropy against the softmax of a generator fine-tuned on the same faces
 
-Different here: the generator is the moving average of the network itself instead of a ResNet-50 from a larger face set,
-so labels teach the first half of the stage, and the generator's distributions the second; the trunk is the common one
-instead of ShuffleNet-V2; pointwise convolutions join the depthwise ones where a trunk widens by no whole number.
+Differences from the paper: the generator is the moving average of the network itself instead of a ResNet-50 trained on
+a larger face set. The first half of the stage therefore trains on labels, and the second on the distributions of the
+generator. The trunk is the common one instead of ShuffleNet-V2. Pointwise convolutions accompany the depthwise ones
+where a trunk does not widen by a whole number.
 """
 
 from __future__ import annotations
@@ -40,19 +41,41 @@ class EfficientFaceSettings(MethodSettings):
 
 
 def to_quarters(maps: Tensor) -> Tensor:
-    """Lay the quarters of maps side by side as channels: ``(B, C, H, W)`` -> ``(B, 4 C, H / 2, W / 2)``."""
+    """Rearrange the quarters of maps as channels.
+
+    Args:
+        maps: ``(B, C, H, W)`` with even H and W.
+
+    Returns:
+        ``(B, 4 C, H / 2, W / 2)``.
+    """
     b, c, h, w = maps.shape
     return maps.reshape(b, c, 2, h // 2, 2, w // 2).permute(0, 2, 4, 1, 3, 5).reshape(b, 4 * c, h // 2, w // 2)
 
 
 def from_quarters(maps: Tensor) -> Tensor:
-    """Put quarters back in their places: ``(B, 4 C, H, W)`` -> ``(B, C, 2 H, 2 W)``."""
+    """Put quarters back in their places; the inverse of :func:`to_quarters`.
+
+    Args:
+        maps: ``(B, 4 C, H, W)``.
+
+    Returns:
+        ``(B, C, 2 H, 2 W)``.
+    """
     b, c, h, w = maps.shape
     return maps.reshape(b, 2, 2, c // 4, h, w).permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, 2 * h, 2 * w)
 
 
 class LocalFeatures(nn.Sequential):
-    """Map ``(B, inputs, H, W)`` -> ``(B, outputs, H / stride, W / stride)``; each quarter has its own weights."""
+    """Local-feature extractor with separate weights for each quarter of the map.
+
+    It maps ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        stride: stride of the first convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         ins, outs = QUARTERS * inputs, QUARTERS * outputs
@@ -67,7 +90,14 @@ class LocalFeatures(nn.Sequential):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Look at each quarter by itself."""
+        """Extract the features of each quarter.
+
+        Args:
+            maps: ``(B, inputs, H, W)``.
+
+        Returns:
+            ``(B, outputs, H / stride, W / stride)``.
+        """
         out = to_quarters(maps)
         for layer in self:
             out = layer(out)
@@ -75,7 +105,13 @@ class LocalFeatures(nn.Sequential):
 
 
 class Modulator(nn.Module):
-    """Map ``(B, C, H, W)`` -> itself, times a weight in (0, 1) for each channel and place."""
+    """Multiply a map by a weight in (0, 1) for each channel and place.
+
+    Args:
+        channels: channels of the map.
+        reduction: factor by which the hidden layers are narrower.
+        dilation: dilation of the 3x3 convolutions.
+    """
 
     def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
         super().__init__()
@@ -90,14 +126,31 @@ class Modulator(nn.Module):
         self.spatial = nn.Sequential(*step(channels, 1), *step(hidden, 3), *step(hidden, 3), nn.Conv2d(hidden, 1, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Weigh channels and places."""
+        """Weight channels and places.
+
+        Args:
+            maps: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         channel: Tensor = self.channel(pooled(maps)[:, :, None, None])
         spatial: Tensor = self.spatial(maps)
         return (channel * spatial).sigmoid() * maps
 
 
 def stride_eight_stage(trunk: Trunk) -> nn.Module:
-    """Return the module of the trunk whose result is its stride-8 map; raise UsageError where there is none."""
+    """Return the module of a trunk that outputs its stride-8 map.
+
+    Args:
+        trunk: the trunk.
+
+    Returns:
+        The module.
+
+    Raises:
+        UsageError: when the trunk has no such module.
+    """
     name = trunk.body.feature_info.module_name()[trunk.middle_index]
     modules: dict[str, nn.Module] = dict(trunk.body.named_modules())
     found = modules.get(name, modules.get(name.replace(".", "_")))
@@ -107,7 +160,15 @@ def stride_eight_stage(trunk: Trunk) -> nn.Module:
 
 
 def shapes_of(trunk: Trunk, stage: nn.Module) -> tuple[torch.Size, torch.Size]:
-    """Return the shapes of a stage's input and output for one face of 64 pixels."""
+    """Return the shapes of a stage's input and output for one face of 64 pixels.
+
+    Args:
+        trunk: the trunk.
+        stage: a module of it.
+
+    Returns:
+        ``(1, C, H, W)`` of the input and of the output.
+    """
     shapes: list[torch.Size] = []
     hook = stage.register_forward_hook(lambda _, given, made: shapes.extend((given[0].shape, made.shape)))
     training = trunk.training
@@ -121,8 +182,7 @@ def shapes_of(trunk: Trunk, stage: nn.Module) -> tuple[torch.Size, torch.Size]:
 class EfficientFaceNetwork(PlainNetwork):
     """The plain network with the local-feature extractor and the modulator at stride 8 of its trunk.
 
-    They stand beside the trunk and not in it, so that its weights keep timm's names: the stage's result is exchanged
-    on its way to the next.
+    Both parts are outside the trunk, so that its weights have timm's names; a hook replaces the output of the stage.
     """
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
@@ -136,7 +196,16 @@ class EfficientFaceNetwork(PlainNetwork):
         stage.register_forward_hook(self.exchange)
 
     def exchange(self, stage: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the sum of the modulated map and the local features, as a hook of the stage."""
+        """Return the sum of the modulated map and the local features, as a forward hook of the stage.
+
+        Args:
+            stage: not used.
+            given: inputs of the stage.
+            made: ``(B, C, H, W)`` output of the stage.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         modulated: Tensor = self.modulator(made)
         local: Tensor = self.local_features(given[0])
         return modulated + local
@@ -161,11 +230,28 @@ class EfficientFace(SourceMethod):
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> EfficientFaceNetwork:
-        """Return the plain network with both parts at stride 8."""
+        """Build the plain network with both parts at stride 8.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network.
+        """
         return EfficientFaceNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the cross-entropy against the labels, or later against the generator's distributions."""
+        """Return the cross-entropy against the labels or, later, against the distributions of the generator.
+
+        Args:
+            batch: source faces, with the teacher's logits.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls``.
+        """
         if progress < self.options.distributions_from:
             return {"cls": self.classify(batch)}
         assert batch.teacher is not None

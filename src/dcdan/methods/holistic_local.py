@@ -1,4 +1,4 @@
-"""What methods of parts (AGRA, AGLRLS) share: the whole face and each of its five regions, before they are merged."""
+"""The common parts of AGRA and AGLRLS, which use the whole face and each of its five regions before they are merged."""
 
 from __future__ import annotations
 
@@ -15,13 +15,32 @@ class PartsMethod(Method):
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> Network:
-        """Return the standard network. Raises UsageError when it has no local branch."""
+        """Build the standard network.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network.
+
+        Raises:
+            UsageError: when the network has no local branch.
+        """
         if not settings.local_branch:
-            raise UsageError(f"{cls.title} looks at regions of the face; leave network.local_branch at true.")
+            raise UsageError(f"{cls.title} needs the regions of the face: set network.local_branch=true.")
         return super().build_network(settings, classes, size)
 
 
 def parts_of(outputs: NetworkOutputs) -> Tensor:
-    """Return ``(B, 6, width)``: the global features, then those of the five regions."""
+    """Return the features of the whole face and of the five regions.
+
+    Args:
+        outputs: outputs of the network on B faces.
+
+    Returns:
+        ``(B, 6, width)``, the whole face first.
+    """
     assert outputs.regions is not None
     return torch.cat([outputs.of_global[:, None], outputs.regions.to(outputs.of_global.dtype)], 1)

@@ -1,14 +1,14 @@
-"""MCC: Minimum Class Confusion (Jin et al., ECCV 2020). Sees target images.
+"""MCC: Minimum Class Confusion (Jin et al., ECCV 2020). Uses target images.
 
 On a batch of target logits Z, with B faces and K classes:
 
-    Y = softmax(Z / T)                                     probabilities, rescaled
-    W_i = B (1 + exp(-H(Y_i))) / sum_j (1 + exp(-H(Y_j)))   certain faces count more
-    C = Y^T diag(W) Y                                      how classes go together
-    L_MCC = sum over j != k of C_jk / sum_l C_jl, over K    confusion between classes, each row normalised
+    Y = softmax(Z / T)                                     rescaled probabilities
+    W_i = B (1 + exp(-H(Y_i))) / sum_j (1 + exp(-H(Y_j)))  certain faces count more
+    C = Y^T diag(W) Y                                      correlation of classes
+    L_MCC = sum over j != k of C_jk / sum_l C_jl, over K   confusion between classes, each row normalised
 
-Different here: Z are the fused head's logits, on the strong view of the target that the loop makes for every method;
-the weights take no gradient, as in the authors' code; the network has been trained on source before.
+Differences from the paper: Z are the logits of the fused head on the strong view of the target, as for every method.
+The weights receive no gradient, as in the authors' code. The network is trained on the source first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,20 @@ class MCCSettings(MethodSettings):
 
 
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:
-    """Return the share of confusion between classes of logits ``(B, K)``, a scalar in [0, 1]."""
+    """Return the confusion between classes.
+
+    Args:
+        logits: ``(B, K)``.
+        temperature: temperature of the softmax.
+
+    Returns:
+        A scalar in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> round(float(class_confusion(torch.zeros(4, 2), 1.0)), 4)
+        0.5
+    """
     y = (logits / temperature).softmax(1)
     weights = entropy_weights(y.detach())
     weights = weights * (len(weights) / weights.sum())
@@ -44,7 +57,7 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
 
 @register
 class MCC(Method):
-    """Less confusion between classes on the target; no discriminator."""
+    """Minimal confusion between classes on the target, without a discriminator."""
 
     name: ClassVar[str] = "mcc"
     title: ClassVar[str] = "MCC"
@@ -57,7 +70,15 @@ class MCC(Method):
         self.options = settings
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the classification loss and the class confusion of the target."""
+        """Return the classification loss and the class confusion of the target.
+
+        Args:
+            batch: source and target faces.
+            progress: not used.
+
+        Returns:
+            ``cls`` and ``mcc``, weighted.
+        """
         assert batch.target is not None
         confusion = class_confusion(batch.target.logits.fused, self.options.temperature)
         return {"cls": self.classify(batch), "mcc": self.options.weight * confusion}

@@ -1,4 +1,4 @@
-"""MCD: Maximum Classifier Discrepancy (Saito et al., CVPR 2018). Sees target images.
+"""MCD: Maximum Classifier Discrepancy (Saito et al., CVPR 2018). Uses target images.
 
 Two classifiers F1, F2 on features G(x), with d(p1, p2) the mean over classes of |p1 - p2|:
 
@@ -6,11 +6,11 @@ Two classifiers F1, F2 on features G(x), with d(p1, p2) the mean over classes of
     step B    min over F1, F2       L(source) - E_target d
     step C    min over G            E_target d,   four times a batch
 
-Different here: one backward pass instead of three steps. The loss is L(source) - E_target d, and the gradient of d is
-reversed between classifiers and features: the classifiers raise d (step B) while the features lower it (step C), and
-all learn L(source) (step A). The reversed gradient is multiplied by ``pull``, 4 for the four repetitions of step C, and
-by DANN's ramp, since F2 starts at random and says nothing at first. F1 is the network's own fused head, so that the
-model written out has one of the pair; both are single linear layers, as all heads here.
+Differences from the paper: one backward pass replaces the three steps. The loss is L(source) - E_target d, and the
+gradient of d is reversed between classifiers and features: the classifiers raise d (step B), the features lower it
+(step C), and all minimise L(source) (step A). The reversed gradient is multiplied by ``pull``, 4 for the four
+repetitions of step C, and by the schedule of DANN, because F2 starts from random weights. F1 is the network's fused
+head, so that the written model has one of the pair. Both are single linear layers, like all heads of the network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,20 @@ class MCDSettings(MethodSettings):
 
 
 def discrepancy(first: Tensor, second: Tensor) -> Tensor:
-    """Return the mean absolute difference of the probabilities of logits ``(B, K)``, a scalar in [0, 2 / K]."""
+    """Return the mean absolute difference of two predictions.
+
+    Args:
+        first: ``(B, K)`` logits.
+        second: ``(B, K)`` logits.
+
+    Returns:
+        A scalar in [0, 2 / K].
+
+    Example:
+        >>> import torch
+        >>> float(discrepancy(torch.zeros(1, 2), torch.zeros(1, 2)))
+        0.0
+    """
     return (first.softmax(1) - second.softmax(1)).abs().mean()
 
 
@@ -56,7 +69,15 @@ class MCD(Method):
         self.second = nn.Linear(width, len(class_counts))
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the classification losses of the network's heads and of the second one, and minus the discrepancy."""
+        """Return the classification losses of all heads and minus the discrepancy.
+
+        Args:
+            batch: source and target faces.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls``, ``cls2`` and ``disc``, weighted.
+        """
         source, target, options = batch.source, batch.target, self.options
         assert target is not None
         assert target.heads is not None
@@ -65,6 +86,6 @@ class MCD(Method):
         apart = discrepancy(target.heads.fused(seen), self.second(seen))
         return {
             "cls": self.classify(batch),
-            "cls2": head_loss(of_source, batch.labels, self.drawn_counts, options.classification),
+            "cls2": head_loss(of_source, batch.labels, self.sampled_counts, options.classification),
             "disc": -options.weight * apart,
         }

@@ -1,8 +1,9 @@
-"""Dynamic semantic-aware pseudo-labels: which of the teacher's answers on target faces count, and their loss.
+"""Dynamic semantic-aware pseudo-labels: which of the teacher's predictions on target faces count, and their loss.
 
-P: the labels come from global and local features together and supply "discriminative supervision" (Algorithm 1, lines
-11-12). R: thresholds by class follow what each class has learned (AGLRLS, FlexMatch) and the source's own confidence
-(AdaMatch, Berthelot et al., ICLR 2022), kept as a running average over the whole stage, with a floor.
+From the paper: labels come from global and local features together and supply "discriminative supervision" (Algorithm
+1, lines 11-12). From related work: thresholds by class follow the learning state of each class (AGLRLS, FlexMatch) and
+the confidence on the source (AdaMatch; Berthelot et al., ICLR 2022), as a running mean over the whole stage, with a
+floor.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ STRICT_BATCHES = 10
 
 
 def move_mean(mean: Tensor, value: Tensor, updates: Tensor, momentum: float) -> None:
-    """Move a running mean towards the value of one more batch, in place and without bias.
+    """Update a running mean with the value of one batch, in place and without bias.
 
-    The first batches count alike, as in a plain mean, until the weight of a batch is ``1 - momentum``. A running mean
-    with a fixed momentum would hold on to what it was started with.
+    The first batches have equal weights, as in a plain mean, until the weight of a batch is ``1 - momentum``. With a
+    fixed momentum the initial value would dominate for long.
 
     Args:
-        mean: any shape; its start has no weight when ``updates`` is 0.
-        value: of the same shape.
+        mean: any shape; its value has no weight when ``updates`` is 0.
+        value: the same shape.
         updates: scalar, the number of batches in the mean.
-        momentum: weight of the past once there are many batches, in [0, 1).
+        momentum: weight of the past after many batches, in [0, 1).
 
     Example:
         >>> mean = torch.tensor(1.0)
@@ -47,11 +48,17 @@ def move_mean(mean: Tensor, value: Tensor, updates: Tensor, momentum: float) -> 
 
 
 class DynamicThresholds(nn.Module):
-    """Confidence thresholds of the classes, from running means over the whole of stage 2.
+    """Confidence thresholds of the classes, from running means over the whole adaptation stage.
 
-    ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1, with tau = ``relative`` times the mean confidence on the
-    source (AdaMatch), and r_c the share of target faces that are confidently of class c (probability of at least tau)
-    over the largest such share (FlexMatch, AGLRLS).
+    ``T_c = max(floor, tau ((r_c + 1) / 2)^2)``, at most 1. tau is ``relative`` times the mean confidence on the source
+    (AdaMatch). r_c is the fraction of target faces predicted as class c with a probability of at least tau, over the
+    largest such fraction (FlexMatch, AGLRLS).
+
+    Args:
+        classes: number of classes K.
+        relative: tau over the mean confidence on the source.
+        momentum: momentum of the running means.
+        floor: lowest threshold.
     """
 
     share: Tensor
@@ -74,11 +81,11 @@ class DynamicThresholds(nn.Module):
 
     @torch.no_grad()
     def update(self, source: Tensor, target: Tensor) -> None:
-        """Move the running means by one batch.
+        """Update the running means with one batch.
 
         Args:
-            source: class probabilities ``(B, K)`` of source faces by the student.
-            target: class probabilities ``(B', K)`` of target faces by the teacher.
+            source: ``(B, K)`` class probabilities of source faces by the student.
+            target: ``(B', K)`` class probabilities of target faces by the teacher.
         """
         move_mean(self.confidence, source.amax(1).mean(), self.updates, self.momentum)
         best, label = target.max(1)
@@ -89,31 +96,57 @@ class DynamicThresholds(nn.Module):
         self.updates.add_(1)
 
     def tau(self) -> Tensor:
-        """Return the highest threshold, that of the most confident class, a scalar."""
+        """Return the highest threshold, that of the most confident class.
+
+        Returns:
+            A scalar.
+        """
         return self.relative * self.confidence
 
     def values(self) -> Tensor:
-        """Return the thresholds ``(K,)``."""
+        """Return the thresholds.
+
+        Returns:
+            ``(K,)``.
+        """
         relative = self.share / self.share.max().clamp_min(1e-8)
         return (self.tau() * ((relative + 1) / 2).square()).clamp(self.floor, 1)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Add the count of batches that checkpoints of version 0.1 lack."""
         if prefix + "share" in state_dict:  # checkpoints of version 0.1 do not count batches
             state_dict.setdefault(prefix + "updates", torch.tensor(1e6))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def aligned_to_prior(probabilities: Tensor, seen: Tensor, prior: Tensor) -> Tensor:
-    """Scale rows ``(B, K)`` so that their running mean ``seen`` ``(K,)`` is drawn to ``prior`` ``(K,)`` (AdaMatch)."""
+    """Scale probabilities so that their running mean approaches a prior (distribution alignment; AdaMatch).
+
+    Args:
+        probabilities: ``(B, K)``, rows sum to 1.
+        seen: ``(K,)`` running mean of the probabilities.
+        prior: ``(K,)``, sums to 1.
+
+    Returns:
+        ``(B, K)``, rows sum to 1.
+    """
     scaled = probabilities * (prior / seen.clamp_min(1e-6))
     return scaled / scaled.sum(1, keepdim=True).clamp_min(1e-12)
 
 
 def pseudo_label_loss(student: Logits, teacher: Tensor, counted: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    """Return the heads' cross-entropy against the teacher's arg-max, over the faces that count, a scalar.
+    """Return the cross-entropy of the heads against the teacher's arg-max, over the faces that count.
 
-    Student logits and teacher probabilities ``(B, K)``; ``counted`` ``(B,)`` bool. Divided by all B faces, so that few
-    certain faces weigh little.
+    It is divided by all B faces, so that a few certain faces have little weight.
+
+    Args:
+        student: ``(B, K)`` logits of each head.
+        teacher: ``(B, K)`` class probabilities.
+        counted: ``(B,) bool``, which faces count.
+        weights: weights of the fused, global and local head.
+
+    Returns:
+        A scalar.
     """
     labels = teacher.argmax(1)
     total = teacher.new_zeros(())

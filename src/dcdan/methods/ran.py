@@ -1,18 +1,19 @@
-"""RAN: Region Attention Network (Wang et al., IEEE TIP 2020). Source faces alone: it sees no target image.
+"""RAN: Region Attention Network (Wang et al., IEEE TIP 2020). Trains on source faces only; uses no target images.
 
-Six inputs, the whole face and five crops of it, go through one trunk: six features f. Two attentions weigh them:
+Six inputs, the whole face and five crops, pass through one trunk, which gives six features f. Two attentions weight
+them:
 
     self-attention        a = sigmoid(q0 f),        v = sum(a f) / sum(a)
     relation attention    b = sigmoid(q1 [f; v])
     output                sum(a b [f; v]) / sum(a b), twice as wide as f, then one linear head
-    region-bias loss      max(0, margin - (max over the crops of a - a of the whole face)), beside cross-entropy
+    region-bias loss      max(0, margin - (max over the crops of a - a of the whole face)), added to cross-entropy
 
-The crops are the paper's fixed ones: three of .75 of the side (top left, top right, bottom centre) and two centred
-ones, of .85 and .90, each enlarged to the face's size. They are cut inside the network, so that the exported model does
-what was trained. It costs six times the trunk, in training and in use.
+The crops are the fixed ones of the paper: three of .75 of the side (top left, top right, bottom centre) and two centred
+ones, of .85 and .90, each enlarged to the size of the face. They are cut inside the network, so that the exported model
+does the same as the trained one. The method costs six times the trunk, in training and in use.
 
-Different here: f is what the common 1x1 convolution makes of the trunk's last map. The margin is the printed .02, and
-nothing follows the sigmoids (the authors' code has .1, and a softmax over the six).
+Differences from the paper: f is the output of the common 1x1 convolution on the last map of the trunk. The margin is
+the printed .02, and nothing follows the sigmoids (the authors' code has .1, and a softmax over the six).
 """
 
 from __future__ import annotations
@@ -42,7 +43,14 @@ class RANSettings(MethodSettings):
 
 
 def cut(faces: Tensor) -> Tensor:
-    """Return the whole face and its five crops, enlarged: ``(B, C, S, S)`` -> ``(B, 6, C, S, S)``."""
+    """Return the whole face and its five crops, enlarged to the size of the face.
+
+    Args:
+        faces: ``(B, C, S, S)``.
+
+    Returns:
+        ``(B, 6, C, S, S)``, the whole face first.
+    """
     size = faces.shape[3]
     parts = [faces]
     for left, top, share in CROPS:
@@ -53,19 +61,39 @@ def cut(faces: Tensor) -> Tensor:
 
 
 def attended(features: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted mean ``(B, W)`` of features ``(B, N, W)`` by positive weights ``(B, N)``."""
+    """Return the weighted mean of features.
+
+    Args:
+        features: ``(B, N, W)``.
+        weights: ``(B, N)``, positive.
+
+    Returns:
+        ``(B, W)``.
+    """
     return (features * weights[:, :, None]).sum(1) / weights.sum(1, keepdim=True)
 
 
 def region_bias_loss(weights: Tensor, margin: float) -> Tensor:
-    """Return the mean of ``max(0, margin - (max of the crops - whole))``; weights ``(B, 6)``, the whole face first."""
+    """Return the mean of ``max(0, margin - (largest weight of the crops - weight of the whole face))``.
+
+    Args:
+        weights: ``(B, 6)`` self-attention weights, the whole face first.
+        margin: the margin.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> round(float(region_bias_loss(torch.tensor([[0.5, 0.4, 0.2, 0.2, 0.2, 0.2]]), 0.02)), 4)
+        0.12
+    """
     return relu(margin - (weights[:, 1:].amax(1) - weights[:, 0])).mean()
 
 
 class RegionAttentionNetwork(PlainNetwork):
     """The plain network on six inputs, merged by both attentions.
 
-    Its auxiliary output ``attention`` ``(B, 6)`` holds the self-attention weights a.
+    The auxiliary output ``attention`` ``(B, 6)`` is the self-attention weights a.
     """
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
@@ -76,14 +104,22 @@ class RegionAttentionNetwork(PlainNetwork):
             fold(part, 1 + len(CROPS))
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
-        """Look at faces; landmarks change nothing here."""
+        """Compute the outputs for a batch of faces.
+
+        Args:
+            faces: ``(B, 3 or 1, S, S) float32`` in [0, 1].
+            landmarks: not used.
+
+        Returns:
+            The outputs.
+        """
         inputs = cut(self.normalised(faces))
-        features = self.look(inputs.flatten(0, 1)).reshape(*inputs.shape[:2], -1)
+        features = self.pooled_features(inputs.flatten(0, 1)).reshape(*inputs.shape[:2], -1)
         weights = self.itself(features).squeeze(2).sigmoid()
         middle = attended(features, weights)
         related = torch.cat([features, middle[:, None].expand_as(features)], 2)
         merged = attended(related, weights * self.relation(related).squeeze(2).sigmoid())
-        return self.say(merged, self.head(merged), attention=weights)
+        return self.single_head_outputs(merged, self.head(merged), attention=weights)
 
 
 @register
@@ -103,10 +139,27 @@ class RAN(SourceMethod):
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> RegionAttentionNetwork:
-        """Return the plain network on six inputs."""
+        """Build the plain network on six inputs.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network.
+        """
         return RegionAttentionNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the classification and the region-bias loss."""
+        """Return the classification and the region-bias loss.
+
+        Args:
+            batch: source faces.
+            progress: not used.
+
+        Returns:
+            ``cls`` and ``bias``, weighted.
+        """
         bias = region_bias_loss(batch.source.auxiliary["attention"].float(), self.options.margin)
         return {"cls": self.classify(batch), "bias": self.options.weight * bias}

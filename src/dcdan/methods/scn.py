@@ -1,18 +1,18 @@
-"""SCN: Self-Cure Network (Wang et al., CVPR 2020). Source faces alone: it sees no target image.
+"""SCN: Self-Cure Network (Wang et al., CVPR 2020). Trains on source faces only; uses no target images.
 
-Each face has an importance a = sigmoid(w f), which does three things, f the features and W the classifier:
+Each face has an importance a = sigmoid(w f) with three uses; f are the features and W the classifier:
 
     weighted cross-entropy     mean of -log softmax(a W f) at the label
-    rank regularisation        max(0, margin - (mean a of the top share - mean a of the rest))
-    relabelling, late          a face of the rest goes over to its likeliest class when p_max - p_given > .2
+    rank regularisation        max(0, margin - (mean a of the top group - mean a of the rest))
+    relabelling, late          a face of the rest takes its likeliest class when p_max - p_given > .2
 
-The top share is the .7 of the batch with the highest importance. A new label is kept for the rest of the training and
-is itself open to change; it counts from the face's next turn on, as in the authors' code.
+The top group is the .7 of the batch with the highest importance. A new label is used for the rest of the training, from
+the next occurrence of the face as in the authors' code, and may change again.
 
-Different here: the margin of the ranks is .07 (.15 in the authors' code); "from epoch 10" of 40 is a quarter of the
-stage; only faces of the lower group are relabelled, as the paper says and its code does not. Labels may be votes: the
-given label is then their arg-max, and a relabelled face loses its votes. Importance is part of the exported model,
-since the probabilities that are trained are those of a W f.
+Differences from the authors' code: the margin of the ranks is .07 (theirs .15). "From epoch 10" of 40 is a quarter of
+the stage. Only faces of the lower group are relabelled, as in the paper but not in the code. Labels may be votes: the
+given label is their arg-max, and a relabelled face loses its votes. Importance is part of the exported model, because
+the trained probabilities are those of a W f.
 """
 
 from __future__ import annotations
@@ -45,35 +45,71 @@ class SCNSettings(MethodSettings):
 
 
 class SelfCureNetwork(PlainNetwork):
-    """The plain network with logits ``a W f``; its auxiliary output ``importance`` is a ``(B,)`` in [0, 1]."""
+    """The plain network with logits ``a W f``; its auxiliary output ``importance`` is a, ``(B,)`` in [0, 1]."""
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int) -> None:
         super().__init__(settings, classes, size)
         self.importance = nn.Linear(settings.width, 1)
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
-        """Look at faces; landmarks change nothing here."""
-        features = self.look(self.normalised(faces))
+        """Compute the outputs for a batch of faces.
+
+        Args:
+            faces: ``(B, 3 or 1, S, S) float32`` in [0, 1].
+            landmarks: not used.
+
+        Returns:
+            The outputs.
+        """
+        features = self.pooled_features(self.normalised(faces))
         importance = self.importance(features).sigmoid()
-        return self.say(features, importance * self.head(features), importance=importance.squeeze(1))
+        return self.single_head_outputs(features, importance * self.head(features), importance=importance.squeeze(1))
 
 
 def in_top(importance: Tensor, share: float) -> Tensor:
-    """Return which ``(B,)`` bool of the faces are in the top group, ``share`` of them; neither group is empty."""
+    """Return which faces are in the top group; neither group is empty.
+
+    Args:
+        importance: ``(B,)``.
+        share: fraction of the batch in the top group.
+
+    Returns:
+        ``(B,) bool``.
+
+    Example:
+        >>> in_top(torch.tensor([0.1, 0.9, 0.5]), 0.7).tolist()
+        [False, True, True]
+    """
     size = min(max(int(share * len(importance)), 1), len(importance) - 1)
     top = torch.zeros_like(importance, dtype=torch.bool)
     return top.index_fill_(0, importance.topk(size).indices, True)
 
 
 def rank_loss(importance: Tensor, top: Tensor, margin: float) -> Tensor:
-    """Return ``max(0, margin - (mean of the top - mean of the rest))`` of importances ``(B,)``, a scalar."""
+    """Return ``max(0, margin - (mean of the top group - mean of the rest))``.
+
+    Args:
+        importance: ``(B,)``.
+        top: ``(B,) bool``, the top group.
+        margin: the margin.
+
+    Returns:
+        A scalar.
+    """
     return relu(margin - (importance[top].mean() - importance[~top].mean()))
 
 
 def relabelled(probabilities: Tensor, given: Tensor, open_to_it: Tensor, margin: float) -> Tensor:
-    """Return labels ``(B,)`` int64: the likeliest class where it beats the ``given`` one by ``margin``, else that.
+    """Return the likeliest class where it beats the given one by a margin, else the given one.
 
-    Of probabilities ``(B, K)``, for the faces ``open_to_it`` ``(B,)`` bool.
+    Args:
+        probabilities: ``(B, K)``.
+        given: ``(B,) int64`` current labels.
+        open_to_it: ``(B,) bool``, which faces may be relabelled.
+        margin: the margin.
+
+    Returns:
+        ``(B,) int64``.
     """
     best, label = probabilities.max(1)
     beaten = best - probabilities.gather(1, given[:, None]).squeeze(1) > margin
@@ -100,15 +136,37 @@ class SCN(SourceMethod):
 
     @classmethod
     def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> SelfCureNetwork:
-        """Return the plain network with an importance for each face."""
+        """Build the plain network with an importance of each face.
+
+        Args:
+            settings: the architecture.
+            classes: number of classes K.
+            size: face side in pixels.
+
+        Returns:
+            The network.
+        """
         return SelfCureNetwork(settings, classes, size)
 
     def prepare(self, network: Network, faces: int) -> None:  # noqa: ARG002
-        """Make room for a new label of every face; -1 is none."""
+        """Allocate a new label for every face; -1 is none.
+
+        Args:
+            network: not used.
+            faces: number of faces in the source pack.
+        """
         self.given = torch.full((faces,), -1)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return the weighted cross-entropy and the rank regularisation; relabel for the turns to come."""
+        """Return the weighted cross-entropy and the rank regularisation, and relabel faces for later steps.
+
+        Args:
+            batch: source faces, with their rows.
+            progress: fraction of the stage that is done, in [0, 1].
+
+        Returns:
+            ``cls`` and ``rank``, weighted.
+        """
         assert batch.rows is not None
         kept = self.given[batch.rows]
         new = one_hot(kept.clamp_min(0), batch.labels.shape[1]).to(batch.labels)
@@ -125,5 +183,9 @@ class SCN(SourceMethod):
         }
 
     def report(self) -> dict[str, float | list[float]]:
-        """Return the number of faces whose label was ever changed."""
+        """Return the number of faces whose label has been changed.
+
+        Returns:
+            ``relabelled``.
+        """
         return {"relabelled": float((self.given >= 0).sum())}

@@ -1,4 +1,4 @@
-"""Source-only: cross-entropy on the source, and nothing else. The floor of every table; its row says so."""
+"""Source-only: cross-entropy on the source without adaptation, the baseline of every table."""
 
 from __future__ import annotations
 
@@ -19,5 +19,13 @@ class SourceOnly(Method):
     sees_target: ClassVar[bool] = False
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the classification loss."""
+        """Return the classification loss.
+
+        Args:
+            batch: source faces.
+            progress: not used.
+
+        Returns:
+            ``cls``.
+        """
         return {"cls": self.classify(batch)}

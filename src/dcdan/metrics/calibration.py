@@ -252,7 +252,9 @@ def _bisect_temperature(too_flat: Callable[[float], bool]) -> float:
             low = middle
         else:
             high = middle
-    return 1.0 / (0.5 * (low + high))
+    if low == 1.0 / HIGHEST_TEMPERATURE:
+        return HIGHEST_TEMPERATURE
+    return LOWEST_TEMPERATURE if high == 1.0 / LOWEST_TEMPERATURE else 1.0 / (0.5 * (low + high))
 
 
 def _logarithms(probabilities: ArrayLike) -> Floats:

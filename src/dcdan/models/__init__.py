@@ -1,1 +1,1 @@
-"""The network, one part a file: trunk, activation, attention, regions, semantic heads, discriminators, selection."""
+"""The network, one part per file: trunk, activation, attention, regions, semantic heads, discriminators, selection."""

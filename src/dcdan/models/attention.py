@@ -1,18 +1,12 @@
 """The dual attention block: spatial-group and channel-group self-attention with condensed keys and values.
 
-Self-attention condensation: keys and values come from a smaller map, so attention costs less.
+From the paper: both attentions, "self-attention condensation over every group", and interactive learning between the
+branches. From related work: grouped attention with condensed keys and values and the closed loop (CF-DAN), and channels
+as tokens (DaViT; Ding et al., ECCV 2022). From this project: exact shapes and the formula of the interaction.
 
-P: "implement self-attention condensation over every group". O: a depthwise convolution with the ratio as its stride,
-then norm and AFC; at ratio 2 a 7x7 map becomes 4x4, and 49 queries meet 16 keys. Ratio 1 is plain attention.
-
-Spatial-group and channel-group self-attention over a feature map.
-
-P names both; R: grouped attention with condensed keys and values (CF-DAN) and channels as tokens (DaViT, Ding et al.,
-ECCV 2022); O: the exact shapes. Both use PyTorch's fused ``scaled_dot_product_attention``.
-
-The dual attention block: spatial and channel attention, a closed loop, and interactive learning between them.
-
-The closed loop is CF-DAN's (R); the interaction is named by P, its formula is ours (O).
+Keys and values come from a smaller map: a depthwise convolution with the ratio as its stride, then norm and AFC. At
+ratio 2 a 7x7 map becomes 4x4, and 49 queries meet 16 keys. Ratio 1 is plain attention. Both attentions use PyTorch's
+fused ``scaled_dot_product_attention``.
 
     Y_s = X + SA(X) + up(condensed(X)),  Y_c = X + CA(X)
     a = gate(W1 GAP(Y_c)) scales Y_s by channel;  b = gate(conv1x1(Y_s)) scales Y_c by place
@@ -35,7 +29,18 @@ from dcdan.models.heads import pooled
 
 
 class Condensation(nn.Sequential):
-    """``(B, C, H, W)`` -> ``(B, C, ceil(H / ratio), ceil(W / ratio))``; the identity at ratio 1."""
+    """Reduce a map by a strided depthwise convolution; the identity at ratio 1.
+
+    It maps ``(B, C, H, W)`` to ``(B, C, ceil(H / ratio), ceil(W / ratio))``.
+
+    Args:
+        channels: channels C.
+        ratio: 1, 2 or 4.
+        activation: makes the activation.
+
+    Raises:
+        ValueError: for another ratio.
+    """
 
     def __init__(self, channels: int, ratio: int, activation: Callable[[], nn.Module]) -> None:
         if ratio not in (1, 2, 4):
@@ -53,7 +58,15 @@ class Condensation(nn.Sequential):
 
 
 def enlarge(condensed: Tensor, like: Tensor) -> Tensor:
-    """Return a condensed map ``(B, C, h, w)`` at the size of ``like`` ``(B, C, H, W)``, bilinearly."""
+    """Resize a condensed map bilinearly to the size of another.
+
+    Args:
+        condensed: ``(B, C, h, w)``.
+        like: ``(B, C, H, W)``.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
     if condensed.shape[-2:] == like.shape[-2:]:
         return condensed
     return nn.functional.interpolate(condensed, size=like.shape[-2:], mode="bilinear", align_corners=False)
@@ -65,15 +78,35 @@ WINDOW = 7
 def window_side(side: int, most: int = WINDOW) -> int:
     """Return the side of the attention windows: the largest divisor of ``side`` that is at most ``most``.
 
-    A side without a divisor from 3 on (11, 13, 22, ...) stays whole, since within 1 or 2 places there is nothing to
-    attend to.
+    A side without a divisor of 3 or more (11, 13, 22, ...) is not divided, because windows of 1 or 2 places are too
+    small for attention.
+
+    Args:
+        side: side of the map.
+        most: largest side of a window.
+
+    Returns:
+        The side of a window.
+
+    Example:
+        >>> window_side(14), window_side(11)
+        (7, 11)
     """
     largest = max(d for d in range(1, most + 1) if side % d == 0)
     return largest if largest >= 3 else side
 
 
 def to_windows(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Cut ``(B, C, H, W)`` into ``rows x columns`` windows: ``(B * rows * columns, C, H / rows, W / columns)``."""
+    """Divide maps into windows.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        rows: windows along H, a divisor of it.
+        columns: windows along W, a divisor of it.
+
+    Returns:
+        ``(B * rows * columns, C, H / rows, W / columns)``.
+    """
     if rows == columns == 1:
         return x
     b, c, h, w = x.shape
@@ -82,7 +115,16 @@ def to_windows(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def from_windows(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Put windows back together: the inverse of :func:`to_windows`."""
+    """Combine windows into maps; the inverse of :func:`to_windows`.
+
+    Args:
+        x: ``(B * rows * columns, C, h, w)``.
+        rows: windows along the height.
+        columns: windows along the width.
+
+    Returns:
+        ``(B, C, rows * h, columns * w)``.
+    """
     if rows == columns == 1:
         return x
     n, c, h, w = x.shape
@@ -91,9 +133,18 @@ def from_windows(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """Return ``softmax(scale q k^T) v`` for queries ``(..., N, D)``, keys and values ``(..., M, D)``.
+    """Return ``softmax(scale q k^T) v``.
 
-    In a graph for elsewhere it is spelt out: the exporter's own spelling has a dozen nodes about shapes.
+    An exported graph contains the formula itself, because the exporter's version adds a dozen nodes for shapes.
+
+    Args:
+        q: ``(..., N, D)`` queries.
+        k: ``(..., M, D)`` keys.
+        v: ``(..., M, D)`` values.
+        scale: factor of the logits.
+
+    Returns:
+        ``(..., N, D)``.
     """
     if torch.compiler.is_exporting():
         return (q * scale @ k.transpose(-2, -1)).softmax(-1) @ v
@@ -101,10 +152,21 @@ def attended(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 
 class SpatialGroupAttention(nn.Module):
-    """Attention over the positions of a window within each channel group: ``(B, C, H, W)`` -> the same.
+    """Attention over the positions of a window within each channel group.
 
-    Each of the G groups of C/G channels has projections of its own and ``heads`` heads; keys and values come from the
-    condensed window. The result is ``SA(X) + up(condensed(X))``, the closed loop's additions without X itself.
+    It maps ``(B, C, H, W)`` to ``SA(X) + up(condensed(X))`` of the same shape: the closed loop without X itself. Each
+    of the G groups of C/G channels has its own projections and ``heads`` heads; keys and values come from the condensed
+    window.
+
+    Args:
+        channels: channels C.
+        groups: groups G.
+        ratio: condensation ratio.
+        activation: makes the activation.
+        heads: heads per group.
+
+    Raises:
+        UsageError: when the channels do not divide into groups and heads.
     """
 
     def __init__(
@@ -123,7 +185,14 @@ class SpatialGroupAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``SA(X) + up(condensed(X))``; at ratio 1, where nothing is condensed, ``SA(X)`` alone."""
+        """Return ``SA(X) + up(condensed(X))``; at ratio 1, without condensation, ``SA(X)``.
+
+        Args:
+            x: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         h, w = x.shape[-2:]
         rows, columns = h // window_side(h), w // window_side(w)
         windows = to_windows(x, rows, columns)
@@ -135,7 +204,15 @@ class SpatialGroupAttention(nn.Module):
         return from_windows(out, rows, columns)
 
     def attend(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Multi-head attention from ``(N, C, h, w)`` to ``(N, C, h', w')`` within each group: ``(N, C, h, w)``."""
+        """Apply multi-head attention within each group.
+
+        Args:
+            queries: ``(N, C, h, w)``.
+            keys: ``(N, C, h', w')``, also the source of values.
+
+        Returns:
+            ``(N, C, h, w)``.
+        """
         n, c, h, w = queries.shape
         depth = c // self.heads
         q = self.query(queries).permute(0, 2, 3, 1).reshape(n, h * w, self.heads, depth).transpose(1, 2)
@@ -146,9 +223,17 @@ class SpatialGroupAttention(nn.Module):
 
 
 class ChannelGroupAttention(nn.Module):
-    """Attention whose tokens are the channels of a group: ``(B, C, H, W)`` -> the same, ``CA(X)``.
+    """Attention whose tokens are the channels of a group, ``softmax(Q^T K / sqrt(C/G)) V^T``.
 
-    ``softmax(Q^T K / sqrt(C/G)) V^T`` per group; every token sees all positions, so the receptive field is global.
+    It maps ``(B, C, H, W)`` to ``CA(X)`` of the same shape. Every token spans all positions, so that the receptive
+    field is global.
+
+    Args:
+        channels: channels C.
+        groups: groups G.
+
+    Raises:
+        UsageError: when the channels do not divide into groups.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -162,7 +247,14 @@ class ChannelGroupAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``CA(X)``."""
+        """Return ``CA(X)``.
+
+        Args:
+            x: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         b, c, h, w = x.shape
         depth = c // self.groups
         qkv = self.query_key_value(x).reshape(b, self.groups, 3 * depth, h * w)
@@ -176,7 +268,16 @@ Attention = Literal["dual", "spatial", "channel", "off"]
 
 
 class DualAttention(nn.Module):
-    """``(B, C, H, W)`` -> ``(B, C, H, W)``; ``attention`` names the branches that are there."""
+    """The dual attention block, ``(B, C, H, W)`` to the same shape.
+
+    Args:
+        channels: channels C.
+        groups: groups of both attentions.
+        ratio: condensation ratio of the spatial attention.
+        activation: makes the activation.
+        attention: the branches to build.
+        interaction: whether both branches gate each other.
+    """
 
     def __init__(
         self,
@@ -200,7 +301,14 @@ class DualAttention(nn.Module):
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return Z."""
+        """Return Z.
+
+        Args:
+            x: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         branches = [x + branch(x) for branch in (self.spatial, self.channel) if branch is not None]
         if self.interaction:
             y_s, y_c = branches

@@ -1,4 +1,4 @@
-"""A trained network as one graph from uint8 pixels to the chosen prediction, and its export to ONNX."""
+"""A trained network as one graph from uint8 pixels to the selected prediction, and its export to ONNX."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 
 class Deployed(nn.Module):
-    """Faces ``(B, S, S, 3)`` uint8 RGB -> ``OUTPUTS``: normalisation and the choice of prediction are inside."""
+    """The module of an exported graph, with normalisation, selection and temperature inside.
+
+    Args:
+        network: the network.
+        thresholds: ``(K,)`` thresholds of the choice between the heads.
+        temperature: temperature above 0, applied after the selection, see :func:`select`.
+        mirror: whether to average over each face and its mirror image, see :func:`both_ways`.
+    """
 
     thresholds: Tensor
 
@@ -38,7 +45,7 @@ class Deployed(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what :meth:`forward` returns."""
+        """Names of the outputs of :meth:`forward`."""
         return (*OUTPUTS, ACTIONS_OUTPUT) if self.network.actions is not None else OUTPUTS
 
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
@@ -58,13 +65,26 @@ class Deployed(nn.Module):
         return (*choice, outputs.region_weights, *actions)
 
     def outputs_of(self, faces: Tensor) -> NetworkOutputs:
-        """Return the network's outputs for faces ``(B, 3, S, S)`` uint8."""
+        """Return the outputs of the network.
+
+        Args:
+            faces: ``(B, 3, S, S)`` uint8.
+
+        Returns:
+            The outputs.
+        """
         outputs: NetworkOutputs = self.network(faces.float() / 255)
         return outputs
 
 
 def export_onnx(deployed: Deployed, size: int, path: Path) -> None:
-    """Write the graph to ``path``, its batch dimension free; weights lie inside the one file."""
+    """Write the graph to one ONNX file, with weights inside and a dynamic batch dimension.
+
+    Args:
+        deployed: the module.
+        size: face side in pixels.
+        path: the file.
+    """
     example = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
     for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.onnx._internal.exporter"):
         logging.getLogger(name).setLevel(logging.ERROR)

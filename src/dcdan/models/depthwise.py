@@ -1,8 +1,8 @@
-"""Dilated depthwise convolution whose gradients are as fast on a processor as the convolution itself.
+"""Dilated depthwise convolution with fast gradients on the CPU.
 
-A trunk at output stride 16 has such layers at its end (three of 960 channels in MobileNet-V2). PyTorch's own backward
-pass for them falls back to a loop that takes a hundred times as long as the forward pass; as another convolution (for
-the input) and as one product for each tap (for the weights) it costs about as much as forward.
+A trunk at output stride 16 ends in such layers (three of 960 channels in MobileNet-V2). PyTorch's backward pass for
+them takes a hundred times as long as the forward pass. Computed as another convolution (input) and as one product per
+tap (weights), it takes about as long as the forward pass.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ from torch.nn.functional import conv2d
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """A ``Conv2d`` with a group for each channel, stride 1, odd kernel, and padding that keeps the map's size."""
+    """A ``Conv2d`` with one group per channel, stride 1, an odd kernel, and padding that preserves the map size."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``(B, C, H, W)`` like ``x``; on anything but a processor, or without gradients, PyTorch's own."""
+        """Return the convolution; PyTorch's own is used on other devices and without gradients.
+
+        Args:
+            x: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super().forward(x)
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
@@ -28,6 +35,8 @@ class DilatedDepthwise(nn.Conv2d):
 
 
 class _Convolve(torch.autograd.Function):
+    """The convolution with explicit gradients."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -46,12 +55,31 @@ class _Convolve(torch.autograd.Function):
 
 
 def depthwise(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
-    """Return the convolution ``(B, C, H, W)`` of ``x`` with ``(C, 1, k, k)``, padded to keep its size."""
+    """Return a dilated depthwise convolution, padded to preserve the size.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        weight: ``(C, 1, k, k)``.
+        dilation: the dilation.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
     return conv2d(x, weight, None, 1, weight.shape[-1] // 2 * dilation, dilation, len(weight))
 
 
 def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, dilation: int) -> Tensor:
-    """Return the gradient of the weights ``(C, 1, k, k)``: at each tap, the shifted map times the gradient."""
+    """Return the gradient of the weights: at each tap, the product of the shifted map and the gradient.
+
+    Args:
+        x: ``(B, C, H, W)`` input.
+        gradient: ``(B, C, H, W)`` gradient of the output.
+        kernel: kernel side k.
+        dilation: the dilation.
+
+    Returns:
+        ``(C, 1, k, k)``.
+    """
     height, width = x.shape[2:]
     x, gradient = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
     out = x.new_zeros(kernel, kernel, x.shape[3])
@@ -66,7 +94,18 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, dilation: int) -> 
 
 
 def is_dilated_depthwise(layer: nn.Module) -> bool:
-    """Return whether ``layer`` is a convolution of the kind that :class:`DilatedDepthwise` computes."""
+    """Return whether a layer is a convolution that :class:`DilatedDepthwise` can compute.
+
+    Args:
+        layer: the layer.
+
+    Returns:
+        True when it is.
+
+    Example:
+        >>> is_dilated_depthwise(nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4))
+        True
+    """
     if type(layer) is not nn.Conv2d or layer.groups != layer.in_channels or layer.in_channels != layer.out_channels:
         return False
     kernel, dilation = layer.kernel_size[0], layer.dilation[0]
@@ -76,7 +115,11 @@ def is_dilated_depthwise(layer: nn.Module) -> bool:
 
 
 def with_fast_gradients(network: nn.Module) -> None:
-    """Make every dilated depthwise convolution in ``network`` a :class:`DilatedDepthwise`, in place."""
+    """Turn every dilated depthwise convolution of a network into a :class:`DilatedDepthwise`, in place.
+
+    Args:
+        network: the network.
+    """
     for layer in network.modules():
         if is_dilated_depthwise(layer):
             layer.__class__ = DilatedDepthwise

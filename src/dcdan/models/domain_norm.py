@@ -1,7 +1,7 @@
-"""Batch norm with statistics of each domain: the cheapest adaptation known, for every layer and every method.
+"""Domain-specific batch norm: each domain has its own statistics, in every layer and for every method.
 
-A source face is normalised by the source's statistics and a target face by the target's; scale and shift are shared
-(AdaBN, Li et al., 2016). ``shared`` statistics are ordinary batch norm.
+Source faces are normalised by source statistics and target faces by target statistics; scale and shift are common
+(AdaBN; Li et al., 2016). With ``batch_norm = "shared"`` the layers are ordinary batch norm.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Domain = Literal["source", "target"]
 
 
 class SplitNorm(torch.autograd.Function):
-    """Batch norm of the two parts of a batch, each written where it belongs in one result.
+    """Batch norm of both parts of a batch, written into one result.
 
-    Slices joined again would copy every map of the trunk twice forward and twice backward, a quarter of a step's time.
+    Concatenated slices would copy every map of the trunk twice in each pass, a quarter of the time of a step.
     """
 
     @staticmethod
@@ -36,7 +36,22 @@ class SplitNorm(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        """Normalise ``(B, C, H, W)``; update the running statistics ``(mean, variance)`` of both domains in place."""
+        """Normalise a batch and update the running statistics of both domains in place.
+
+        Args:
+            ctx: the autograd context.
+            x: ``(B, C, H, W)``, source faces first.
+            weight: ``(C,)``.
+            bias: ``(C,)``.
+            source: running mean and variance ``(C,)`` of the source.
+            target: running mean and variance ``(C,)`` of the target.
+            sources: number of source entries in the batch.
+            momentum: momentum of the running statistics.
+            eps: added to the variance.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         x = dense(x)
         out = torch.empty_like(x)
         saved: list[Tensor] = []
@@ -53,7 +68,15 @@ class SplitNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients for ``x``, ``weight`` and ``bias``."""
+        """Return the gradients of ``x``, ``weight`` and ``bias``.
+
+        Args:
+            ctx: the autograd context.
+            *grads: gradient of the output.
+
+        Returns:
+            A gradient per input of :meth:`forward`, None for the others.
+        """
         x, weight, *saved = ctx.saved_tensors
         grad = laid_out_like(grads[0], x)
         grad_x = torch.empty_like(x)
@@ -70,11 +93,14 @@ class SplitNorm(torch.autograd.Function):
 
 
 class DomainBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose running statistics are the target's, with a second pair of buffers for the source.
+    """Batch norm with separate statistics for source and target.
 
-    ``sources`` says how many faces of the batch, counted from its start, are the source's: all (-1), none (0), or some.
-    Where regions or windows are folded into the batch, each face takes up ``places`` of it: see :func:`fold`.
-    The weights keep the plain layer's names, so a model without domains loads and exports as ever.
+    The running statistics are those of the target; a second pair of buffers has those of the source. The parameters
+    have the names of the plain layer, so that a model without domains loads and exports unchanged.
+
+    Attributes:
+        sources: number of source faces at the start of the batch; -1 for all, 0 for none.
+        places: batch entries per face, above 1 where regions or windows are folded into the batch, see :func:`fold`.
     """
 
     source_mean: Tensor
@@ -88,7 +114,14 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
         self.places = 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(B, C, H, W)``, each part of the batch by its own domain."""
+        """Normalise each part of the batch by its own domain.
+
+        Args:
+            x: ``(B, C, H, W)``, source faces first.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         n = self.sources * self.places
         if n == 0:
             return self.part(x, self.running_mean, self.running_var)
@@ -107,14 +140,30 @@ class DomainBatchNorm2d(nn.BatchNorm2d):
         return torch.cat([of_source, self.part(x[n:], self.running_mean, self.running_var)])
 
     def part(self, x: Tensor, mean: Tensor | None, var: Tensor | None) -> Tensor:
-        """Normalise faces of one domain; in training by the batch, whose statistics are then remembered."""
+        """Normalise faces of one domain; training uses batch statistics and updates the running ones.
+
+        Args:
+            x: ``(B, C, H, W)``.
+            mean: ``(C,)`` running mean.
+            var: ``(C,)`` running variance.
+
+        Returns:
+            ``(B, C, H, W)``.
+        """
         return nn.functional.batch_norm(
             x, mean, var, self.weight, self.bias, self.training, self.momentum or 0.0, self.eps
         )
 
 
 def with_domains(module: nn.Module) -> nn.Module:
-    """Replace every batch norm under ``module`` by one with domains, keeping its weights and statistics for both."""
+    """Replace every batch norm of a module by a domain-specific one with the same weights and statistics, in place.
+
+    Args:
+        module: the module.
+
+    Returns:
+        The same module.
+    """
     for name, child in module.named_children():
         if isinstance(child, DomainBatchNorm2d):
             continue
@@ -131,7 +180,14 @@ def with_domains(module: nn.Module) -> nn.Module:
 
 
 def domain_norm(norm: nn.BatchNorm2d) -> DomainBatchNorm2d:
-    """Return a norm with domains that starts as ``norm``."""
+    """Return a domain-specific copy of a batch norm.
+
+    Args:
+        norm: the batch norm, whose statistics both domains get.
+
+    Returns:
+        The copy.
+    """
     made = DomainBatchNorm2d(norm.num_features, norm.eps, norm.momentum or 0.1)
     made.load_state_dict(norm.state_dict(), strict=False)
     made.source_mean.copy_(made.running_mean)  # type: ignore[arg-type]
@@ -140,19 +196,39 @@ def domain_norm(norm: nn.BatchNorm2d) -> DomainBatchNorm2d:
 
 
 def norms(module: nn.Module) -> Iterator[DomainBatchNorm2d]:
-    """Iterate over the norms with domains under ``module``."""
+    """Iterate over the domain-specific batch norms of a module.
+
+    Args:
+        module: the module.
+
+    Returns:
+        The layers.
+    """
     return (part for part in module.modules() if isinstance(part, DomainBatchNorm2d))
 
 
 def fold(module: nn.Module, places: int) -> None:
-    """Say that under ``module`` each face takes up ``places`` consecutive places of the batch, such as its regions."""
+    """Set the number of consecutive batch entries of each face, such as its regions.
+
+    Args:
+        module: the module whose norms are set.
+        places: batch entries per face.
+    """
     for layer in norms(module):
         layer.places = places
 
 
 @contextmanager
 def sources_first(module: nn.Module, sources: int) -> Iterator[None]:
-    """Within the context, the first ``sources`` faces of a batch are the source's (-1: all of them, 0: none)."""
+    """Set the number of source faces in the batches of a block.
+
+    Args:
+        module: the module whose norms are set.
+        sources: number of source faces at the start of a batch; -1 for all, 0 for none.
+
+    Yields:
+        Nothing; the earlier numbers are restored afterwards.
+    """
     layers = list(norms(module))
     before = [layer.sources for layer in layers]
     for layer in layers:
@@ -165,7 +241,11 @@ def sources_first(module: nn.Module, sources: int) -> Iterator[None]:
 
 
 def start_target_from_source(module: nn.Module) -> None:
-    """Copy the source's statistics to the target: where adaptation starts from."""
+    """Copy the source statistics to the target, as the start of the adaptation.
+
+    Args:
+        module: the module whose norms are set.
+    """
     for layer in norms(module):
         layer.running_mean.copy_(layer.source_mean)  # type: ignore[union-attr]
         layer.running_var.copy_(layer.source_var)  # type: ignore[union-attr]

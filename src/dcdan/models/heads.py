@@ -1,10 +1,7 @@
 """The heads of the network: global average pooling, and the semantic-aware module.
 
-Global average pooling.
-
-The semantic-aware module: three linear heads whose softmax outputs feed pseudo-labels and the final choice.
-
-P: it "combines the global and local features"; by Eq. (3) the classifier sees their sum.
+The semantic-aware module has three linear heads, whose softmax outputs are used for pseudo-labels and the final
+selection. From the paper: it "combines the global and local features"; by Eq. (3) the classifier receives their sum.
 """
 
 from __future__ import annotations
@@ -15,16 +12,22 @@ from torch import Tensor, nn
 
 
 def pooled(maps: Tensor) -> Tensor:
-    """Return the mean over the places of maps ``(B, C, H, W)``: ``(B, C)``.
+    """Return the global average of maps.
 
-    Taken with the channels last, so that the gradient has the layout which maps have in training: ``maps.mean((2, 3))``
-    hands back a gradient in the other one, and every layer before it pays for the difference.
+    It is computed with channels last, so that its gradient has the memory layout of maps in training. The gradient of
+    ``maps.mean((2, 3))`` has the other layout, which costs time in every earlier layer.
+
+    Args:
+        maps: ``(B, C, H, W)``.
+
+    Returns:
+        ``(B, C)``.
     """
     return maps.permute(0, 2, 3, 1).mean((1, 2))
 
 
 class Logits(NamedTuple):
-    """The three heads' logits, ``(B, K)`` each."""
+    """The logits of the fused, global and local heads, ``(B, K)`` each."""
 
     fused: Tensor
     of_global: Tensor
@@ -32,7 +35,12 @@ class Logits(NamedTuple):
 
 
 class SemanticModule(nn.Module):
-    """Features ``(B, width)`` of both branches -> :class:`Logits`."""
+    """Three linear heads on the features of both branches.
+
+    Args:
+        width: width of the features.
+        classes: number of classes K.
+    """
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -41,5 +49,13 @@ class SemanticModule(nn.Module):
         self.of_local = nn.Linear(width, classes)
 
     def forward(self, of_global: Tensor, of_local: Tensor) -> Logits:
-        """Return the logits of the sum, of the global and of the local features."""
+        """Return the logits of the sum of both features, of the global and of the local features.
+
+        Args:
+            of_global: ``(B, width)``.
+            of_local: ``(B, width)``.
+
+        Returns:
+            ``(B, K)`` logits of each head.
+        """
         return Logits(self.fused(of_global + of_local), self.of_global(of_global), self.of_local(of_local))

@@ -1,12 +1,12 @@
 """The network of the paper (Figure 1): a trunk, a global and a local branch, and the semantic-aware module.
 
-Source and target faces go through it in one concatenated batch. :class:`NetworkSettings` holds everything that is
-needed to build the network of a checkpoint again.
+Source and target faces form one concatenated batch. :class:`NetworkSettings` contains all that is needed to rebuild the
+network of a checkpoint.
 
-:class:`PlainNetwork` is the network of baselines that classify as their papers do: trunk, global average pooling, one
-linear head. It keeps the 1x1 convolution before the pooling, so that features have the same width for every method of
-a table; attention and local branch are off. All three heads return the logits of its one head, so that the exported
-graph has the same outputs: the fused head decides, and the five region weights are .2 each.
+:class:`PlainNetwork` is the network of baselines that classify as in their papers: trunk, global average pooling, one
+linear head. The 1x1 convolution before the pooling remains, so that features have the same width for every method of a
+table; attention and local branch are off. All three heads return the logits of its one head, so that the exported graph
+has the same outputs: the fused head decides, and the five region weights are .2 each.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class NetworkSettings(BaseModel):
     local_branch: bool = True
     """Whether there is a local branch."""
     batch_norm: Literal["per-domain", "shared"] = "per-domain"
-    """Whose statistics normalise a face: its domain's, or those of both together."""
+    """Whether each domain has its own batch-norm statistics, or both have common ones."""
     grey: bool = False
-    """Whether every face is turned grey first: for models whose source faces are grey."""
+    """Whether every face is converted to grey first, for models whose source faces are grey."""
     contrast: bool = False
     """Whether the contrast of every face is normalised first, see :func:`normalise_contrast`."""
     actions: int = Field(default=0, ge=0, le=1000)
@@ -97,11 +97,25 @@ class NetworkOutputs(NamedTuple):
     that only one method uses."""
 
     def split(self, sources: int) -> tuple[NetworkOutputs, NetworkOutputs]:
-        """Return the outputs of the first ``sources`` faces and of the others."""
+        """Divide the outputs into those of source and target faces.
+
+        Args:
+            sources: number of source faces at the start of the batch.
+
+        Returns:
+            Outputs of the first ``sources`` faces, and of the others.
+        """
         return self.part(slice(sources)), self.part(slice(sources, None))
 
     def part(self, which: slice) -> NetworkOutputs:
-        """Return the outputs of some of the faces."""
+        """Return the outputs of some of the faces.
+
+        Args:
+            which: slice of the batch.
+
+        Returns:
+            Their outputs.
+        """
         logits = Logits(*(head[which] for head in self.logits))
         regions = None if self.regions is None else self.regions[which]
         weights = self.region_weights[which]
@@ -111,7 +125,18 @@ class NetworkOutputs(NamedTuple):
 
 
 def activation_of(name: Activation) -> Callable[[], nn.Module]:
-    """Return the maker of the named activation."""
+    """Return a factory of the named activation.
+
+    Args:
+        name: ``afc``, ``gelu`` or ``relu``.
+
+    Returns:
+        A function that makes a new layer.
+
+    Example:
+        >>> activation_of("gelu")()
+        GELU(approximate='none')
+    """
     makers: dict[Activation, Callable[[], nn.Module]] = {
         "afc": AFC,
         "gelu": nn.GELU,
@@ -141,7 +166,13 @@ def normalise_contrast(faces: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`NetworkOutputs` for ``classes`` expressions."""
+    """The network, from faces to :class:`NetworkOutputs`.
+
+    Args:
+        settings: the architecture.
+        classes: number of classes K.
+        size: face side in pixels.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -200,7 +231,7 @@ class Network(nn.Module):
             of_local, weights, regions = self.local(middle, landmarks)
         logits = self.semantic(of_global, of_local)
         if self.local is None and not self.training:
-            logits = logits._replace(of_local=logits.of_global)  # a branch that is not there must not vote
+            logits = logits._replace(of_local=logits.of_global)  # a missing branch must not vote
         auxiliary = {}
         if self.actions is not None:
             auxiliary["actions"] = self.actions(torch.cat([of_global, of_local], 1))
@@ -234,21 +265,33 @@ class Network(nn.Module):
         return (faces - self.mean) / self.deviation
 
     def heads(self) -> tuple[nn.Linear, ...]:
-        """Return the layers whose outputs are logits."""
+        """Return the layers whose outputs are logits.
+
+        Returns:
+            The fused, global and local head.
+        """
         return self.semantic.fused, self.semantic.of_global, self.semantic.of_local
 
     @torch.no_grad()
     def apply_prior_bias(self, counts: Tensor, strength: float) -> None:
-        """Add ``strength * log share`` of each class, by its ``counts`` ``(K,)``, to the logits of all heads for good.
+        """Add ``strength * log prior`` to the logits of all heads, by changing their biases.
 
-        What logit adjustment takes from common classes in training (Menon et al., ICLR 2021) is so given back in part.
+        It restores part of what logit adjustment subtracts from common classes in training (Menon et al., ICLR 2021).
+
+        Args:
+            counts: ``(K,)`` class counts, from which the prior is computed.
+            strength: strength in [0, 1].
         """
         shares = counts.clamp_min(1) / counts.clamp_min(1).sum()
         for head in self.heads():
             head.bias.add_(strength * shares.log().to(head.bias))
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """Return the trunk's parameters and those of everything built on it."""
+        """Return the parameters of the trunk, and those of everything else.
+
+        Returns:
+            Two lists.
+        """
         of_trunk = list(self.trunk.parameters())
         known = {id(parameter) for parameter in of_trunk}
         return of_trunk, [parameter for parameter in self.parameters() if id(parameter) not in known]
@@ -259,9 +302,15 @@ PLAIN = {"attention": "off", "local_branch": False, "actions": 0}
 
 
 class PlainNetwork(Network):
-    """Faces ``(B, 3 or 1, S, S)`` float in [0, 1] -> :class:`NetworkOutputs` whose three heads agree.
+    """The network of baselines: one linear head on pooled features, whose logits all three heads return.
 
-    Features are those that the head sees, global and local alike: ``(B, features)``.
+    The global and the local features are both the input of the head, ``(B, features)``.
+
+    Args:
+        settings: the architecture; ``PLAIN`` overrides it.
+        classes: number of classes K.
+        size: face side in pixels.
+        features: inputs of the head; None for the width of the settings.
     """
 
     def __init__(self, settings: NetworkSettings, classes: int, size: int, features: int | None = None) -> None:
@@ -271,19 +320,47 @@ class PlainNetwork(Network):
         self.head = nn.Linear(features or settings.width, classes)
 
     def forward(self, faces: Tensor, landmarks: Tensor | None = None) -> NetworkOutputs:  # noqa: ARG002
-        """Compute the outputs for faces ``(B, 3 or 1, S, S)`` in [0, 1]; landmarks are not used."""
-        features = self.look(self.normalised(faces))
-        return self.say(features, self.head(features))
+        """Compute the outputs for a batch of faces.
+
+        Args:
+            faces: ``(B, 3, S, S)`` or ``(B, 1, S, S)`` float in [0, 1].
+            landmarks: not used.
+
+        Returns:
+            The outputs.
+        """
+        features = self.pooled_features(self.normalised(faces))
+        return self.single_head_outputs(features, self.head(features))
 
     def heads(self) -> tuple[nn.Linear, ...]:
-        """Return the one head."""
+        """Return the only head.
+
+        Returns:
+            A tuple of one layer.
+        """
         return (self.head,)
 
-    def look(self, normalised: Tensor) -> Tensor:
-        """Return the features ``(B, width)`` of faces as :meth:`normalised` leaves them."""
+    def pooled_features(self, normalised: Tensor) -> Tensor:
+        """Return the pooled features of normalised faces.
+
+        Args:
+            normalised: ``(B, 3, S, S)`` as :meth:`normalised` returns.
+
+        Returns:
+            ``(B, width)``.
+        """
         return pooled(self.squeeze(self.trunk(normalised)[1]))
 
-    def say(self, features: Tensor, logits: Tensor, **auxiliary: Tensor) -> NetworkOutputs:
-        """Return the outputs of one head: features ``(B, features)`` and logits ``(B, K)``."""
+    def single_head_outputs(self, features: Tensor, logits: Tensor, **auxiliary: Tensor) -> NetworkOutputs:
+        """Return the outputs of a network with one head.
+
+        Args:
+            features: ``(B, features)``.
+            logits: ``(B, K)``.
+            **auxiliary: auxiliary outputs by name.
+
+        Returns:
+            The outputs.
+        """
         even = features.new_full((features.shape[0], 5), 0.2)
         return NetworkOutputs(features, features, Logits(logits, logits, logits), even, auxiliary=auxiliary)

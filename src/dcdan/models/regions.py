@@ -1,8 +1,9 @@
-"""The local branch: five regions of the face, cut from the stride-8 map and merged by learned weights.
+"""The local branch: five regions of the face, cut from the stride-8 map and merged with learned weights.
 
-P: "additional convolutional layers" on "regions such as the eyes and mouth". R: both eyes, nose, both mouth corners.
-Aligned faces make fixed windows possible: cutting is then two small matrix products, which export everywhere. They
-sample the map exactly as ``torchvision.ops.roi_align`` does, which serves when a face's own landmarks are given.
+From the paper: "additional convolutional layers" on "regions such as the eyes and mouth". From related work: both eyes,
+nose, both mouth corners. Aligned faces allow fixed windows, which are cut by two small matrix products that every
+runtime supports. They sample the map exactly as ``torchvision.ops.roi_align`` does, which is used for landmarks of
+single faces.
 """
 
 from __future__ import annotations
@@ -25,9 +26,16 @@ SAMPLES = 2
 
 
 def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int = CELLS) -> np.ndarray:
-    """Return ``(R, cells, side)`` float32: row i of region r averages the map at roi_align's sample points.
+    """Return matrices whose rows average a side of the map at the sample points of roi_align.
 
-    ``centres`` ``(R,)`` along one axis in units of the face side; ``side`` in cells of the map.
+    Args:
+        centres: ``(R,)`` centres of the regions along one axis, over the face side.
+        side: side of the map in cells.
+        width: side of a region over the face side.
+        cells: cells of a region.
+
+    Returns:
+        ``(R, cells, side) float32``; each row sums to 1.
     """
     start = (centres - width / 2) * side - 0.5
     step = width * side / cells
@@ -43,17 +51,32 @@ def cut_matrix(centres: np.ndarray, side: int, width: float = SIDE, cells: int =
     return rows
 
 
-def seen_part(matrix: np.ndarray) -> slice:
-    """Return the part of a side that the windows of a :func:`cut_matrix` see; the rest need not be computed."""
+def used_part(matrix: np.ndarray) -> slice:
+    """Return the part of a side that the windows of a :func:`cut_matrix` use; the rest need not be computed.
+
+    Args:
+        matrix: ``(R, cells, side)``.
+
+    Returns:
+        A slice of the side.
+    """
     seen = np.flatnonzero(matrix.any((0, 1)))
     return slice(int(seen[0]), int(seen[-1]) + 1)
 
 
 def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Cut the template's windows: ``(B, C, H, W)``, ``(R, 7, H)``, ``(R, 7, W)`` -> ``(B, R, 7, 7, C)``.
+    """Cut the windows of the template.
 
-    One product over the places of the map, with the channels last: the layout that maps have in training stays. In a
-    graph for elsewhere the matrix is the second factor, which a runtime can pack once and need not repeat.
+    One product over the places of the map, with channels last, preserves the memory layout of maps in training. In an
+    exported graph the matrix is the second factor, which a runtime can pack once.
+
+    Args:
+        features: ``(B, C, H, W)``.
+        rows: ``(R, 7, H)``.
+        columns: ``(R, 7, W)``.
+
+    Returns:
+        ``(B, R, 7, 7, C)``.
     """
     regions = rows.shape[0]
     cells = rows.shape[1] * columns.shape[1]
@@ -66,7 +89,15 @@ def cut_fixed(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
-    """Cut windows around landmarks ``(B, 5, 2)`` in units of the face side: ``(B, C, H, W)`` -> ``(B, 5, 7, 7, C)``."""
+    """Cut windows around landmarks.
+
+    Args:
+        features: ``(B, C, H, W)``.
+        landmarks: ``(B, 5, 2)`` x and y over the face side.
+
+    Returns:
+        ``(B, 5, 7, 7, C)``.
+    """
     b, _, h, w = features.shape
     scale = landmarks.new_tensor([w, h])
     centres = landmarks.clamp(SIDE / 2, 1 - SIDE / 2)
@@ -76,7 +107,17 @@ def cut_given(features: Tensor, landmarks: Tensor) -> Tensor:
 
 
 def separable(inputs: int, outputs: int, stride: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
-    """Depthwise 3x3, pointwise, norm, activation."""
+    """Return a depthwise separable convolution: depthwise 3x3, pointwise, norm, activation.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        stride: stride of the depthwise convolution.
+        activation: makes the activation.
+
+    Returns:
+        The layers.
+    """
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, 3, stride=stride, padding=1, groups=inputs, bias=False),
         nn.Conv2d(inputs, outputs, 1, bias=False),
@@ -86,7 +127,15 @@ def separable(inputs: int, outputs: int, stride: int, activation: Callable[[], n
 
 
 class LocalBranch(nn.Module):
-    """Stride-8 map ``(B, C, H, W)`` -> local features ``(B, width)``, weights ``(B, 5)`` that sum to 1, and regions."""
+    """The local branch: cut, convolve and merge five regions of the stride-8 map.
+
+    Args:
+        channels: channels of the map.
+        map_side: side of the map in cells.
+        width: width of the features.
+        activation: makes the activation.
+        hidden: channels after the first convolution.
+    """
 
     rows: Tensor
 
@@ -104,12 +153,18 @@ class LocalBranch(nn.Module):
         columns, rows = (cut_matrix(TEMPLATE[:, axis], map_side) for axis in (0, 1))
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
         self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
-        self.seen = seen_part(rows), seen_part(columns)
+        self.seen = used_part(rows), used_part(columns)
 
     def forward(self, features: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut the regions (fixed windows unless landmarks ``(B, 5, 2)`` are given), look at each, and merge.
+        """Cut the regions, compute the features of each, and merge them.
 
-        The third result are the regions' own features ``(B, 5, width)``.
+        Args:
+            features: ``(B, C, H, W)`` the stride-8 map.
+            landmarks: ``(B, 5, 2)`` over the face side; None cuts the fixed windows of the template.
+
+        Returns:
+            Local features ``(B, width)``, region weights ``(B, 5)`` that sum to 1, and the features of the regions
+            ``(B, 5, width)``.
         """
         rows, columns = self.rows, self.get_buffer("columns")
         if landmarks is None and torch.compiler.is_exporting():

@@ -1,16 +1,14 @@
-"""The choice between global and local predictions, per face, and averages over a face and its mirror image.
+"""The selection between global and local predictions for each face, and averaging over mirror images.
 
-The choice of the best of global and local predictions, per face, vectorised and exportable.
+From the paper: "unified global-local prediction selection". From AGLRLS: the fused head if its confidence reaches the
+threshold of its class; else the global head if its confidence does; else the arg-max of the sum of the three, each
+masked below its threshold. From this project: a head is masked as a whole. Summing only the entries above their
+thresholds, as AGLRLS does, would report a probability of 1 for the least certain faces.
 
-P: "unified global-local prediction selection". R (AGLRLS): the fused head if its confidence reaches the threshold of
-its class; else the global head if that one's does; else the arg-max of the sum of the three, each masked below its
-threshold. O: a head is masked as a whole, since summing the few entries that pass, as AGLRLS does, would report a
-probability of 1 for the least certain faces of all.
+The temperature of the calibration is applied after the selection. The thresholds refer to plain probabilities, so that
+a temperature must change neither the deciding head nor its decision, only the confidence.
 
-O: the temperature of the calibration comes after the choice. The thresholds were learned on probabilities as they
-are, so a temperature must not change which head decides, nor what it decides: it only changes how sure that is.
-
-Answers averaged over a face and its mirror image: a little better and better calibrated, for twice the time.
+Averaging over a face and its mirror image is slightly more accurate and better calibrated, at twice the time.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ __all__ = ["DECIDERS", "Choice", "both_ways", "select", "tempered"]
 
 
 class Choice(NamedTuple):
-    """What was chosen for each of B faces."""
+    """The selected prediction of each of B faces."""
 
     probabilities: Tensor
     """``(B, K)``, rows sum to 1."""
@@ -42,11 +40,23 @@ class Choice(NamedTuple):
 
 
 def select(logits: Logits, thresholds: Tensor, temperature: float = 1.0) -> Choice:
-    """Choose between the heads of :class:`Logits` ``(B, K)`` with the classes' thresholds ``(K,)``.
+    """Select between the heads for each face.
 
-    In the third case a head none of whose classes reaches its threshold is left out of the sum; where that leaves no
-    head, the three count alike, so that every face gets an answer. The chosen probabilities are then tempered, see
-    :func:`tempered`.
+    When no head reaches its threshold, the three are averaged. A head whose classes are all below their thresholds is
+    left out, unless that leaves none. The selected probabilities are then tempered, see :func:`tempered`.
+
+    Args:
+        logits: ``(B, K)`` of each head.
+        thresholds: ``(K,)`` confidence thresholds of the classes.
+        temperature: temperature above 0.
+
+    Returns:
+        The predictions.
+
+    Example:
+        >>> one = torch.tensor([[4.0, 0.0]])
+        >>> select(Logits(one, one, one), torch.zeros(2)).expression
+        tensor([0])
     """
     heads = torch.cat(logits).softmax(1).reshape(len(logits), -1, len(thresholds))
     likeliest = heads.amax(2)
@@ -66,24 +76,35 @@ def select(logits: Logits, thresholds: Tensor, temperature: float = 1.0) -> Choi
 
 
 def tempered(probabilities: Tensor, temperature: float) -> Tensor:
-    """Return ``(B, K)`` probabilities raised to ``1 / temperature``, rows scaled to sum to 1; their order stays.
+    """Return probabilities raised to ``1 / temperature`` and normalised; their order does not change.
 
-    For one head it is the softmax of its logits over the temperature (Guo et al., ICML 2017, Eq. 9).
+    For a single head it is the softmax of logits over the temperature (Guo et al., ICML 2017, Eq. 9).
+
+    Args:
+        probabilities: ``(B, K)``.
+        temperature: temperature above 0.
+
+    Returns:
+        ``(B, K)``, rows sum to 1.
+
+    Example:
+        >>> tempered(torch.tensor([[0.9, 0.1]]), 2.0)
+        tensor([[0.7500, 0.2500]])
     """
     tiny = torch.finfo(probabilities.dtype).tiny
     return (probabilities.clamp_min(tiny).log() / temperature).softmax(1)
 
 
 def both_ways(network: Callable[[Tensor], NetworkOutputs], faces: Tensor) -> NetworkOutputs:
-    """Average the probabilities of faces and of their mirror images.
+    """Average the probabilities of faces and their mirror images.
 
     Args:
-        network: faces ``(B, C, S, S)`` -> outputs.
-        faces: ``(B, C, S, S)``, as the network takes them.
+        network: maps faces ``(B, C, S, S)`` to outputs.
+        faces: ``(B, C, S, S)``, in the input range of ``network``.
 
     Returns:
         Outputs whose logits are the logarithms of the mean probabilities of each head. Features, region weights and
-        auxiliary outputs are those of the faces as they are.
+        auxiliary outputs are those of the faces themselves.
     """
     out = network(torch.cat([faces, faces.flip(3)]))
     tiny = torch.finfo(out.of_global.dtype).tiny
@@ -95,4 +116,5 @@ def both_ways(network: Callable[[Tensor], NetworkOutputs], faces: Tensor) -> Net
 
 
 def _pairs(rows: Tensor) -> Tensor:
+    """Separate the outputs of faces and mirror images."""
     return rows.reshape(2, -1, *rows.shape[1:])

@@ -1,4 +1,4 @@
-"""Batch norm over the whole of a batch that is divided among processes, for every kind of batch norm in a network."""
+"""Batch norm over a whole batch that is divided among processes, for every kind of batch norm in a network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _on = False
 
 
 class SyncNorm(torch.autograd.Function):
-    """Batch norm by the mean and variance of all processes' maps; PyTorch's own SyncBatchNorm needs CUDA.
+    """Batch norm with the mean and variance over all processes; PyTorch's SyncBatchNorm needs CUDA.
 
-    The batch may have several parts, each with statistics of its own: they are exchanged at once, and each part is
-    written where it belongs in one result.
+    The batch may have several parts with separate statistics, which are exchanged together; each part is written into
+    one result.
     """
 
     @staticmethod
@@ -32,9 +32,20 @@ class SyncNorm(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        """Normalise this process's ``(B, C, H, W)``, whose parts end at ``ends``.
+        """Normalise the batch of this process and update running statistics in place.
 
-        The ``running`` mean and variance ``(C,)`` of each part are updated in place.
+        Args:
+            ctx: the autograd context.
+            x: ``(B, C, H, W)``.
+            weight: ``(C,)``.
+            bias: ``(C,)``.
+            running: running mean and variance ``(C,)`` of each part.
+            ends: end of each part in the batch.
+            momentum: momentum of the running statistics.
+            eps: added to the variance.
+
+        Returns:
+            ``(B, C, H, W)``.
         """
         x = dense(x)
         c, parts = x.shape[1], _parts(ends)
@@ -66,10 +77,17 @@ class SyncNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients for ``x``, and this process's share of those for ``weight`` and ``bias``.
+        """Return the gradient of ``x``, and the contribution of this process to those of ``weight`` and ``bias``.
 
-        The kernel for fixed statistics gives the sums and all of the gradient but what goes through mean and variance,
-        which is linear in ``x`` for each channel.
+        The kernel for fixed statistics gives the sums, and the whole gradient except for the part through mean and
+        variance, which is linear in ``x`` for each channel.
+
+        Args:
+            ctx: the autograd context.
+            *grads: gradient of the output.
+
+        Returns:
+            A gradient per input of :meth:`forward`, None for the others.
         """
         x, weight, *saved = ctx.saved_tensors
         grad = laid_out_like(grads[0], x)
@@ -92,26 +110,45 @@ class SyncNorm(torch.autograd.Function):
 
 
 def _parts(ends: Sequence[int]) -> list[slice]:
+    """Return the slices of the parts that end at the given places."""
     return [slice(start, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)]
 
 
 def dense(x: Tensor) -> Tensor:
-    """Return maps ``(B, C, H, W)`` in a layout whose parts are whole pieces of memory: as they are, or copied."""
+    """Return maps in a layout in which parts of the batch are contiguous; copied where necessary.
+
+    Args:
+        x: ``(B, C, H, W)``.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
     whole = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
     return x if whole else x.contiguous()
 
 
 def laid_out_like(grad: Tensor, x: Tensor) -> Tensor:
-    """Return a gradient in the layout of the dense maps ``x`` that it is of."""
+    """Return a gradient in the memory layout of its maps.
+
+    Args:
+        grad: ``(B, C, H, W)``.
+        x: dense maps of the same shape.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
     last = x.is_contiguous(memory_format=torch.channels_last)
     return grad.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _wide(vector: Tensor) -> Tensor:
+    """Reshape a vector to broadcast over maps."""
     return vector.view(1, -1, 1, 1)
 
 
 class _Synchronising(TorchFunctionMode):
+    """Redirect batch norm to the synchronised one."""
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -134,6 +171,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
+    """Synchronised batch norm in training, plain batch norm otherwise."""
     if not training:
         return nn.functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     out: Tensor = SyncNorm.apply(x, weight, bias, [(running_mean, running_var)], [len(x)], momentum, eps)
@@ -141,16 +179,25 @@ def _batch_norm(
 
 
 def synchronising() -> bool:
-    """Return whether batch norms see the batch of all processes at the moment."""
+    """Return whether batch norms are synchronised at the moment.
+
+    Returns:
+        True within :func:`synchronised`.
+    """
     return _on
 
 
 @contextmanager
 def synchronised(wanted: bool) -> Iterator[None]:
-    """Within the context, if ``wanted``, every batch norm in training takes the statistics of all processes' maps.
+    """Synchronise every batch norm in training over all processes within a block.
 
-    All processes must run the same layers in the same order. Modules stay as they are, and so do their names in
-    checkpoints.
+    All processes must run the same layers in the same order. Modules and their names in checkpoints do not change.
+
+    Args:
+        wanted: whether to synchronise; False changes nothing.
+
+    Yields:
+        Nothing.
     """
     global _on
     if not wanted:

@@ -1,6 +1,7 @@
-"""The trunk: any timm model that has maps at strides 8 and 16, its last map kept at stride 16.
+"""The trunk: any timm model with feature maps at strides 8 and 16, its last map at stride 16.
 
-P: ResNet-50 or MobileNet-V2. ``output_stride=16`` gives a 112 face a 14x14 map at stride 8 and a 7x7 map at the end.
+From the paper: ResNet-50 or MobileNet-V2. With ``output_stride=16`` a face of 112 pixels has a 14x14 map at stride 8
+and a 7x7 map at the end.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ does so by itself for its models that begin with ``tf_``."""
 
 
 def body_options(name: str) -> dict[str, Any]:
-    """Return what timm is told, beside its name, of the model under a trunk.
+    """Return the options of ``timm.create_model`` for the model of a trunk.
 
-    It goes by the name alone, whatever the weights: a model must be built again without knowing what it started from.
+    They depend on the name only, so that a model can be rebuilt without knowing its initial weights.
 
     Args:
         name: a timm model.
 
     Returns:
-        Keywords of ``timm.create_model``.
+        Keyword arguments of ``timm.create_model``.
 
     Example:
         >>> body_options("mobilenetv1_100")
@@ -58,7 +59,14 @@ def body_options(name: str) -> dict[str, Any]:
 
 
 class Trunk(nn.Module):
-    """Faces ``(B, 3, S, S)`` float -> the maps ``(B, middle, S/8, S/8)`` and ``(B, last, S/16, S/16)``."""
+    """The trunk, from faces to two feature maps.
+
+    Args:
+        name: a timm model.
+
+    Raises:
+        UsageError: when timm has no such model, or it has no maps at strides 8 and 16.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -83,13 +91,27 @@ class Trunk(nn.Module):
         self.body = body
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the stride-8 map and the last map."""
+        """Return the stride-8 map and the last map.
+
+        Args:
+            faces: ``(B, 3, S, S) float32``, normalised.
+
+        Returns:
+            ``(B, middle, S/8, S/8)`` and ``(B, last, S/16, S/16)``.
+        """
         maps = self.body(faces)
         return maps[self.middle_index], maps[-1]
 
 
 def check_name(name: str) -> None:
-    """Raise a :class:`UsageError` with the nearest spelling when timm does not know ``name``."""
+    """Check that timm has a model.
+
+    Args:
+        name: its name.
+
+    Raises:
+        UsageError: when it has none; the message suggests the nearest spelling.
+    """
     if not timm.is_model(name):
         raise UsageError(
             f"timm has no model '{name}'.{nearest(name, ['resnet50', 'mobilenetv2_100', *timm.list_models()])} "
@@ -99,9 +121,12 @@ def check_name(name: str) -> None:
 
 @contextmanager
 def offline_when_unreachable() -> Iterator[None]:
-    """Within the context the hub's client looks in its cache alone when the hub's name cannot be resolved.
+    """Restrict the client of the Hugging Face Hub to its cache within a block when the Hub cannot be resolved.
 
-    It would otherwise retry for minutes where there is no network. Where the network is forbidden no name is asked for.
+    Without network the client would otherwise retry for minutes. In offline mode no name is resolved.
+
+    Yields:
+        Nothing.
     """
     before = hub.HF_HUB_OFFLINE
     try:
@@ -118,11 +143,19 @@ def offline_when_unreachable() -> Iterator[None]:
 
 
 def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
-    """Load timm's ImageNet weights into the trunk when they can be had; return whether they could.
+    """Load timm's ImageNet weights into a trunk.
 
-    Raises UsageError when they are ``required`` and cannot be had.
+    Args:
+        trunk: the trunk.
+        required: whether missing weights are an error instead of a warning.
+
+    Returns:
+        Whether the weights were loaded.
+
+    Raises:
+        UsageError: when they are required and not available.
     """
-    # Weights that are not on the hub have no cache that would be looked at without the network.
+    # Weights that are not on the Hub have no cache that could be used without the network.
     overlay = {"url": ""} if is_offline() else None
     try:
         with offline_when_unreachable():
@@ -152,25 +185,46 @@ def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
 
 
 def take_weights(trunk: Trunk, body: nn.Module) -> None:
-    """Give the trunk all weights and statistics of ``body``, the same timm model as timm makes it or as a trunk has it.
+    """Copy the weights and statistics of a timm model into a trunk.
 
-    Where ``body`` knows no domains, both start from its statistics. Raises RuntimeError for another model.
+    Where ``body`` has no domains, both domains get its statistics.
+
+    Args:
+        trunk: the trunk.
+        body: the same timm model, plain or from another trunk.
+
+    Raises:
+        RuntimeError: for another model.
     """
     rest = outside_norms(body)
     if rest.keys() != outside_norms(trunk.body).keys():
         raise RuntimeError("these are the weights of another model")
     trunk.body.load_state_dict(rest, strict=False)
     for mine, theirs in zip(batch_norms(trunk), batch_norms(body), strict=True):
-        held = theirs.state_dict()
-        mine.load_state_dict({k: held.get(k, held[k.replace("source_", "running_")]) for k in mine.state_dict()})
+        state = theirs.state_dict()
+        mine.load_state_dict({k: state.get(k, state[k.replace("source_", "running_")]) for k in mine.state_dict()})
 
 
 def outside_norms(module: nn.Module) -> dict[str, Tensor]:
-    """Return the state under ``module`` that is not of its batch norms."""
+    """Return the state of a module without its batch norms.
+
+    Args:
+        module: the module.
+
+    Returns:
+        Tensors by name.
+    """
     of_norms = {name for name, part in module.named_modules() if isinstance(part, nn.BatchNorm2d)}
     return {name: value for name, value in module.state_dict().items() if name.rpartition(".")[0] not in of_norms}
 
 
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    """Return the batch norms under ``module``, with domains or without, in the order of its layers."""
+    """Return the batch norms of a module, domain-specific or plain, in the order of its layers.
+
+    Args:
+        module: the module.
+
+    Returns:
+        The layers.
+    """
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]

@@ -1,6 +1,6 @@
-"""Weights in files of packages that others made: found, checked by their checksum, and read without running any code.
+"""Weight files of other packages: found, verified by checksum, and read without running code.
 
-What is wrong with a file is a ValueError in words, for the caller to put in its own sentence.
+Every fault of a file is a ValueError with a clause that the caller puts into its own sentence.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dcdan.core.limits import parse_json
 TARS = (".tgz", ".tar.gz", ".tar")
 ZIPS = (".whl", ".zip")
 MOST_UNPACKED = 1 << 29
-"""Bytes of an archive that are looked through: three times those of the largest package here."""
+"""Bytes of an archive that are searched: three times those of the largest registered package."""
 _MOST_DIMENSIONS = 8
 _TYPES = {"float32": "<f4", "int32": "<i4"}
 """The types that a TensorFlow.js manifest may name here; a quantised file has others."""
@@ -48,7 +48,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class PackedFile:
-    """One file of a package: its place in it (``/`` between folders), its length in bytes and its SHA-256."""
+    """A file of a package: its path in the package (``/`` as separator), its length in bytes and its SHA-256."""
 
     place: str
     size: int
@@ -56,7 +56,7 @@ class PackedFile:
 
     @property
     def name(self) -> str:
-        """The last part of the file's place."""
+        """The file name, the last part of the path."""
         return PurePosixPath(self.place).name
 
 
@@ -108,7 +108,7 @@ def read_checked(given: Path, files: Sequence[PackedFile]) -> dict[str, bytes]:
 
 
 def _contents(given: Path, files: Sequence[PackedFile]) -> dict[str, bytes]:
-    """Return what is found of the files, by their places; one byte more of a file that is too long."""
+    """Return the contents of the files that exist, by path; one byte more for a file that is too long."""
     name = given.name.lower()
     if given.is_dir():
         top = given / "package" if (given / "package" / files[0].place).is_file() else given
@@ -117,8 +117,8 @@ def _contents(given: Path, files: Sequence[PackedFile]) -> dict[str, bytes]:
         return _from_tar(given, files)
     elif name.endswith(ZIPS):
         with zipfile.ZipFile(given) as archive:
-            held = set(archive.namelist())
-            return {f.place: _head(archive.open(f.place), f) for f in files if f.place in held}
+            names = set(archive.namelist())
+            return {f.place: _head(archive.open(f.place), f) for f in files if f.place in names}
     else:
         renamed = all(given.name != file.name for file in files)
         below = [(file, given if renamed and file is files[0] else given.with_name(file.name)) for file in files]
@@ -126,6 +126,7 @@ def _contents(given: Path, files: Sequence[PackedFile]) -> dict[str, bytes]:
 
 
 def _head(opened: IO[bytes], file: PackedFile) -> bytes:
+    """Read at most one byte more than the file should have."""
     with opened:
         return opened.read(file.size + 1)
 
@@ -191,17 +192,17 @@ def read_state(content: bytes) -> dict[str, Tensor]:
 def read_graph(manifest: bytes, buffers: Mapping[str, bytes]) -> dict[str, Tensor]:
     """Read the weights of a TensorFlow.js graph model.
 
-    A group of the manifest says in which files its weights lie, one after the other without gaps.
+    A group of the manifest names the files of its weights, which are stored without gaps.
 
     Args:
         manifest: the model's JSON file.
-        buffers: the content of its weight files, by name. No other file is ever looked for, whatever the manifest says.
+        buffers: the content of its weight files, by name. No other file is ever read, whatever the manifest names.
 
     Returns:
         Its tensors by their names, in TensorFlow's layout.
 
     Raises:
-        ValueError: when the manifest is none, or says what the buffers do not bear out.
+        ValueError: when the manifest is damaged or contradicts the buffers.
 
     Example:
         >>> group = b'{"weightsManifest": [{"paths": ["a.bin"], "weights":'
@@ -235,6 +236,7 @@ def read_graph(manifest: bytes, buffers: Mapping[str, bytes]) -> dict[str, Tenso
 
 
 def _listed(value: Any) -> list[Any]:
+    """Return a value that must be a list."""
     if not isinstance(value, list):
         raise TypeError("no list")
     return value
@@ -242,6 +244,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _buffer(path: Any, left: dict[str, bytes]) -> bytes:
     # Each is given once: a name that is repeated a million times would take a million times the memory.
+    """Return the content of a weight file, once."""
     if not isinstance(path, str) or path not in left:
         raise ValueError(f"its manifest names the file {path!r}, which is not one of the model's, or names it again")
     return left.pop(path)
@@ -249,6 +252,7 @@ def _buffer(path: Any, left: dict[str, bytes]) -> bytes:
 
 def _shape(value: Any) -> tuple[int, ...]:
     # A bool is an int to Python.
+    """Return a value that must be a shape."""
     if len(_listed(value)) > _MOST_DIMENSIONS or not all(type(side) is int and side >= 0 for side in value):
         raise ValueError(f"{str(value)[:80]} is no shape")
     return tuple(value)

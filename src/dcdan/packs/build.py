@@ -1,9 +1,9 @@
-"""Building packs: streaming, in parallel, resumable; and finding or building the pack that a spec names.
+"""Building packs (streaming, parallel, resumable), and the pack that a spec names.
 
-The samples are cut into chunks of one length, prepared by processes, and written in order. So the bytes of a pack do
-not depend on the number of processes, nor on whether the build was interrupted.
+The samples are divided into chunks of one length, prepared by processes, and written in order. The bytes of a pack
+therefore depend neither on the number of processes nor on an interruption of the build.
 
-While a pack is built, `out.partial/` holds `state.json` (what is being built), `journal.jsonl` (a line per chunk,
+While a pack is built, `out.partial/` contains `state.json` (what is being built), `journal.jsonl` (a line per chunk,
 written once the faces of the chunk are on the disk) and `pack/`, which is renamed to `out` when it is complete. A build
 that was stopped resumes after its last whole chunk.
 """
@@ -45,14 +45,14 @@ from dcdan.packs.format import (
     PackCounts,
     PackInfo,
     Shard,
+    check_output_free,
     npy_header,
     publish_pack,
-    refuse_existing,
     utf8_text,
 )
 from dcdan.packs.pack import Pack
 from dcdan.packs.prepare import Preparer, TableRow
-from dcdan.packs.summary import no_faces, odd
+from dcdan.packs.summary import no_faces, pack_warnings
 from dcdan.packs.table import TableWriter
 
 
@@ -83,7 +83,11 @@ class ResumablePack(ResumableJob):
         return self._ends[-1][0] if self._ends else 0
 
     def truncate(self, chunks: int) -> None:
-        """Discard everything after the first `chunks` chunks, on the disk too."""
+        """Discard everything after the first chunks, on the disk too.
+
+        Args:
+            chunks: number of chunks to retain.
+        """
         del self.keys[chunks:], self._ends[chunks:]
         self._journal.truncate(self._ends[-1][1] if self._ends else 0)
         self._faces.truncate(HEADER_BYTES + self.faces * int(np.prod(self.face_shape)))
@@ -91,7 +95,7 @@ class ResumablePack(ResumableJob):
         self._faces.seek(0, os.SEEK_END)
 
     def append(self, key: str, faces: np.ndarray, rows: Sequence[TableRow]) -> None:
-        """Write one chunk: its faces first, then the line in the journal that completes it.
+        """Write one chunk: its faces first, then the line of the chunk log that completes it.
 
         Args:
             key: a hash of the chunk's samples.
@@ -108,7 +112,11 @@ class ResumablePack(ResumableJob):
         self._ends.append((end, self._journal.tell()))
 
     def rows(self) -> Iterator[list[TableRow]]:
-        """Yield the rows of each chunk, with `row`, the index among all faces, or -1 for a row without a face."""
+        """Yield the rows of each chunk, with their index among all faces.
+
+        Yields:
+            Rows with `row`, the index of the face, or -1 for a row without a face.
+        """
         self._journal.seek(0)
         index = 0
         for line in self._journal:
@@ -120,21 +128,32 @@ class ResumablePack(ResumableJob):
             yield rows
 
     def write_table(self, classes: Sequence[str]) -> PackCounts:
-        """Write table.parquet and return the counts of its rows; without classes it has no label columns."""
+        """Write table.parquet.
+
+        Args:
+            classes: names of the classes; without them the table has no label columns.
+
+        Returns:
+            The counts of its rows.
+        """
         with TableWriter(self.pack / TABLE, classes) as table:
             for rows in self.rows():
                 table.add_rows(rows)
         return table.counts()
 
     def seal(self) -> dict[str, str]:
-        """Give the faces their header and return the checksums of faces and table."""
+        """Write the header of the faces and compute the checksums.
+
+        Returns:
+            SHA-256 of the faces and the table, by file name.
+        """
         self._faces.seek(0)
         self._faces.write(npy_header((self.faces, *self.face_shape)))
         flush(self._faces)
         return {name: sha256(self.pack / name) for name in (FACES, TABLE)}
 
     def close(self) -> None:
-        """Close the files and release the lock. What is written stays for a build that resumes."""
+        """Close the files and release the lock; what is written remains for a build that resumes."""
         try:
             self._faces.close()
         finally:
@@ -159,6 +178,7 @@ class ResumablePack(ResumableJob):
 
 
 def _open_faces(path: Path) -> IO[bytes]:
+    """Open the face file, with room for its header."""
     if not path.exists() or path.stat().st_size < HEADER_BYTES:
         path.write_bytes(b"\0" * HEADER_BYTES)
     return path.open("r+b")
@@ -226,7 +246,7 @@ def build_pack(
         state["shard"] = list(part)
     if named_before(out, state) is not None:
         return Pack.open(out)
-    refuse_existing(out, force)
+    check_output_free(out, force)
     parquet_module()
     listing = listed(reader, part)
     if listing.total == 0:
@@ -273,10 +293,10 @@ def pack_for(
     workers: int | None = None,
     progress: bool = True,
 ) -> Pack:
-    """Return the pack that a spec names, or the pack of the data that it names, built in the cache where it is missing.
+    """Return the pack that a spec names, or a pack of the data that it names, built in the cache where it is missing.
 
-    The name of a pack in the cache is a hash of the spec, size, alignment, and the names, sizes and times of the files
-    of the data, so changed data are packed again.
+    The name of a pack in the cache is a hash of the spec, size, alignment, and the names, sizes and times of the data
+    files, so that changed data are packed again.
 
     Args:
         spec_text: a pack or a data set. A pack may have the options split, limit, seed, shift and severity.
@@ -287,8 +307,11 @@ def pack_for(
         workers: processes, None for one per core.
         progress: show a bar on stderr when that is a terminal.
 
+    Returns:
+        The opened pack.
+
     Raises:
-        PackError: the pack is damaged, or its size is another.
+        PackError: the pack is damaged, or has another size.
         UsageError: the spec is a URL, which must be packed by a command, or has an unknown option.
         DataError, OutputError, Interrupted: as in `build_pack`.
     """
@@ -398,7 +421,7 @@ def _finish(
         counts=counts,
         skipped=listing.skipped,
         # A shard may lack a class. Merging checks the whole.
-        warnings=(*(odd(counts, crops_option) if part is None else ()), *listing.remarks),
+        warnings=(*(pack_warnings(counts, crops_option) if part is None else ()), *listing.remarks),
         shard=None if part is None else _shard(listing, part, crops_option),
         sha256=partial.seal(),
     )
@@ -406,5 +429,6 @@ def _finish(
 
 
 def _shard(listing: Listing, part: Part, crops_option: bool) -> Shard:
+    """Return the description of a shard."""
     number, count = part
     return Shard(number=number, count=count, samples=listing.total, listing=listing.digest, crops_option=crops_option)

@@ -29,7 +29,14 @@ from dcdan.packs.pack import Pack
 
 
 def cache_folder(given: Path | str | None = None) -> Path:
-    """Return the folder of the cache: the one given, `$DCDAN_CACHE`, or `~/.cache/dcdan/packs`."""
+    """Return the folder of the cache.
+
+    Args:
+        given: the folder; None for `$DCDAN_CACHE`, or `~/.cache/dcdan/packs`.
+
+    Returns:
+        The folder, which need not exist.
+    """
     return Path(given or os.environ.get("DCDAN_CACHE") or "~/.cache/dcdan/packs").expanduser()
 
 
@@ -64,7 +71,18 @@ def cache_key(reader: Reader, size: int, alignment: str) -> str:
 
 @contextmanager
 def cache_lock(folder: Path, key: str) -> Iterator[None]:
-    """Let one process at a time build the pack of a key; the others wait, and then use it."""
+    """Let one process at a time build the pack of a key; the others wait and then use it.
+
+    Args:
+        folder: the folder of the cache.
+        key: the key.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: the cache cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / f"{key}.lock").open("a+b")
@@ -98,6 +116,7 @@ def _listing(root: Path) -> Iterator[str]:
 
 
 def _state(path: Path) -> str:
+    """Return a line with the size and time of change of a file."""
     try:
         state = path.stat(follow_symlinks=False)
     except OSError as error:
@@ -118,15 +137,18 @@ _BLOCK = 256
 
 
 def shifted_copy(folder: Path, shift: Shift, cache: Path | str | None = None, *, progress: bool = True) -> Path:
-    """Return the folder of a pack's copy under a shift, made in the cache where it is missing.
+    """Return the folder of a pack's copy under a shift, created in the cache where it is missing.
 
     All faces are shifted, whatever part of them is used later.
 
     Args:
         folder: the pack.
-        shift: which shift, how strong, and its seed.
+        shift: kind, severity and seed of the shift.
         cache: the folder of the cache; None for the default.
         progress: show a bar on stderr when that is a terminal.
+
+    Returns:
+        The folder of the copy.
 
     Raises:
         PackError: the pack is damaged, or under a shift already.

@@ -1,7 +1,7 @@
-"""What the cache holds, how it is cleared, and the limit of its size.
+"""The contents of the cache, their deletion, and the limit of its size.
 
-The cache holds packs that were built on the way (a few kB a face) and models of the Hugging Face hub. An entry that has
-not been used for the longest time is deleted first where the limit is exceeded.
+The cache contains packs that were built on demand (a few kB per face) and models of the Hugging Face Hub. Where the
+limit is exceeded, the least recently used entries are deleted first.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class CacheEntry:
 
     Attributes:
         name: name of its folder.
-        kind: ``pack``, ``model``, or ``unfinished`` for what an interrupted run has left.
+        kind: ``pack``, ``model``, or ``unfinished`` for the remains of an interrupted build.
         path: its folder.
         bytes: size of its files.
-        used: when it was used last, seconds since 1970.
+        used: time of its last use, seconds since 1970.
     """
 
     name: str
@@ -49,15 +49,25 @@ class CacheEntry:
     used: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as JSON values."""
+        """Return the entry as JSON values.
+
+        Returns:
+            Its attributes by name.
+        """
         return {**asdict(self), "path": str(self.path)}
 
 
 def parse_size(text: str) -> int:
-    """Return the number of bytes that a text such as ``500MB`` or ``1.5 GB`` means (1 kB = 1,000 bytes).
+    """Parse a size such as ``500MB`` or ``1.5 GB`` (1 kB = 1,000 bytes).
+
+    Args:
+        text: the size.
+
+    Returns:
+        Bytes.
 
     Raises:
-        UsageError: the text is no size.
+        UsageError: the text is not a size.
 
     Example:
         >>> parse_size("1.5GB"), parse_size("200 kb")
@@ -70,15 +80,25 @@ def parse_size(text: str) -> int:
 
 
 def cache_limit() -> int:
-    """Return the limit of the cache in bytes: ``$DCDAN_CACHE_LIMIT``, else 20 GB."""
+    """Return the limit of the cache: ``$DCDAN_CACHE_LIMIT``, else 20 GB.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        UsageError: the variable is not a size.
+    """
     return parse_size(os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT)
 
 
 def cache_entries(folders: Sequence[Path] | None = None) -> list[CacheEntry]:
-    """Return what the cache holds, the entry that was used last first.
+    """List the entries of the cache.
 
     Args:
-        folders: folders that hold packs or models, one below the other folder each; None for those of this user.
+        folders: folders of packs or models, each with one sub-folder per entry; None for those of this user.
+
+    Returns:
+        Entries, the most recently used first.
     """
     found: dict[Path, CacheEntry] = {}
     for folder in cache_folders() if folders is None else folders:
@@ -89,14 +109,22 @@ def cache_entries(folders: Sequence[Path] | None = None) -> list[CacheEntry]:
 
 
 def cache_folders() -> list[Path]:
-    """Return the folders of the cache: that of packs and that of models."""
+    """Return the folders of the cache.
+
+    Returns:
+        The folder of packs and the folder of models.
+    """
     packs = cache_folder()
     models = packs / "models" if os.environ.get("DCDAN_CACHE") else packs.parent / "models"
     return [packs, models]
 
 
 def mark_used(pack: Path) -> None:
-    """Record that a pack or a model is used now, by the time of change of its description."""
+    """Record that a pack or a model is in use, by the time of change of its description.
+
+    Args:
+        pack: its folder. A read-only folder is left unchanged.
+    """
     for name in (INFO, "model.json"):
         if (pack / name).is_file():
             try:
@@ -106,11 +134,14 @@ def mark_used(pack: Path) -> None:
 
 
 def clear_cache(names: Sequence[str] = (), folders: Sequence[Path] | None = None) -> list[CacheEntry]:
-    """Delete entries of the cache and return them.
+    """Delete entries of the cache.
 
     Args:
         names: names of the entries; none for all.
         folders: as in :func:`cache_entries`.
+
+    Returns:
+        The deleted entries.
 
     Raises:
         UsageError: there is no entry of that name.
@@ -128,12 +159,15 @@ def clear_cache(names: Sequence[str] = (), folders: Sequence[Path] | None = None
 
 
 def evict(limit: int, folders: Sequence[Path] | None = None, *, in_use: float = IN_USE_SECONDS) -> list[CacheEntry]:
-    """Delete the least recently used entries until the cache is no larger than a limit, and return them.
+    """Delete the least recently used entries until the cache is within a limit.
 
     Args:
         limit: bytes.
         folders: as in :func:`cache_entries`.
-        in_use: entries used within so many seconds stay.
+        in_use: seconds; entries used more recently are not deleted.
+
+    Returns:
+        The deleted entries.
 
     Raises:
         OutputError: an entry cannot be deleted.
@@ -153,6 +187,7 @@ def evict(limit: int, folders: Sequence[Path] | None = None, *, in_use: float = 
 
 
 def _folders(folder: Path) -> Iterable[Path]:
+    """Return the sub-folders of a folder, without links."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     except OSError:
@@ -169,6 +204,7 @@ def _kind(path: Path) -> str:
 
 
 def _bytes(path: Path) -> int:
+    """Return the size of all files below a folder."""
     total = 0
     for root, _, files in os.walk(path):
         for name in files:
@@ -180,6 +216,7 @@ def _bytes(path: Path) -> int:
 
 
 def _used(path: Path) -> float:
+    """Return the time of the last use of an entry."""
     described = [path / name for name in (INFO, "model.json") if (path / name).is_file()]
     try:
         return max(each.stat().st_mtime for each in [*described, path])
@@ -189,6 +226,7 @@ def _used(path: Path) -> float:
 
 def _delete(entry: CacheEntry) -> None:
     # The lock of a pack is named after its key, the last part of its name.
+    """Delete an entry and its lock."""
     key = entry.name.removesuffix(".partial").rpartition("-")[2]
     lock = entry.path.parent / f"{key}.lock"
     try:

@@ -1,6 +1,6 @@
-"""Packs and data sets as inputs of ``dcdan predict``: the hook that :func:`dcdan.images.inputs.find_inputs` asks first.
+"""Packs and data sets as inputs of ``dcdan predict``: a hook of :func:`dcdan.images.inputs.find_inputs`.
 
-Bare folders of pictures are not for this hook: they are walked through, whatever data set they hold.
+Plain folders of pictures are not handled here, whatever data set they contain.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ _MANIFESTS = (".csv", ".parquet")
 
 
 def data_inputs(text: str) -> Iterator[Input] | None:
-    """Return the pictures of a pack or a data set, or None where the text names neither.
+    """Return the pictures of a pack or a data set.
 
     Args:
         text: a pack (``packs/lfw``), a spec (``ferplus:/data/FERPlus?split=test``) or a manifest (``faces.csv``).
             Options may follow, as everywhere.
+
+    Returns:
+        The pictures, or None where the text names neither a pack nor a data set.
 
     Raises:
         PackError, DataError, UsageError: the pack or the data set cannot be opened.
@@ -50,7 +53,14 @@ def data_inputs(text: str) -> Iterator[Input] | None:
 
 
 def pack_folder(text: str) -> Path | None:
-    """Return the folder of the pack that a text names, without its options; None where it names no pack."""
+    """Return the folder of the pack that a text names, without its options.
+
+    Args:
+        text: an input as the user wrote it.
+
+    Returns:
+        The folder, or None where the text names no pack.
+    """
     head = text.rpartition("?")[0] or text
     folder = Path(head).expanduser()
     return folder if not is_url(text) and is_pack(folder) else None
@@ -58,6 +68,12 @@ def pack_folder(text: str) -> Path | None:
 
 def is_data_set(text: str) -> bool:
     """Return whether a text names a data set: a reader and a path, or a manifest.
+
+    Args:
+        text: an input as the user wrote it.
+
+    Returns:
+        True when it does.
 
     Example:
         >>> is_data_set("synthetic:street"), is_data_set("camera:0"), is_data_set("photo.jpg")
@@ -73,9 +89,15 @@ def is_data_set(text: str) -> bool:
 
 
 def framing(texts: Sequence[str]) -> str | None:
-    """Return how the faces of these inputs are framed: ``aligned``, ``cropped``, or None where they must be found.
+    """Return how the faces of inputs are framed.
 
-    Faces of a pack are aligned. Some data sets hold crops of one face. What is mixed with other inputs must be found.
+    Faces of a pack are aligned. Some data sets contain crops of one face. In mixed inputs faces must be detected.
+
+    Args:
+        texts: inputs as the user wrote them.
+
+    Returns:
+        ``aligned``, ``cropped``, or None where faces must be detected.
 
     Example:
         >>> framing(["synthetic:street"]), framing(["photo.jpg"])
@@ -86,6 +108,7 @@ def framing(texts: Sequence[str]) -> str | None:
 
 
 def _framing(text: str) -> str | None:
+    """Return the framing of one input."""
     if pack_folder(text) is not None:
         return "aligned"
     if is_data_set(text) and open_reader(parse_spec(text)).cropped:
@@ -94,6 +117,7 @@ def _framing(text: str) -> str | None:
 
 
 def _of_pack(text: str) -> Iterator[Input]:
+    """Yield the faces of a pack as inputs."""
     options = view_options(parse_spec(text).options)
     folder = pack_folder(text)
     assert folder is not None
@@ -111,15 +135,18 @@ def _of_pack(text: str) -> Iterator[Input]:
 
 @lru_cache(maxsize=4)
 def _faces(folder: Path) -> np.ndarray:
+    """Return the faces of a pack, opened once."""
     return Pack.open(folder, labelled=False).faces
 
 
 def _face(folder: Path, path: str, row: int) -> Picture:
+    """Return one face of a pack as an RGB picture."""
     face = np.array(_faces(folder)[row])
     return Picture(path, face if face.ndim == 3 else np.repeat(face[..., None], 3, axis=2))
 
 
 def _of_reader(text: str) -> Iterator[Input]:
+    """Yield the pictures of a data set as inputs."""
     reader = open_reader(parse_spec(text))
     empty = True
     for sample in reader.selected():
@@ -136,6 +163,7 @@ def _of_reader(text: str) -> Iterator[Input]:
 
 
 def _state(reader: Reader, sample: Sample) -> str:
+    """Return size and time of change of a sample's file, by which a resumed prediction detects changes."""
     try:
         found = (reader.folder / sample.path).stat()
     except (OSError, ValueError, DataError):
@@ -144,6 +172,7 @@ def _state(reader: Reader, sample: Sample) -> str:
 
 
 def _sample(reader: Reader, sample: Sample) -> Picture:
+    """Load one picture of a data set, or its status."""
     try:
         return Picture(sample.path, reader.load(sample))
     except UndecodableImage as error:

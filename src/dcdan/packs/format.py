@@ -43,7 +43,7 @@ class PackCounts(BaseModel):
 
 
 class Shard(BaseModel):
-    """The part of a data set that a pack holds, and what merging must know of the whole."""
+    """The part of a data set in a pack, and what merging needs to know of the whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,22 +83,37 @@ class PackInfo(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_is_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the fields that are None."""
         return {name: value for name, value in handler(self).items() if value is not None}
 
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of faces.npy."""
+        """Return the shape of faces.npy.
+
+        Returns:
+            `(N, S, S)` for grey or `(N, S, S, 3)` for RGB faces.
+        """
         return (self.counts.faces, self.size, self.size, 3)[: 3 if self.channels == 1 else 4]
 
     def text(self) -> str:
-        """Return the content of `pack.json`."""
+        """Return the content of `pack.json`.
+
+        Returns:
+            JSON.
+        """
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def read_info(folder: Path) -> PackInfo:
-    """Return the content of a pack's pack.json.
+    """Read the pack.json of a pack.
+
+    Args:
+        folder: the pack.
+
+    Returns:
+        Its content.
 
     Raises:
-        PackError: there is none, its schema is another, or it is damaged.
+        PackError: the file is missing or damaged, or has another schema.
     """
     path = folder / INFO
     try:
@@ -121,19 +136,28 @@ OTHER_CHECKSUM = f"its SHA-256 is not the one in {INFO}, so it was changed or co
 
 
 def damaged(folder: Path, name: str, reason: str, remedy: str = "pack the data again") -> PackError:
-    """Return the error for a pack of which one file is damaged.
+    """Return the error for a pack with a damaged file.
 
     Args:
         folder: the pack.
         name: the file.
         reason: what is wrong with the file, as a clause.
         remedy: what the user can do.
+
+    Returns:
+        The error, to be raised.
     """
     return PackError(f"The pack '{folder}' is damaged: {name}: {reason}; {remedy}.")
 
 
 def npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return the header, 128 bytes, of a `.npy` file (format 1.0) of uint8 in C order.
+    """Return the header of a `.npy` file (format 1.0) of uint8 in C order.
+
+    Args:
+        shape: shape of the array.
+
+    Returns:
+        128 bytes, for any shape, so that the header can be rewritten in place.
 
     Example:
         >>> len(npy_header((7, 64, 64)))
@@ -145,12 +169,31 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 def utf8_text(text: str) -> str:
-    """Return a text that can be written as UTF-8; bytes of a file name that are not UTF-8 become escapes."""
+    r"""Return a text that can be written as UTF-8.
+
+    Args:
+        text: a text, such as a file name with bytes that are not UTF-8.
+
+    Returns:
+        The text, with such bytes as escapes.
+
+    Example:
+        >>> print(utf8_text("caf\udce9"))
+        caf\udce9
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def refuse_existing(out: Path, force: bool) -> None:
-    """Raise OutputError where `out` exists, unless it is an empty folder, or a pack and `force` is given."""
+def check_output_free(out: Path, force: bool) -> None:
+    """Check that an output folder may be written.
+
+    Args:
+        out: the folder; a missing or empty one always passes.
+        force: whether a pack may be replaced.
+
+    Raises:
+        OutputError: the folder exists and may not be replaced.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not force:
@@ -160,6 +203,15 @@ def refuse_existing(out: Path, force: bool) -> None:
 
 
 def publish_pack(job: ResumableJob, info: str, force: bool) -> None:
-    """Write pack.json and rename the finished pack to its place in one step, replacing an older one."""
-    refuse_existing(job.out, force)
+    """Write pack.json and rename the finished pack to its place in one step.
+
+    Args:
+        job: the finished build.
+        info: the content of pack.json.
+        force: whether an existing pack is replaced.
+
+    Raises:
+        OutputError: the folder exists and may not be replaced.
+    """
+    check_output_free(job.out, force)
     job.publish(INFO, info)

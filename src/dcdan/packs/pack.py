@@ -31,7 +31,7 @@ LABEL_COLUMNS = frozenset({"label", "votes", "values"})
 
 
 class HiddenLabelsError(PackError, AttributeError):
-    """Labels were asked for from a pack that was opened as a target. They are never read from the file."""
+    """An access to labels of a pack that was opened as a target; they are never read from the file."""
 
 
 class Pack:
@@ -84,13 +84,16 @@ class Pack:
 
         Args:
             folder: the pack.
-            labelled: False opens it as a target: labels, votes and values are never read, and asking for them raises.
+            labelled: False opens it as a target: labels, votes and values are never read, and accessing them raises.
             split: the split of the view, None for all.
             limit: the number of faces in the view, None for all.
-            seed: the seed by which the limit chooses.
+            seed: seed of the random choice of a limit.
+
+        Returns:
+            The opened pack.
 
         Raises:
-            PackError: the folder is no pack, its schema is another, a file is damaged, or it has no such split.
+            PackError: the folder is not a pack, its schema is another, a file is damaged, or it has no such split.
         """
         folder = Path(folder)
         info = read_info(folder)
@@ -121,8 +124,13 @@ class Pack:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(N,) int64 indices into `classes`, -1 where a face has none. Raises HiddenLabelsError in a target."""
-        self._refuse_hidden("labels")
+        """(N,) int64 indices into `classes`, -1 where a face has none.
+
+        Raises:
+            HiddenLabelsError: the pack was opened as a target.
+            PackError: a label is not one of the classes.
+        """
+        self._check_not_hidden("labels")
         if not self.info.classes:
             return np.full(len(self), -1, np.int64)
         labels = self._array("label", np.int64)
@@ -136,7 +144,7 @@ class Pack:
 
         A face without votes has all weight on its label, or even weights when it has no label either.
         """
-        self._refuse_hidden("votes")
+        self._check_not_hidden("votes")
         if not self.info.classes:
             return None
         rows = self._column("votes")
@@ -152,8 +160,8 @@ class Pack:
 
     @cached_property
     def values(self) -> dict[str, np.ndarray]:
-        """Name -> (N,) float32, not a number where a face has none: valence, arousal. Hidden in a target."""
-        self._refuse_hidden("values")
+        """Name -> (N,) float32, NaN where a face has none: valence, arousal. Raises HiddenLabelsError in a target."""
+        self._check_not_hidden("values")
         if not self.info.classes or "values" not in self._columns():
             return {}
         rows = [dict(row or ()) for row in self._column("values")]
@@ -177,7 +185,7 @@ class Pack:
 
     @cached_property
     def subjects(self) -> np.ndarray:
-        """(N,) str: who is shown, '' where that is not known."""
+        """(N,) str: the person, '' where unknown."""
         return np.array(self._column("subject"), dtype=str)
 
     @cached_property
@@ -203,7 +211,11 @@ class Pack:
         return {name: np.array([row.get(name, "") for row in rows], dtype=str) for name in names}
 
     def failures(self) -> list[tuple[str, str]]:
-        """Return path and status of every picture that gave no face."""
+        """Return the pictures without a face.
+
+        Returns:
+            Path and status of each.
+        """
         table = self.table(["path", "status", "row"])
         return [
             (path, self._status(status))
@@ -212,7 +224,14 @@ class Pack:
         ]
 
     def select(self, split: str | None = None) -> np.ndarray:
-        """Return the indices of a split's faces, int64, ascending; without a name those of the view, or all."""
+        """Return the indices of the faces of a split.
+
+        Args:
+            split: the split; None for the view of the spec, or all faces.
+
+        Returns:
+            `(n,) int64`, ascending.
+        """
         split = self.split if split is None else split
         chosen = np.arange(len(self)) if split is None else np.flatnonzero(self.splits == split)
         return chosen if self.limit is None else draw(chosen, self.limit, self.seed)
@@ -237,10 +256,11 @@ class Pack:
 
     @cached_property
     def holdout_groups(self) -> HoldoutGroups:
-        """The group of each face that a hold-out must keep whole: its subject, film or picture."""
+        """The group of each face that a hold-out must not divide: its subject, film or picture."""
         return holdout_groups(self.subjects, self.groups, self.paths)
 
-    def _refuse_hidden(self, what: str) -> None:
+    def _check_not_hidden(self, what: str) -> None:
+        """Raise HiddenLabelsError in a target."""
         if self._hidden:
             raise HiddenLabelsError(f"The pack '{self.folder}' was opened as a target, which has no {what}.")
 
@@ -257,19 +277,33 @@ class Pack:
         return _numbers(self.folder, name, self._column(name), kind, *shape)
 
     def _status(self, text: str) -> Status:
+        """Return the status of a cell."""
         try:
             return Status(text)
         except ValueError:
             raise damaged(self.folder, TABLE, "a status is unknown") from None
 
     def _columns(self) -> list[str]:
+        """Return the column names of the table."""
         with open_table(self.folder / TABLE) as file:
             return list(file.schema_arrow.names)
 
     def table(self, columns: list[str]) -> dict[str, list[Any]]:
-        """Return columns of the table, of all rows, those without a face too; raise PackError for a damaged one."""
+        """Read columns of the table for all rows, including those without a face.
+
+        Args:
+            columns: names of the columns.
+
+        Returns:
+            Values by column.
+
+        Raises:
+            HiddenLabelsError: a column of labels was requested from a target.
+            PackError: the table is damaged.
+            MissingExtraError: pyarrow is not installed.
+        """
         for name in LABEL_COLUMNS.intersection(columns):
-            self._refuse_hidden(name)
+            self._check_not_hidden(name)
         found: dict[str, list[Any]] = {name: [] for name in columns}
         try:
             with open_table(self.folder / TABLE, columns) as file:
@@ -301,6 +335,7 @@ def _checksum(path: Path) -> str:
 
 
 def _numbers(folder: Path, name: str, rows: list[Any], kind: type[np.generic], *shape: int) -> np.ndarray:
+    """Return a column of numbers as an array, after a check of its shape and values."""
     try:
         numbers = np.array(rows, kind).reshape(len(rows), *shape)
     except (ValueError, TypeError, OverflowError):
@@ -311,6 +346,7 @@ def _numbers(folder: Path, name: str, rows: list[Any], kind: type[np.generic], *
 
 
 def _check_files(folder: Path, info: PackInfo) -> None:
+    """Check that the files exist and have the recorded checksum, size and header."""
     for name in (TABLE, FACES):
         if not (folder / name).is_file():
             raise damaged(folder, name, "it is missing")

@@ -1,4 +1,4 @@
-"""The preparation of faces: what a process does with one chunk of samples, from pictures to rows and aligned faces."""
+"""The preparation of faces: what a process does with a chunk of samples, from pictures to rows and aligned faces."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ _BATCH_PIXELS = 24_000_000
 class Preparer:
     """Turns samples of one reader into aligned faces.
 
-    A sample with landmarks is aligned by them. A sample with a box alone is cropped to it and treated as a crop. In all
+    A sample with landmarks is aligned by them. A sample with only a box is cropped to it and treated as a crop. In all
     other pictures faces are detected. With the alignment "none" nothing is detected, and crops are resized. A shift of
-    the reader's options is applied to the aligned faces, so the same faces are found with it and without.
+    the reader's options is applied to the aligned faces, so that the same faces are detected with and without it.
+
+    Args:
+        reader: the data set.
+        size: side of the faces in pixels.
+        alignment: "mtcnn" or "none".
     """
 
     def __init__(self, reader: Reader, size: int, alignment: Alignment) -> None:
@@ -66,12 +71,14 @@ class Preparer:
         return self._shifted(pixels, [row for row in rows if row["box"] is not None]), rows
 
     def _shifted(self, faces: np.ndarray, rows: Sequence[TableRow]) -> np.ndarray:
+        """Apply the shift of the options."""
         shift = self.reader.options.known_shift
         if shift is None:
             return faces
         return shifted(faces, shift, [row["path"] for row in rows], [row["face"] for row in rows])
 
     def _batches(self, samples: Iterable[Sample]) -> Iterator[list[tuple[Sample, np.ndarray | Status]]]:
+        """Load samples in batches of limited size."""
         batch: list[tuple[Sample, np.ndarray | Status]] = []
         pixels = 0
         for sample in samples:
@@ -108,6 +115,7 @@ class Preparer:
         return iter([kept[index] for index in range(len(batch))])
 
     def _extractor(self, cropped: bool) -> Extractor:
+        """Return the extractor for crops or for photographs."""
         if cropped not in self._extractors:
             most = 1 if cropped else None
             self._extractors[cropped] = Extractor(self.size, align="mtcnn", cropped=cropped, max_faces=most, threads=1)
@@ -122,11 +130,13 @@ class Preparer:
         return sorted(faces, key=lambda face: -prominence(face.box, width, height))[:most]
 
     def _by_landmarks(self, sample: Sample, picture: np.ndarray) -> Face:
+        """Align a face by its annotated landmarks."""
         points = np.array(sample.landmarks, np.float32)
         pixels = align(picture, points, self.size)
         return Face(pixels, _box(sample, picture), aligned_landmarks(points), 1.0, Status.OK)
 
     def _resized(self, sample: Sample, picture: np.ndarray) -> Face:
+        """Resize a crop without alignment."""
         cut, origin = inside_box(picture, sample.box)
         shrinks = cut.shape[0] > self.size or cut.shape[1] > self.size
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -139,11 +149,20 @@ class Preparer:
 
     def _stored(self, pixels: np.ndarray) -> np.ndarray:
         # The weights of OpenCV's conversion sum to one exactly, so a grey face is unchanged.
+        """Convert a face to grey where the data set is grey."""
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)) if self.reader.channels == 1 else pixels
 
 
 def loaded(reader: Reader, sample: Sample) -> np.ndarray | Status:
-    """Return the picture of a sample, `(H, W, 3) uint8` RGB, or the status that says why there is none."""
+    """Load the picture of a sample.
+
+    Args:
+        reader: the data set.
+        sample: a sample of it.
+
+    Returns:
+        `(H, W, 3) uint8` RGB, or the status that gives the reason why there is none.
+    """
     try:
         return reader.load(sample)
     except UndecodableImage as error:
@@ -159,8 +178,11 @@ def prominence(box: np.ndarray, width: int, height: int) -> float:
 
     Args:
         box: x0, y0, x1, y1 in pixels.
-        width: of the picture in pixels.
-        height: of the picture in pixels.
+        width: width of the picture in pixels.
+        height: height of the picture in pixels.
+
+    Returns:
+        Square pixels.
 
     Example:
         >>> prominence(np.array([40, 40, 60, 60]), 100, 100), round(prominence(np.array([0, 0, 20, 20]), 100, 100), 1)
@@ -195,6 +217,7 @@ def inside_box(
 
 
 def _moved(faces: list[Face], origin: tuple[int, int]) -> list[Face]:
+    """Shift boxes by the origin of their crop."""
     if origin == (0, 0):
         return faces
     offset = np.array([*origin, *origin], np.float32)
@@ -202,11 +225,13 @@ def _moved(faces: list[Face], origin: tuple[int, int]) -> list[Face]:
 
 
 def _box(sample: Sample, picture: np.ndarray) -> np.ndarray:
+    """Return the box of a sample, or that of the whole picture."""
     whole = (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0]))
     return np.array(sample.box or whole, np.float32)
 
 
 def _row(sample: Sample, status: Status, number: int = 0, face: Face | None = None) -> TableRow:
+    """Return the row of a sample or of one of its faces."""
     return {
         "path": utf8_text(sample.path),
         "face": number,

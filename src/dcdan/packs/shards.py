@@ -18,13 +18,13 @@ from dcdan.packs.format import (
     OTHER_CHECKSUM,
     TABLE,
     Shard,
+    check_output_free,
     damaged,
     npy_header,
     publish_pack,
-    refuse_existing,
 )
 from dcdan.packs.pack import Pack
-from dcdan.packs.summary import no_faces, odd
+from dcdan.packs.summary import no_faces, pack_warnings
 from dcdan.packs.table import TableWriter
 
 _BLOCK_BYTES = 1_000_000
@@ -32,10 +32,10 @@ _EQUAL = ("spec", "data_set", "size", "alignment", "channels", "classes", "split
 
 
 def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = False, progress: bool = True) -> Pack:
-    """Merge finished shards into one pack, whose faces and table have the bytes of the pack built at once.
+    """Merge finished shards into one pack, with the same bytes as a pack built at once.
 
-    The shards are read once, block by block, their checksums are compared on the way, and they are not changed. After
-    an error nothing is left behind.
+    The shards are read once, block by block, and verified by their checksums; they are not changed. An error leaves no
+    files behind.
 
     Args:
         shards: the folders of all shards, in any order.
@@ -43,8 +43,11 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
         force: replace a pack that is there already.
         progress: show a bar on stderr when that is a terminal.
 
+    Returns:
+        The merged pack, opened.
+
     Raises:
-        UsageError: no shard is given, or a shard lies in `out`.
+        UsageError: no shard is given, or a shard is inside `out`.
         PackError: one is a whole pack, a shard is missing, given twice, damaged, or packed with other options.
         DataError: no shard has a face.
         OutputError: `out` exists, or the disk is full.
@@ -61,7 +64,7 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
     state = {"merge": [part.info.sha256 for part in parts]}
     if named_before(out, state) is not None:
         return Pack.open(out)
-    refuse_existing(out, force)
+    check_output_free(out, force)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = ResumableJob(out, state)
@@ -75,7 +78,7 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
                 FACES: _join_faces(parts, partial.pack / FACES, counts.faces, progress),
                 TABLE: sha256(partial.pack / TABLE),
             }
-            warnings = (*odd(counts, shard.crops_option), *first.warnings)
+            warnings = (*pack_warnings(counts, shard.crops_option), *first.warnings)
             whole = {"counts": counts, "warnings": warnings, "shard": None, "sha256": sums}
             publish_pack(partial, first.model_copy(update=whole).text(), force)
         except BaseException:
@@ -110,6 +113,7 @@ def _in_order(packs: Sequence[Pack]) -> list[Pack]:
 
 
 def _check_equal_options(first: Pack, pack: Pack) -> None:
+    """Check that two shards belong to one data set, packed with the same options."""
     ours, theirs = _shard(first), _shard(pack)
     if ours.count != theirs.count:
         raise PackError(
@@ -131,12 +135,14 @@ def _check_equal_options(first: Pack, pack: Pack) -> None:
 
 
 def _shard(pack: Pack) -> Shard:
+    """Return the shard that a pack is."""
     if pack.info.shard is None:
         raise PackError(f"'{pack.folder}' is a whole pack and no shard: merge what --shard i/n made.")
     return pack.info.shard
 
 
 def _shown(value: Any) -> str:
+    """Format an option."""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -173,6 +179,7 @@ def _join_tables(parts: Sequence[Pack], table: TableWriter) -> None:
 
 
 def _row_groups(path: Path) -> Iterator[Any]:
+    """Yield the row groups of a table."""
     import pyarrow.parquet as parquet
 
     with parquet.ParquetFile(path) as file:

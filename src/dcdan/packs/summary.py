@@ -1,4 +1,4 @@
-"""A pack in words: its summary, and warnings about absent classes and pictures without a face."""
+"""The summary of a pack as text, and warnings about absent classes and pictures without a face."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from dcdan.packs.format import PackCounts
 from dcdan.packs.pack import Pack
 
 
-def odd(counts: PackCounts, crops_option: bool) -> Iterator[str]:
+def pack_warnings(counts: PackCounts, crops_option: bool) -> Iterator[str]:
     """Yield a warning for classes without a sample, and one where most pictures have no face.
 
     Args:
         counts: the counts of the pack.
         crops_option: whether the reader has the option `faces=crops` and it was not given.
+
+    Yields:
+        Warnings.
     """
     absent = [name for name, count in counts.classes.items() if count == 0]
     if absent:
@@ -32,6 +35,9 @@ def no_faces(counts: PackCounts, place: object, crops_option: bool) -> str:
         counts: the counts of the pack.
         place: the folder or spec of the pictures.
         crops_option: whether the reader has the option `faces=crops` and it was not given.
+
+    Returns:
+        The sentence.
     """
     statuses = ", ".join(f"{count} {status}" for status, count in counts.statuses.items())
     text = f"No face was found in the {counts.rows} pictures of '{place}' ({statuses})"
@@ -39,18 +45,33 @@ def no_faces(counts: PackCounts, place: object, crops_option: bool) -> str:
 
 
 def _crops_hint(counts: PackCounts, crops_option: bool) -> str:
+    """Return a hint to the option for crops."""
     seen = counts.statuses.get(Status.NO_FACE, 0) > 0
     return "; if they are face crops already, add the option faces=crops" if crops_option and seen else ""
 
 
-def found(reader: Reader) -> str:
-    """Return the detected data set: its title, its layout, and the name of its reader."""
+def describe_data_set(reader: Reader) -> str:
+    """Describe a detected data set.
+
+    Args:
+        reader: its reader.
+
+    Returns:
+        Its title, its layout, and the name of its reader.
+    """
     form = f", {reader.layout}" if reader.layout else ""
     return f"{reader.title}{form} (reader {reader.name})"
 
 
 def summary(pack: Pack) -> str:
-    """Return a few lines: faces, splits, classes, statuses, what was left out, warnings."""
+    """Summarise a pack.
+
+    Args:
+        pack: the pack.
+
+    Returns:
+        A few lines: faces, splits, classes, statuses, what was left out, warnings.
+    """
     info = pack.info
     kind = "grey" if info.channels == 1 else "colour"
     part = f", shard {info.shard.number} of {info.shard.count}" if info.shard else ""
@@ -68,4 +89,5 @@ def summary(pack: Pack) -> str:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
+    """Format counts."""
     return ", ".join(f"{name or 'none'} {count}" for name, count in counts.items())

@@ -51,7 +51,11 @@ class TableWriter:
             self._writer.close()
 
     def add_rows(self, rows: Sequence[TableRow]) -> None:
-        """Add rows as in `dcdan.packs.prepare`, each with `row`, its index among the faces, or -1."""
+        """Add rows of `dcdan.packs.prepare`.
+
+        Args:
+            rows: rows, each with `row`, its index among the faces, or -1.
+        """
         import pyarrow as arrow
 
         records = [{name: row[name] for name in self.schema.names} for row in rows]
@@ -61,7 +65,11 @@ class TableWriter:
         self.add(arrow.Table.from_pylist(records, schema=self.schema))
 
     def add(self, table: Any) -> None:
-        """Add the rows of an Arrow table of this schema."""
+        """Add the rows of an Arrow table.
+
+        Args:
+            table: a table with the schema of :func:`table_schema`.
+        """
         import pyarrow.compute as compute
 
         found = compute.greater_equal(table["row"], 0)
@@ -77,7 +85,11 @@ class TableWriter:
             self._write(_GROUP_ROWS)
 
     def counts(self) -> PackCounts:
-        """Return the counts of the rows so far."""
+        """Return the counts of the rows so far.
+
+        Returns:
+            The counts.
+        """
         return PackCounts(
             rows=self._counted,
             faces=self._faces,
@@ -98,7 +110,14 @@ class TableWriter:
 
 
 def table_schema(labelled: bool) -> Any:
-    """Return the Arrow schema of a pack's table."""
+    """Return the Arrow schema of a pack's table.
+
+    Args:
+        labelled: whether it has label columns.
+
+    Returns:
+        The schema.
+    """
     import pyarrow as arrow
 
     labels = [

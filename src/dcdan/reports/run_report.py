@@ -54,7 +54,7 @@ def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
     import torch
 
     from dcdan.training.checkpoint import load_module, read_checkpoint
-    from dcdan.training.forward import chosen, look
+    from dcdan.training.forward import predict_features, selected_probabilities
     from dcdan.training.run_folder import read_run_settings
 
     tensors, metadata = read_checkpoint(checkpoint)
@@ -62,8 +62,8 @@ def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
     classes = len(metadata["classes"])
     network = settings.build(classes)
     load_module(network, tensors, "network")
-    found = look(network, faces, np.arange(len(faces)), torch.device("cpu"), source=True, bf16=False)
-    return np.asarray(chosen(found, torch.zeros(classes)).numpy())
+    found = predict_features(network, faces, np.arange(len(faces)), torch.device("cpu"), source=True, bf16=False)
+    return np.asarray(selected_probabilities(found, torch.zeros(classes)).numpy())
 
 
 PAGE, PREDICTIONS = "report.html", "predictions.csv"

@@ -1,1 +1,1 @@
-"""The one training loop and what it needs: settings, schedules, teacher, checkpoints, log, label-free signals."""
+"""The training loop and its parts: settings, schedules, teacher, checkpoints, metrics log and model selection."""

@@ -1,8 +1,8 @@
-"""Weak and strong views of whole batches of faces, on the device they lie on.
+"""Weak and strong views of whole batches of faces, on their device.
 
-weak = flip and a small affine map; strong = weak, then light, contrast, blur, grain and erasing (R: RandAugment's and
-FixMatch's pair of views). One batch is one handful of tensor operations: no loop over faces. Landmarks move with the
-picture, and a flip swaps left and right ones.
+The weak view is a flip and a small affine map. The strong view adds light, contrast, blur, noise and erasing, as in
+RandAugment (Cubuk et al., 2020) and FixMatch (Sohn et al., 2020). Every operation is batched. Landmarks move with the
+image, and a flip swaps left and right.
 """
 
 from __future__ import annotations
@@ -47,13 +47,34 @@ class AugmentSettings(BaseModel):
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator, like: Tensor) -> Tensor:
-    """Return uniform random numbers on the device of ``like``, drawn on the generator's."""
+    """Return uniform random numbers on the device of a tensor.
+
+    Args:
+        shape: their shape.
+        low: lower bound.
+        high: upper bound.
+        generator: the generator, on any device.
+        like: a tensor on the wanted device.
+
+    Returns:
+        float32 in [low, high).
+    """
     drawn = torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
     return drawn.to(like.device)
 
 
 def affine_maps(n: int, settings: AugmentSettings, generator: torch.Generator, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return sampling maps ``(n, 2, 3)`` in grid_sample's units and which of them mirror ``(n,)`` bool."""
+    """Return random affine maps.
+
+    Args:
+        n: number of maps.
+        settings: ranges of rotation, scale, shift and flip.
+        generator: source of randomness.
+        like: a tensor on the wanted device.
+
+    Returns:
+        Maps ``(n, 2, 3) float32`` in the units of ``affine_grid``, and which of them mirror, ``(n,) bool``.
+    """
     turn = uniform((n,), -settings.rotation, settings.rotation, generator, like) * (math.pi / 180)
     size = 1 + uniform((n,), -settings.scale, settings.scale, generator, like)
     shift = uniform((n, 2), -2 * settings.shift, 2 * settings.shift, generator, like)
@@ -67,13 +88,30 @@ def affine_maps(n: int, settings: AugmentSettings, generator: torch.Generator, l
 
 
 def warp(faces: Tensor, maps: Tensor) -> Tensor:
-    """Sample faces ``(B, C, S, S)`` float through maps ``(B, 2, 3)``; the border is replicated."""
+    """Sample faces through affine maps; the border is replicated.
+
+    Args:
+        faces: ``(B, C, S, S) float32``.
+        maps: ``(B, 2, 3) float32`` from output to input coordinates.
+
+    Returns:
+        ``(B, C, S, S) float32``.
+    """
     grid = affine_grid(maps, list(faces.shape), align_corners=False)
     return grid_sample(faces, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def move_landmarks(landmarks: Tensor, maps: Tensor, mirror: Tensor) -> Tensor:
-    """Return landmarks ``(B, 5, 2)``, in units of the face side, where :func:`warp` puts them; mirrored swap sides."""
+    """Return landmarks at the places where :func:`warp` puts them.
+
+    Args:
+        landmarks: ``(B, 5, 2)`` as x and y over the face side: left eye, right eye, nose, left and right mouth corner.
+        maps: ``(B, 2, 3)`` the maps given to :func:`warp`.
+        mirror: ``(B,) bool``; mirrored faces swap left and right landmarks.
+
+    Returns:
+        ``(B, 5, 2)``.
+    """
     centred = 2 * landmarks - 1
     inverse = torch.linalg.inv(maps[:, :, :2])
     moved = torch.einsum("bij,bnj->bni", inverse, centred - maps[:, None, :, 2])
@@ -82,7 +120,16 @@ def move_landmarks(landmarks: Tensor, maps: Tensor, mirror: Tensor) -> Tensor:
 
 
 def relight(faces: Tensor, amount: float, generator: torch.Generator) -> Tensor:
-    """Change brightness and contrast of each face by up to ``amount``."""
+    """Change the brightness and contrast of each face at random.
+
+    Args:
+        faces: ``(B, C, S, S) float32`` in [0, 1].
+        amount: largest relative change of contrast; brightness changes by half of it.
+        generator: source of randomness.
+
+    Returns:
+        ``(B, C, S, S) float32`` in [0, 1].
+    """
     n = len(faces)
     contrast = 1 + uniform((n, 1, 1, 1), -amount, amount, generator, faces)
     brightness = uniform((n, 1, 1, 1), -amount / 2, amount / 2, generator, faces)
@@ -91,7 +138,16 @@ def relight(faces: Tensor, amount: float, generator: torch.Generator) -> Tensor:
 
 
 def recolour(faces: Tensor, amount: float, generator: torch.Generator) -> Tensor:
-    """Change saturation and tint of colour faces; grey ones ``(B, 1, S, S)`` are returned as they are."""
+    """Change the saturation and tint of colour faces at random.
+
+    Args:
+        faces: ``(B, C, S, S) float32`` in [0, 1]; grey faces are returned unchanged.
+        amount: strength in [0, 1].
+        generator: source of randomness.
+
+    Returns:
+        ``(B, C, S, S) float32`` in [0, 1].
+    """
     if faces.shape[1] == 1 or not amount:
         return faces
     n = len(faces)
@@ -102,7 +158,16 @@ def recolour(faces: Tensor, amount: float, generator: torch.Generator) -> Tensor
 
 
 def blurred(faces: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Mix a share of the faces with a 5x5 box-blurred copy, by a random weight each."""
+    """Mix some faces with a 5x5 box-blurred copy, each with a random weight.
+
+    Args:
+        faces: ``(B, C, S, S) float32``.
+        share: probability that a face is blurred.
+        generator: source of randomness.
+
+    Returns:
+        ``(B, C, S, S) float32``.
+    """
     n = len(faces)
     weight = uniform((n, 1, 1, 1), 0, 1, generator, faces)
     weight = weight * (uniform((n, 1, 1, 1), 0, 1, generator, faces) < share)
@@ -111,14 +176,32 @@ def blurred(faces: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def grained(faces: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Add noise of a random strength to each face."""
+    """Add Gaussian noise of a random strength to each face.
+
+    Args:
+        faces: ``(B, C, S, S) float32`` in [0, 1].
+        most: largest standard deviation.
+        generator: source of randomness.
+
+    Returns:
+        ``(B, C, S, S) float32`` in [0, 1].
+    """
     strength = uniform((len(faces), 1, 1, 1), 0, most, generator, faces)
     noise = torch.randn(faces.shape, generator=generator, device=generator.device).to(faces.device)
     return (faces + strength * noise).clamp(0, 1)
 
 
 def erased(faces: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Replace a random rectangle of a share of the faces by the face's mean."""
+    """Replace a random rectangle of some faces by the mean of the face (random erasing; Zhong et al., AAAI 2020).
+
+    Args:
+        faces: ``(B, C, S, S) float32``.
+        share: probability that a face is erased.
+        generator: source of randomness.
+
+    Returns:
+        ``(B, C, S, S) float32``.
+    """
     n, _, height, width = faces.shape
     half = uniform((n, 2, 1), 0.05, 0.2, generator, faces)
     centre = uniform((n, 2, 1), 0, 1, generator, faces)
@@ -132,14 +215,33 @@ def erased(faces: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def weak_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator, light: bool = True) -> Tensor:
-    """Return mirrored, slightly moved and (with ``light``) relit copies of faces ``(B, C, S, S)`` float in [0, 1]."""
+    """Return mirrored and slightly moved copies of faces.
+
+    Args:
+        faces: ``(B, C, S, S) float32`` in [0, 1].
+        settings: ranges of the view.
+        generator: source of randomness.
+        light: whether to change brightness and contrast too.
+
+    Returns:
+        ``(B, C, S, S) float32`` in [0, 1].
+    """
     maps, _ = affine_maps(len(faces), settings, generator, faces)
     moved = warp(faces, maps)
     return relight(moved, settings.light, generator) if light else moved
 
 
 def strong_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Return strongly changed copies of faces ``(B, C, S, S)`` float in [0, 1]."""
+    """Return strongly changed copies of faces.
+
+    Args:
+        faces: ``(B, C, S, S) float32`` in [0, 1].
+        settings: ranges of the view.
+        generator: source of randomness.
+
+    Returns:
+        ``(B, C, S, S) float32`` in [0, 1].
+    """
     out = weak_view(faces, settings, generator, light=False)
     out = relight(out, min(2 * settings.light, 0.9), generator)
     out = recolour(out, settings.colour, generator)
@@ -149,7 +251,17 @@ def strong_view(faces: Tensor, settings: AugmentSettings, generator: torch.Gener
 
 
 def source_view(faces: Tensor, settings: AugmentSettings, generator: torch.Generator, share: float) -> Tensor:
-    """Return labelled faces ``(B, C, S, S)``: the first ``share`` of them in strong view, the rest in weak view."""
+    """Return views of labelled faces: the first part strong, the rest weak.
+
+    Args:
+        faces: ``(B, C, S, S) float32`` in [0, 1].
+        settings: ranges of the views.
+        generator: source of randomness.
+        share: fraction of strong views, in [0, 1].
+
+    Returns:
+        ``(B, C, S, S) float32`` in [0, 1].
+    """
     strong = round(share * len(faces))
     pairs = ((strong_view, faces[:strong]), (weak_view, faces[strong:]))
     return torch.cat([view(part, settings, generator) for view, part in pairs if len(part)])

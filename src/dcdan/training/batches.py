@@ -1,13 +1,10 @@
-"""Batches as indices into a pack: their order, the weights they are sampled by, and reading ahead.
+"""Batches as rows of a pack: their order, sampling weights, and a reading thread.
 
-Batches as indices into a pack: an order that is a function of seed and step, and a thread that reads ahead.
+The seed and ``i`` alone determine batch ``i``, so that a run resumes at any step without replaying earlier ones.
 
-Because batch ``i`` follows from the seed and ``i`` alone, a run resumes at any step without replaying those before it.
-
-Which faces a stage draws: evenly, the classes alike, or so that both domains show the classes in like shares.
-
-Where the balance of classes differs between the domains, statistics of batches and a discriminator take the difference
-for one of looks (implicit alignment, Jiang et al., ICML 2020; target shift, Zhang et al., ICML 2013).
+Faces are sampled uniformly, balanced by class, or so that the class proportions of both domains match. Otherwise batch
+statistics and a discriminator mistake a difference in class balance for one in appearance (implicit alignment, Jiang et
+al., ICML 2020; target shift, Zhang et al., ICML 2013).
 """
 
 from __future__ import annotations
@@ -27,7 +24,23 @@ from dcdan.training.data import Source
 
 
 class Order:
-    """Batch ``i`` of an endless sequence of shuffled passes over ``indices``; with ``weights``, of weighted draws."""
+    """The batches of an endless sequence of passes over rows, each shuffled or sampled with weights.
+
+    Args:
+        indices: ``(N,) int64`` rows of a pack.
+        size: batch size.
+        seed: seed of the run.
+        weights: ``(N,) float64`` sampling weights that sum to 1; None shuffles.
+        salt: number that distinguishes sequences with the same seed.
+
+    Raises:
+        ValueError: when ``indices`` is empty.
+
+    Example:
+        >>> order = Order(np.arange(5), size=2, seed=0)
+        >>> sorted(np.concatenate([order.batch(0), order.batch(1), order.batch(2)])[:5].tolist())
+        [0, 1, 2, 3, 4]
+    """
 
     def __init__(
         self, indices: np.ndarray, size: int, seed: int, weights: np.ndarray | None = None, salt: int = 0
@@ -41,7 +54,14 @@ class Order:
         self._shuffled = indices
 
     def epoch(self, number: int) -> np.ndarray:
-        """Return the rows of pass ``number``, shuffled or drawn."""
+        """Return the rows of one pass, shuffled or sampled.
+
+        Args:
+            number: the pass, from 0.
+
+        Returns:
+            ``(N,) int64`` rows.
+        """
         if number != self._epoch:
             rng = np.random.default_rng([*self.seed, number])
             if self.weights is None:
@@ -52,7 +72,14 @@ class Order:
         return self._shuffled
 
     def batch(self, step: int) -> np.ndarray:
-        """Return the ``size`` rows of batch ``step``; a batch may reach into the next pass, so none is short."""
+        """Return the rows of one batch; it may continue into the next pass, so that every batch is full.
+
+        Args:
+            step: the batch, from 0.
+
+        Returns:
+            ``(size,) int64`` rows.
+        """
         start = step * self.size
         parts = []
         wanted = self.size
@@ -65,18 +92,35 @@ class Order:
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Return draw weights ``(N,)`` that give every class of ``labels`` ``(N,)`` the same share."""
+    """Return sampling weights that give every class the same probability.
+
+    Args:
+        labels: ``(N,) int64`` class indices.
+
+    Returns:
+        ``(N,) float64`` that sums to 1.
+
+    Example:
+        >>> balanced_weights(np.array([0, 0, 1])).tolist()
+        [0.25, 0.25, 0.5]
+    """
     counts = np.bincount(labels)
     weights = 1.0 / counts[labels]
     return np.asarray(weights / weights.sum())
 
 
 def aligned_weights(probabilities: np.ndarray, prior: np.ndarray, most: float = 5.0) -> np.ndarray:
-    """Return draw weights ``(N,)`` by which faces of assumed classes have the shares that ``prior`` ``(K,)`` names.
+    """Return sampling weights that give predicted classes the proportions of a prior (Jiang et al., ICML 2020).
 
-    ``probabilities`` ``(N, K)`` are a model's. Without labels, classes that are rarer in a target than in the source
-    are drawn more often, so that a difference of balance is not taken for one of looks (Jiang et al., ICML 2020,
-    implicit alignment). No face weighs more than ``most`` times the mean.
+    Without labels, classes that are rarer in one domain than in the other are sampled more often.
+
+    Args:
+        probabilities: ``(N, K) float64`` class probabilities under a model.
+        prior: ``(K,) float64`` class counts or proportions to match.
+        most: largest weight over the mean weight.
+
+    Returns:
+        ``(N,) float64`` that sums to 1.
     """
     seen = np.maximum(probabilities.mean(0), 1e-4)
     weights = probabilities @ (prior / prior.sum() / seen)
@@ -85,7 +129,15 @@ def aligned_weights(probabilities: np.ndarray, prior: np.ndarray, most: float = 
 
 
 def gather(faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Read rows of a memory-mapped array in ascending order of place, and return them in the order asked for."""
+    """Read rows of a memory-mapped array in ascending order and return them in the given order.
+
+    Args:
+        faces: ``(N, ...)`` array.
+        rows: ``(n,) int64`` rows.
+
+    Returns:
+        ``(n, ...)`` copy, equal to ``faces[rows]``.
+    """
     order = np.argsort(rows)
     out = np.empty((len(rows), *faces.shape[1:]), faces.dtype)
     out[order] = faces[rows[order]]
@@ -93,7 +145,15 @@ def gather(faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 class ReadAhead:
-    """Iterate over ``(step, rows per order, faces per order)``, read by a thread ``depth`` steps ahead."""
+    """An iterator over ``(step, rows per order, faces per order)``, read by a thread ``depth`` steps ahead.
+
+    Args:
+        faces: a face array per order.
+        orders: the batches of each domain.
+        start: first step.
+        stop: step after the last.
+        depth: batches that are read ahead.
+    """
 
     def __init__(self, faces: list[np.ndarray], orders: list[Order], start: int, stop: int, depth: int = 3) -> None:
         self.faces, self.orders, self.start, self.stop = faces, orders, start, stop
@@ -102,7 +162,7 @@ class ReadAhead:
         self.thread = threading.Thread(target=self.fill, daemon=True, name="read-ahead")
 
     def fill(self) -> None:
-        """Read batches until the end, or until the reader is closed."""
+        """Read batches until the last step or until the iterator is closed."""
         try:
             for step in range(self.start, self.stop):
                 rows = [order.batch(step) for order in self.orders]
@@ -113,7 +173,14 @@ class ReadAhead:
             self.put(error)
 
     def put(self, item: tuple[int, list[np.ndarray], list[np.ndarray]] | BaseException) -> bool:
-        """Hand over an item; return False when nobody will take it."""
+        """Put an item into the queue.
+
+        Args:
+            item: a batch, or the exception that ended the thread.
+
+        Returns:
+            False when the iterator was closed meanwhile.
+        """
         while not self.closed.is_set():
             try:
                 self.queue.put(item, timeout=0.2)
@@ -123,7 +190,7 @@ class ReadAhead:
         return False
 
     def __iter__(self) -> Generator[tuple[int, list[np.ndarray], list[np.ndarray]], None, None]:
-        """Start the thread and yield what it reads."""
+        """Start the thread and yield its batches."""
         self.thread.start()
         try:
             for _ in range(self.start, self.stop):
@@ -136,7 +203,11 @@ class ReadAhead:
             self.thread.join()
 
     def take(self) -> tuple[int, list[np.ndarray], list[np.ndarray]] | BaseException:
-        """Wait for the next item; a thread that died without a word is an error, not an endless wait."""
+        """Wait for the next item.
+
+        Returns:
+            A batch, or the exception that ended the thread; a thread that ends without one gives RuntimeError.
+        """
         while True:
             try:
                 return self.queue.get(timeout=5.0)
@@ -145,15 +216,15 @@ class ReadAhead:
                     return RuntimeError("The reading thread ended early.")
 
 
-def drawn_counts(source: Source, weights: np.ndarray | None) -> Tensor:
-    """Return the class counts of the source's training faces as they are drawn.
+def sampled_counts(source: Source, weights: np.ndarray | None) -> Tensor:
+    """Return the class counts of the source's training faces under sampling weights.
 
     Args:
         source: the source.
-        weights: draw weights ``(len(source.train),)`` that sum to 1; None for an even draw.
+        weights: ``(len(source.train),) float64`` that sums to 1; None for uniform sampling.
 
     Returns:
-        ``(K,)`` float32. Their sum is the number of training faces.
+        ``(K,) float32`` that sums to the number of training faces.
     """
     if weights is None:
         return source.counts
@@ -162,7 +233,7 @@ def drawn_counts(source: Source, weights: np.ndarray | None) -> Tensor:
 
 
 class SamplingWeights(NamedTuple):
-    """Weights of the training rows of each domain, ``(N,)`` each, that sum to 1; None for an even draw."""
+    """Sampling weights of the training rows of each domain, ``(N,)`` that sum to 1; None for uniform sampling."""
 
     source: np.ndarray | None
     target: np.ndarray | None
@@ -171,10 +242,18 @@ class SamplingWeights(NamedTuple):
 def sampling_weights(
     how: Sampling, balance: Balance, source: Source, seen: Callable[[], np.ndarray]
 ) -> SamplingWeights:
-    """Return the weights that a method's ``sampling`` and its remedy for uneven classes ask for.
+    """Return the sampling weights of both domains.
 
-    ``seen()`` gives the class probabilities ``(N, K)`` of the target's training faces; it is asked only where needed.
-    The balanced sampler, which says the source's shares itself, goes before ``source-as-target``.
+    ``balanced-sampler`` takes precedence over ``source-as-target``, because it fixes the class proportions itself.
+
+    Args:
+        how: the setting ``sampling`` of the method.
+        balance: the setting ``classification.balance`` of the method.
+        source: the source.
+        seen: returns class probabilities ``(N, K)`` of the target's training faces; called only where needed.
+
+    Returns:
+        The weights.
     """
     of_source = of_target = None
     if balance == "balanced-sampler":

@@ -1,11 +1,10 @@
-"""The calibration of a finished training on held-out source faces, corrected for the target where that can be had.
+"""Temperature, unsure threshold and conformal thresholds of a trained model, from held-out source faces.
 
-The faces are normalised by the statistics of their own domain, as target faces will be by theirs: what is calibrated
-is the answer to a face that the network takes as it should. Their labels are hard, votes by their majority, since that
-is what an answer is counted by. For a method that looks at the target, the temperature is then set so that the mean
-confidence there is the accuracy that ATC predicts: an estimate, that no label of the target has confirmed. By known
-shifts it is nearer than the plain one, and as near as importance weights, of which a few faces decide alone
-(docs/results/calibration/README.md).
+Each face is normalised by the statistics of its own domain, as target faces are in use. Soft labels count by their
+majority, because accuracy is counted that way. For a method that adapts, the temperature is then set so that the mean
+confidence on the target equals the accuracy that ATC predicts (Garg et al., ICLR 2022). That accuracy is an estimate
+without target labels. On known shifts it calibrates better than the source temperature, and as well as importance
+weights, which a few faces dominate (docs/results/calibration/README.md).
 """
 
 from __future__ import annotations
@@ -36,25 +35,32 @@ from dcdan.models.heads import Logits
 from dcdan.models.network import Network
 from dcdan.models.selection import select
 from dcdan.training.data import Source, Target
-from dcdan.training.forward import Features, look
-from dcdan.training.model_selection.epoch_evaluation import some
+from dcdan.training.forward import Features, predict_features
+from dcdan.training.model_selection.epoch_evaluation import subsample
 from dcdan.training.settings import RunSettings
 
 LEVELS = (0.8, 0.9, 0.95)
 FEWEST = MINIMUM_FACES
 """Held-out faces below which nothing is calibrated, and target faces below which nothing is corrected."""
 CORRECTED = "by the accuracy that ATC predicts on the target, an estimate"
-LOOKED = 5000
+EVALUATED = 5000
 COMPARED = 2000
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What ``model.json`` and ``run.json`` say of a calibration.
+    """The result of a calibration, as ``model.json`` and ``run.json`` record it.
 
-    ``plain`` is the temperature without a correction for the target, ``predicted`` the accuracy on the target that the
-    correction rests on (None without one), ``before`` and ``after`` the bins of the held-out answers at temperature 1
-    and at this one.
+    Attributes:
+        temperature: the temperature of the written model.
+        plain: the temperature without a correction for the target.
+        unsure_below: confidence below which an answer is unsure.
+        conformal: threshold by confidence level, such as ``{"0.9": 0.2}``.
+        faces: number of held-out faces.
+        corrected: how the temperature was corrected for the target; empty without a correction.
+        predicted: the predicted accuracy on the target that the correction uses; None without one.
+        before: reliability bins of the held-out answers at temperature 1.
+        after: the same at ``temperature``.
     """
 
     temperature: float = 1.0
@@ -68,7 +74,16 @@ class Calibrated:
     after: Bins | None = None
 
     def for_model(self, on: str) -> Calibration:
-        """Return the entry ``calibration`` of ``model.json``; thresholds are rounded down, so that sets only grow."""
+        """Return the entry ``calibration`` of ``model.json``.
+
+        Thresholds are rounded down, so that rounding can only enlarge a conformal set.
+
+        Args:
+            on: spec of the source on whose held-out faces the model was calibrated.
+
+        Returns:
+            The entry, without the bins.
+        """
         error = None if self.after is None else self.after.error
         return Calibration(
             unsure_below=_down(self.unsure_below),
@@ -80,14 +95,26 @@ class Calibrated:
         )
 
     def for_run(self) -> dict[str, Any]:
-        """Return the entry ``calibration`` of ``run.json``, with the bins of the reliability diagram."""
+        """Return the entry ``calibration`` of ``run.json``, with the bins of the reliability diagram.
+
+        Returns:
+            JSON values; empty bins are None.
+        """
         metadata = asdict(self)
         return metadata | {
             name: None if metadata[name] is None else _listed(metadata[name]) for name in ("before", "after")
         }
 
     def sentence(self) -> str:
-        """Return what was done in one line."""
+        """Return the result in one line.
+
+        Returns:
+            The temperature and the calibration error before and after, or why nothing was calibrated.
+
+        Example:
+            >>> Calibrated(faces=3).sentence().partition(":")[0]
+            'not calibrated'
+        """
         if self.before is None or self.after is None:
             return f"not calibrated: {self.faces} held-out faces are too few, at least {FEWEST} are needed"
         if self.temperature in (LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE):
@@ -98,7 +125,7 @@ class Calibrated:
 
 
 class Finished(Protocol):
-    """What is needed of a trainer."""
+    """The attributes of a trainer that the calibration needs."""
 
     settings: RunSettings
     source: Source
@@ -108,16 +135,27 @@ class Finished(Protocol):
 
 
 def calibration_of(trainer: Finished, model: Network, thresholds: Tensor) -> Calibrated:
-    """Calibrate a trained network with its ``thresholds`` ``(K,)``, in the way that the run's settings say."""
+    """Calibrate a trained network as the settings of its run ask.
+
+    Args:
+        trainer: the finished training.
+        model: the network to calibrate.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+
+    Returns:
+        The calibration; temperature 1 where fewer than ``FEWEST`` source faces are held out.
+    """
     source, target, settings = trainer.source, trainer.target, trainer.settings
-    rows = some(source.validation, LOOKED)
+    rows = subsample(source.validation, EVALUATED)
     if len(rows) < FEWEST:
         return Calibrated(faces=len(rows))
-    held_out = look(model, source.faces, rows, trainer.device, True, False, settings.mirror)
+    held_out = predict_features(model, source.faces, rows, trainer.device, True, False, settings.mirror)
     labels = source.hard[rows]
     on_target = None
     if settings.calibrate_for == "target" and trainer.method.adapts() and len(target.train) >= FEWEST:
-        seen = look(model, target.faces, some(target.train, COMPARED), trainer.device, False, False, settings.mirror)
+        seen = predict_features(
+            model, target.faces, subsample(target.train, COMPARED), trainer.device, False, False, settings.mirror
+        )
         on_target = chosen_probabilities(seen, thresholds)
     return calibrated(chosen_probabilities(held_out, thresholds), labels, settings.sure, on_target)
 
@@ -125,13 +163,16 @@ def calibration_of(trainer: Finished, model: Network, thresholds: Tensor) -> Cal
 def calibrated(
     probabilities: np.ndarray, labels: np.ndarray, right: float, target: np.ndarray | None = None
 ) -> Calibrated:
-    """Return the calibration by N held-out answers.
+    """Return the calibration that N held-out answers give.
 
     Args:
-        probabilities: (N, K) chosen probabilities at temperature 1.
-        labels: (N,) true class indices.
-        right: share of right answers wanted above ``unsure_below``.
-        target: (M, K) chosen probabilities of target faces at temperature 1, to correct the temperature by.
+        probabilities: ``(N, K) float64`` selected probabilities at temperature 1.
+        labels: ``(N,) int64`` true class indices.
+        right: accuracy wanted above ``unsure_below``, in (0, 1).
+        target: ``(M, K) float64`` selected probabilities of target faces at temperature 1, for the correction.
+
+    Returns:
+        The calibration.
     """
     plain = temperature = fit_temperature(probabilities, labels, minimum_faces=FEWEST)
     corrected, predicted = "", None
@@ -155,16 +196,26 @@ def calibrated(
 
 
 def chosen_probabilities(features: Features, thresholds: Tensor) -> np.ndarray:
-    """Return the chosen probabilities ``(N, K)`` at temperature 1, in double precision."""
+    """Return the selected probabilities at temperature 1, in double precision.
+
+    Args:
+        features: outputs of the network on N faces.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+
+    Returns:
+        ``(N, K) float64``; each row sums to 1.
+    """
     logits = Logits(*(head.double() for head in features.logits))
     return np.asarray(select(logits, thresholds.cpu().double()).probabilities.numpy())
 
 
 def _down(value: float) -> float:
+    """Round down to six digits."""
     return math.floor(value * 1e6) / 1e6
 
 
 def _listed(bins: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, list[float | None]]:
+    """Return bins as lists of rounded numbers, with None for NaN."""
     columns = zip(Bins._fields, bins, strict=True)
     return {
         name: [None if math.isnan(value) else round(value, 6) for value in column.tolist()] for name, column in columns

@@ -1,7 +1,7 @@
-"""Checkpoints: safetensors with a JSON header, holding everything that the rest of a run depends on.
+"""Checkpoints: safetensors files with a JSON header that contain all state of a run.
 
-Network, teacher, method (discriminators, running thresholds), optimiser, and the stage and step. Random states need
-no place: every step draws from generators seeded by the run's seed and the step, so position is state enough.
+A checkpoint contains network, teacher, method (discriminators, running thresholds), optimiser, stage and step. Random
+states are not stored: every step seeds its generators from the seed of the run and the step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ CHECKPOINT_SCHEMA = 1
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Return an optimiser's state as named tensors."""
+    """Return the state of an optimiser as named tensors.
+
+    Args:
+        optimiser: the optimiser.
+
+    Returns:
+        Tensors named ``optimiser.INDEX.KEY``.
+    """
     state = optimiser.state_dict()["state"]
     return {
         f"optimiser.{index}.{key}": value if isinstance(value, Tensor) else torch.tensor(float(value))
@@ -41,7 +48,12 @@ def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put named tensors back into an optimiser over the same parameters."""
+    """Load named tensors into an optimiser over the same parameters.
+
+    Args:
+        optimiser: the optimiser.
+        tensors: tensors of a checkpoint; those not named ``optimiser.*`` are ignored.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser."):
@@ -56,7 +68,17 @@ def load_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
 def save_checkpoint(
     path: Path, modules: dict[str, nn.Module], optimiser: Optimizer | None, metadata: dict[str, Any]
 ) -> None:
-    """Write modules by name, the optimiser and JSON-able ``metadata`` to ``path``; the old one becomes ``previous``."""
+    """Write modules, optimiser and metadata to a checkpoint; an existing one is renamed, see :func:`previous`.
+
+    Args:
+        path: the file.
+        modules: modules by name.
+        optimiser: the optimiser, or None.
+        metadata: JSON values.
+
+    Raises:
+        OSError: when the file cannot be written or does not read back.
+    """
     tensors = {
         f"{prefix}.{name}": value.detach().cpu().contiguous().clone()
         for prefix, module in modules.items()
@@ -68,7 +90,16 @@ def save_checkpoint(
 
 
 def put_checkpoint(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write tensors by name, as :func:`read_checkpoint` returns them, in the manner of :func:`save_checkpoint`."""
+    """Write named tensors to a checkpoint, as :func:`save_checkpoint` does.
+
+    Args:
+        path: the file.
+        tensors: tensors by name, on the CPU, as :func:`read_checkpoint` returns them.
+        metadata: JSON values.
+
+    Raises:
+        OSError: when the file cannot be written or does not read back.
+    """
     with atomic_write(path) as beside:
         # One entry, since safetensors writes several in any order.
         header = {**metadata, "schema": CHECKPOINT_SCHEMA, "blake2b": digest(tensors)}
@@ -79,7 +110,16 @@ def put_checkpoint(path: Path, tensors: dict[str, Tensor], metadata: dict[str, A
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors to a safetensors file; what its library says of a full disk becomes an OSError, as elsewhere."""
+    """Write tensors to a safetensors file with the usual file permissions.
+
+    Args:
+        tensors: contiguous tensors by name.
+        path: the file.
+        metadata: the header's texts.
+
+    Raises:
+        OSError: also for a full disk, for which safetensors has an error of its own.
+    """
     try:
         save_file(tensors, path, metadata)
         path.chmod(ordinary_mode())
@@ -88,14 +128,25 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
 
 
 def ordinary_mode() -> int:
-    """Return the permissions that this process gives a new file; safetensors gives its files 0600."""
+    """Return the permissions that this process gives a new file; safetensors creates its files with 0600.
+
+    Returns:
+        The mode, such as 0o644.
+    """
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o666 & ~mask
 
 
 def read_back(path: Path) -> None:
-    """Bring a new checkpoint to the disk and read it from there; raise OSError when it is not what was written."""
+    """Flush a new checkpoint to the disk and verify it from there.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: when it does not read back as written.
+    """
     with path.open("r+b") as file:
         os.fsync(file.fileno())
         if hasattr(os, "posix_fadvise"):
@@ -107,7 +158,18 @@ def read_back(path: Path) -> None:
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
-    """Return a checksum of named tensors on the processor."""
+    """Return a checksum of named tensors.
+
+    Args:
+        tensors: tensors on the CPU.
+
+    Returns:
+        BLAKE2b of names, types, shapes and values, 32 hexadecimal digits.
+
+    Example:
+        >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.zeros(2)})
+        True
+    """
     found = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
         found.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
@@ -116,27 +178,46 @@ def digest(tensors: dict[str, Tensor]) -> str:
 
 
 def previous(path: Path) -> Path:
-    """Return where the checkpoint before the one at ``path`` is kept."""
+    """Return the path of the backup of a checkpoint.
+
+    Args:
+        path: the checkpoint.
+
+    Returns:
+        Its neighbour ``previous-NAME``.
+
+    Example:
+        >>> previous(Path("last.safetensors")).name
+        'previous-last.safetensors'
+    """
     return path.with_name(f"previous-{path.name}")
 
 
 def newest_checkpoint(
     path: Path, say: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return the checkpoint at ``path``, or the previous one where that is missing or damaged; None where none is.
+    """Read a checkpoint, or its backup where it is missing or damaged.
 
-    ``say`` is told of a damaged one. Raises ModelError when there are some and none can be read.
+    Args:
+        path: the checkpoint.
+        say: called with a message when the backup is used instead of a damaged checkpoint.
+
+    Returns:
+        Tensors and metadata, or None where neither exists.
+
+    Raises:
+        ModelError: when at least one exists and none can be read.
     """
     failure: ModelError | None = None
-    for candidate in (path, previous(path)):
-        if candidate.exists():
+    for place in (path, previous(path)):
+        if place.exists():
             try:
-                found = read_checkpoint(candidate)
+                found = read_checkpoint(place)
             except ModelError as error:
                 failure = failure or error
             else:
                 if failure is not None:
-                    say(f"{failure} The checkpoint before it, '{candidate}', is used.")
+                    say(f"{failure} The checkpoint before it, '{place}', is used.")
                 return found
     if failure is not None:
         raise ModelError(f"{failure} Remove it, and the stage is trained again.")
@@ -144,12 +225,22 @@ def newest_checkpoint(
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and facts of a checkpoint; raise ModelError when it is damaged or of another schema."""
+    """Read a checkpoint and verify its checksum.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Tensors by name, and the metadata.
+
+    Raises:
+        ModelError: when it is damaged or of another schema.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = parse_json((file.metadata() or {}).get("dcdan", "{}"))
             if not isinstance(metadata, dict):
-                raise ValueError("its facts are none")
+                raise ValueError("its metadata is not a dictionary")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"The checkpoint '{path}' cannot be read: {error}.") from error
@@ -161,7 +252,16 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Load the tensors named ``prefix.*`` into a module; raise ModelError when they do not fit."""
+    """Load the tensors named ``prefix.*`` into a module.
+
+    Args:
+        module: the module.
+        tensors: tensors of a checkpoint.
+        prefix: name of the module in the checkpoint.
+
+    Raises:
+        ModelError: when they do not fit or are not finite.
+    """
     own = {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
     weights = [name for name, _ in module.named_parameters() if name in own]
     broken = next((name for name in weights if not bool(torch.isfinite(own[name]).all())), None)

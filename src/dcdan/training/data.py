@@ -1,4 +1,4 @@
-"""Source and target as training sees them: rows of packs, soft labels of the source, no labels of the target."""
+"""Source and target domains for training: rows of packs, soft source labels, and no target labels."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ FEWEST_TARGET_FACES = 32
 
 @dataclass(frozen=True)
 class Source:
-    """A labelled domain."""
+    """The labelled source domain."""
 
     faces: np.ndarray
     """``(N, S, S)`` or ``(N, S, S, 3)`` uint8."""
     classes: tuple[str, ...]
     train: np.ndarray
-    """Rows to learn from."""
+    """Training rows."""
     validation: np.ndarray
-    """Rows held out to judge by."""
+    """Validation rows."""
     hard: np.ndarray
     """``(N,)`` int64 index into ``classes``, -1 where the class is not in common."""
     labels: Tensor
@@ -40,7 +40,7 @@ class Source:
     """Classes that the target does not have -> faces of the source; they are left out."""
     held_out_by: str = "split"
     """How ``validation`` was chosen: ``split`` (the data set has one), ``subject``, ``movie`` or another kind of group
-    that is held out whole, or ``face`` where nothing is known of who is shown."""
+    that is held out whole, or ``face`` where no groups are known."""
 
     @property
     def counts(self) -> Tensor:
@@ -50,48 +50,101 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """A domain whose labels nobody reads."""
+    """The unlabelled target domain.
+
+    Attributes:
+        faces: ``(N, S, S)`` or ``(N, S, S, 3)`` uint8.
+        train: rows of the training faces.
+    """
 
     faces: np.ndarray
     train: np.ndarray
 
 
 def to_float(faces: np.ndarray, device: torch.device) -> Tensor:
-    """Return uint8 faces ``(B, S, S[, 3])`` as ``(B, 1 or 3, S, S)`` float32 in [0, 1] on the device."""
+    """Convert faces to a float batch on the device.
+
+    Args:
+        faces: ``(B, S, S)`` or ``(B, S, S, 3)`` uint8.
+        device: the device.
+
+    Returns:
+        ``(B, 1, S, S)`` or ``(B, 3, S, S)`` float32 in [0, 1].
+    """
     batch = torch.from_numpy(faces).to(device, non_blocking=True)
     batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
     return batch.float().div_(255)
 
 
 def in_colour(faces: Tensor) -> Tensor:
-    """Repeat grey faces ``(B, 1, S, S)`` to three channels; colour ones are returned as they are."""
+    """Expand grey faces to three channels.
+
+    Args:
+        faces: ``(B, 1, S, S)`` or ``(B, 3, S, S)``.
+
+    Returns:
+        ``(B, 3, S, S)``, a view of the same memory.
+    """
     return faces.expand(-1, 3, -1, -1) if faces.shape[1] == 1 else faces
 
 
-def held_out(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into training and about a tenth for validation, by a seed; for sources without a validation split.
+def stratified_holdout(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into about nine tenths for training and one tenth for validation, stratified by class.
 
-    Of every class (``labels`` ``(len(rows),)``) the second, twelfth, ... face in a random order is held out, so that no
-    class loses its only face. Where every class has one, the same faces serve for both.
+    Of each class the second, twelfth, ... face in a random order is held out, so that no class loses its only face.
+    Where every class has a single face, the same rows serve for both.
+
+    Args:
+        rows: ``(N,) int64`` rows of a pack.
+        labels: ``(N,) int64`` their classes.
+        seed: seed of the order.
+
+    Returns:
+        Training rows and validation rows, ascending.
+
+    Example:
+        >>> train, validation = held_out(np.arange(20), np.zeros(20, np.int64))
+        >>> len(train), len(validation)
+        (18, 2)
     """
     mixed = np.random.default_rng([seed, HELD_OUT]).permutation(len(rows))
     mixed = mixed[np.argsort(labels[mixed], kind="stable")]
     first = np.searchsorted(labels[mixed], labels[mixed])
-    held = (np.arange(len(rows)) - first) % HELD_OUT == 1
-    if not held.any():
+    mask = (np.arange(len(rows)) - first) % HELD_OUT == 1
+    if not mask.any():
         return rows, rows
-    return np.sort(rows[mixed[~held]]), np.sort(rows[mixed[held]])
+    return np.sort(rows[mixed[~mask]]), np.sort(rows[mixed[mask]])
 
 
 def part(pack: Pack, split: str) -> np.ndarray:
-    """Return the rows of a split; where the user chose one by the pack's spec, that one is the training split."""
+    """Return the rows of a split.
+
+    Args:
+        pack: the pack; when its spec already selects a split, that split is the training split and others are empty.
+        split: name of the split.
+
+    Returns:
+        ``(n,) int64`` rows.
+    """
     if pack.split is None:
         return pack.select(split)
     return pack.select() if split == "train" else np.empty(0, np.int64)
 
 
 def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> Source:
-    """Read a labelled pack, keeping the classes that the target has too (all of them when it names none)."""
+    """Build the source domain from a labelled pack, with the classes that both domains have.
+
+    Args:
+        pack: the source pack.
+        target_classes: classes of the target; empty when it names none, which uses all classes of the source.
+        soft_votes: whether the labels are vote distributions where the pack has votes.
+
+    Returns:
+        The source.
+
+    Raises:
+        DataError: when the pack has no labels, fewer than two classes are common, or a class has no training face.
+    """
     if not pack.classes or not (pack.labels >= 0).any():
         raise DataError(
             f"The source '{pack.info.spec}' has no labels; give a labelled data set as --source "
@@ -138,31 +191,34 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
 
 
 def hold_out(pack: Pack, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Hold about a tenth of the source's faces out, never a person, film or sequence on both sides.
+    """Hold out about a tenth of the source faces, with no person, film or sequence in both parts.
 
     Args:
-        pack: the source.
-        rows: ``(N,)`` its training rows.
-        labels: ``(N,)`` their classes.
+        pack: the source pack.
+        rows: ``(N,) int64`` its training rows.
+        labels: ``(N,) int64`` their classes.
 
     Returns:
-        Rows to train on, rows held out, and what was held out whole: the kind of group, or ``face`` where the pack does
-        not know who is shown, or where no group can be held out without a class losing its last face.
+        Training rows, held-out rows, and the kind of group that was held out whole. The kind is ``face`` where the pack
+        records no groups, or where every group contains the last face of a class.
     """
     groups = pack.holdout_groups
     if groups.kind != "picture":
-        held = group_holdout(groups.names[rows], labels, share=1 / HELD_OUT)
-        if held.any():
-            return rows[~held], rows[held], groups.kind
-    return *held_out(rows, labels), "face"
+        mask = group_holdout(groups.names[rows], labels, share=1 / HELD_OUT)
+        if mask.any():
+            return rows[~mask], rows[mask], groups.kind
+    return *stratified_holdout(rows, labels), "face"
 
 
 def mismatch(source: Source, target_classes: tuple[str, ...]) -> str:
-    """Return a sentence on the classes that only one of the domains has, "" where they have the same.
+    """Return a sentence about the classes that only one domain has.
 
     Args:
         source: the source.
-        target_classes: the classes that the target names; empty where it names none.
+        target_classes: classes of the target; empty when it names none.
+
+    Returns:
+        The sentence, or "" where the classes are the same.
 
     Example:
         >>> empty = np.empty(0, np.int64)
@@ -181,18 +237,28 @@ def mismatch(source: Source, target_classes: tuple[str, ...]) -> str:
 
 
 def target_of(pack: Pack) -> Target:
-    """Read a target pack opened without labels: its training split, or all of it where there is none."""
+    """Build the target domain from a pack that was opened without labels.
+
+    Args:
+        pack: the target pack.
+
+    Returns:
+        Its training split, or all of its faces where there is none.
+    """
     rows = part(pack, "train")
     return Target(pack.faces, rows if len(rows) else pack.select())
 
 
 def check_target(target: Target, spec: str, method: str) -> None:
-    """Raise DataError when a target has too few faces to adapt to.
+    """Check that a target has enough faces to adapt to.
 
     Args:
         target: the target.
-        spec: its spec, for the sentence.
-        method: the method's title, for the sentence.
+        spec: its spec, for the message.
+        method: the title of the method, for the message.
+
+    Raises:
+        DataError: below ``FEWEST_TARGET_FACES``.
     """
     if len(target.train) < FEWEST_TARGET_FACES:
         raise DataError(

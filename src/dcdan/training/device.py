@@ -1,8 +1,6 @@
-"""The device of a training, its precision, and how its memory is handled.
+"""The device of a training, its precision, and how memory is handled on the CPU.
 
-The device, and fp32 or bf16 by a short measurement: bf16 doubles the speed of ResNets and slows MobileNets.
-
-How the processor's memory is handled while training.
+The precision is measured, because bf16 doubles the speed of ResNets and slows MobileNets down.
 """
 
 from __future__ import annotations
@@ -20,7 +18,21 @@ from dcdan.models.network import Network
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device; ``auto`` is the first CUDA device, or the processor. Raise UsageError when it is not there."""
+    """Return the device of a setting.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` prefers the first CUDA device.
+
+    Returns:
+        The device.
+
+    Raises:
+        UsageError: when the name is wrong or there is no such device.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
@@ -34,14 +46,31 @@ def pick_device(name: str) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Return whether the device multiplies bf16 matrices in hardware."""
+    """Return whether a device multiplies bf16 matrices in hardware.
+
+    Args:
+        device: the device.
+
+    Returns:
+        True when it does.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def step_time(network: Network, faces: Tensor, bf16: bool, repeats: int = 3) -> float:
-    """Return the least seconds of a forward and backward pass; gradients are dropped, statistics kept as they were."""
+    """Return the shortest time of a forward and backward pass.
+
+    Args:
+        network: the network; its gradients are dropped afterwards.
+        faces: ``(B, 3, S, S) float32``.
+        bf16: whether to compute in bf16.
+        repeats: number of passes.
+
+    Returns:
+        Seconds.
+    """
     best = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
@@ -56,7 +85,18 @@ def step_time(network: Network, faces: Tensor, bf16: bool, repeats: int = 3) -> 
 
 
 def choose_bf16(network: Network, wanted: str, size: int, batch: int, device: torch.device) -> tuple[bool, str]:
-    """Return whether to train in bf16, and a sentence that says why."""
+    """Choose between bf16 and fp32.
+
+    Args:
+        network: the network; its state is restored after the measurement.
+        wanted: the setting ``precision``; ``auto`` measures where the device has bf16.
+        size: face side in pixels.
+        batch: batch size.
+        device: the device.
+
+    Returns:
+        Whether to train in bf16, and a sentence with the reason.
+    """
     if wanted != "auto":
         return wanted == "bf16", f"{wanted}, as set"
     if not has_bf16(device):
@@ -76,11 +116,14 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep what tensors free, for the next step's tensors; return whether it can.
+    """Make glibc reuse freed memory instead of returning it to the kernel.
 
-    A step on the processor frees and asks anew for every large map. By default glibc hands blocks above 32 MB back to
-    the kernel, which clears each page again before it is used: up to a fifth of a MobileNet-V2 step at 112. Other C
-    libraries are left as they are.
+    A step on the CPU frees and allocates every large feature map. By default glibc returns blocks above 32 MB to the
+    kernel, which clears each page again: up to a fifth of a MobileNet-V2 step at 112 pixels. Other C libraries are not
+    changed.
+
+    Returns:
+        Whether the setting was made.
     """
     if not sys.platform.startswith("linux"):
         return False

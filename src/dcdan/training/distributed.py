@@ -1,9 +1,9 @@
-"""One training on several devices (``torchrun``): batches divided, losses and statistics those of the whole batch.
+"""Training on several devices (``torchrun``) with the losses and statistics of the whole batch.
 
-Each process takes its share of every batch through the network. What the network says of all shares is then gathered,
-so that every process computes the losses of the whole batch: thresholds, domain balance and losses that compare faces
-with each other are what they are in one process, for every method alike. The gradient of the gathered outputs goes back
-to each share, and gradients are averaged. DistributedDataParallel, whose losses see a share each, could not promise it.
+Each process passes its shard of every batch through the network. The outputs of all shards are then gathered, so that
+every process computes the losses of the whole batch. Thresholds, domain balance and losses that compare faces are
+therefore the same as in one process, for every method. The gradient of the gathered outputs flows back to each shard,
+and gradients are averaged. DistributedDataParallel cannot give this, because its losses see one shard each.
 """
 
 from __future__ import annotations
@@ -24,35 +24,51 @@ from dcdan.core.errors import TrainingError, UsageError
 Number = TypeVar("Number", bool, int)
 
 PATIENCE = timedelta(hours=6)
-"""How long processes wait for one that packs or judges; one that has ended is noticed at once."""
+"""How long processes wait for one that builds a pack or evaluates; one that has ended is noticed at once."""
 
 
 class AllGather(torch.autograd.Function):
-    """All processes' shares ``(B, D)``, in order, as one ``(size * B, D)``.
+    """Gather the shards ``(B, D)`` of all processes, in order, into ``(size * B, D)``.
 
-    Every process computes the whole loss, so each takes its own share's gradient and no sum is needed; it is multiplied
-    by the number of processes because gradients are averaged in the end (parameters that the losses use themselves,
-    such as a discriminator's, have the whole gradient in every process).
+    Every process computes the whole loss, so each uses the gradient of its own shard without a sum. That gradient is
+    multiplied by the number of processes because gradients are averaged later. Parameters that the losses use directly,
+    such as those of a discriminator, have the whole gradient in every process.
     """
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
-        """Gather."""
+        """Gather the shards.
+
+        Args:
+            ctx: the autograd context.
+            own: ``(B, D)`` shard of this process.
+
+        Returns:
+            ``(size * B, D)``.
+        """
         every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(every, own.contiguous())
-        ctx.share = len(own)
+        ctx.length = len(own)
         return torch.cat(every)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        """Return the own share's gradient."""
-        start = dist.get_rank() * ctx.share
-        return grads[0][start : start + ctx.share] * dist.get_world_size()
+        """Return the gradient of this process's shard.
+
+        Args:
+            ctx: the autograd context.
+            *grads: gradient ``(size * B, D)`` of the gathered tensor.
+
+        Returns:
+            ``(B, D)``.
+        """
+        start = dist.get_rank() * ctx.length
+        return grads[0][start : start + ctx.length] * dist.get_world_size()
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of one training; by default there is one, and all of this does nothing."""
+    """The processes of one training; with a single process, the default, every operation is the identity."""
 
     rank: int = 0
     size: int = 1
@@ -64,15 +80,33 @@ class Processes:
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this one writes the run's folder and talks."""
+        """Whether this process writes the run folder and prints messages."""
         return self.rank == 0
 
     def shard(self, batch: Tensor) -> Tensor:
-        """Return this process's share ``(B / size, ...)`` of a batch."""
+        """Return this process's shard of a batch.
+
+        Args:
+            batch: ``(B, ...)``.
+
+        Returns:
+            ``(B / size, ...)``.
+
+        Example:
+            >>> Processes(rank=1, size=2).shard(torch.arange(4)).tolist()
+            [2, 3]
+        """
         return batch.chunk(self.size)[self.rank]
 
     def all_gather(self, tensors: list[Tensor]) -> list[Tensor]:
-        """Return the whole batch's tensors of each process's shares ``(B / size, ...)``, in one exchange."""
+        """Gather tensors from all processes in one exchange.
+
+        Args:
+            tensors: tensors ``(B / size, ...)`` of this process.
+
+        Returns:
+            Tensors ``(B, ...)``, in the order of the processes.
+        """
         if not self.several:
             return tensors
         flat = torch.cat([tensor.reshape(len(tensor), -1).float() for tensor in tensors], 1)
@@ -80,7 +114,15 @@ class Processes:
         return [part.reshape(-1, *own.shape[1:]).to(own.dtype) for part, own in zip(parts, tensors, strict=True)]
 
     def average(self, parameters: Iterable[nn.Parameter], stop: bool) -> bool:
-        """Average the gradients over the processes in place; return whether any of them was asked to ``stop``."""
+        """Average gradients over the processes in place.
+
+        Args:
+            parameters: the parameters, in the same order in every process.
+            stop: whether this process should stop.
+
+        Returns:
+            Whether any process should stop.
+        """
         if not self.several:
             return stop
         grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -93,16 +135,27 @@ class Processes:
         return bool(flat[-1] > 0)
 
     def broadcast(self, value: Number) -> Number:
-        """Return the value, a truth value or whole number, of the main process."""
+        """Return the value of the main process in every process.
+
+        Args:
+            value: a bool or an integer.
+
+        Returns:
+            The main process's value.
+        """
         if not self.several:
             return value
-        told = torch.tensor([int(value)])
-        dist.broadcast(told, 0)
-        return type(value)(told.item())
+        received = torch.tensor([int(value)])
+        dist.broadcast(received, 0)
+        return type(value)(received.item())
 
     @contextmanager
-    def leader_first(self) -> Iterator[None]:
-        """Let the leading process through the block before the others, which find what it made."""
+    def main_process_first(self) -> Iterator[None]:
+        """Run the block in the main process first, then in the others, which find its results.
+
+        Yields:
+            Nothing.
+        """
         if not self.is_main_process:
             self.broadcast(True)
         yield
@@ -110,7 +163,15 @@ class Processes:
             self.broadcast(True)
 
     def check_batch(self, batch: int, name: str) -> None:
-        """Raise UsageError when a batch cannot be divided evenly."""
+        """Check that a batch divides evenly among the processes.
+
+        Args:
+            batch: batch size.
+            name: the setting, for the message.
+
+        Raises:
+            UsageError: when it does not.
+        """
         if batch % self.size:
             raise UsageError(
                 f"{batch} faces ({name}) cannot be divided among {self.size} processes; take a multiple of {self.size}."
@@ -119,10 +180,13 @@ class Processes:
 
 @contextmanager
 def processes() -> Iterator[Processes]:
-    """Join the processes that torchrun started, if it did; one alone otherwise.
+    """Join the processes that torchrun started, or use a single one.
+
+    Yields:
+        The processes.
 
     Raises:
-        TrainingError: when another of them ends early; what the run's folder holds is then good to go on from.
+        TrainingError: when another process ends early; the run can then be resumed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield Processes()
@@ -137,7 +201,7 @@ def processes() -> Iterator[Processes]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise TrainingError(
-            "Another process of this training has ended; the same command goes on from the last checkpoint."
+            "Another process of this training has ended; the same command resumes from the last checkpoint."
         ) from error
     finally:
         dist.destroy_process_group()

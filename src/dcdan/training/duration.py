@@ -1,4 +1,4 @@
-"""How long a training takes, measured in its first steps, and how many steps fit a budget of minutes."""
+"""The duration of a training, estimated from its first steps, and the number of steps that fit a time budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESERVE = 0.1
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in words.
+    """Return a duration as text.
 
     Args:
         seconds: 0 or more.
@@ -36,13 +36,13 @@ def duration_text(seconds: float) -> str:
 
 
 def steps_within(seconds: float, per_step: float, left: int, later: float) -> int:
-    """Return how many of the steps that are left in a stage fit a budget.
+    """Return the number of remaining steps of a stage that fit a time budget.
 
     Args:
-        seconds: the budget that is left.
-        per_step: measured seconds of a step.
-        left: steps that are left in the stage.
-        later: the later stages' duration, in steps of this stage. They get their share of the budget.
+        seconds: the remaining budget.
+        per_step: measured seconds per step.
+        left: remaining steps of the stage.
+        later: the duration of later stages in steps of this stage, for which budget is reserved.
 
     Returns:
         A number in [0, left].
@@ -57,19 +57,26 @@ def steps_within(seconds: float, per_step: float, left: int, later: float) -> in
 
 @dataclass
 class Estimate:
-    """The announced duration of a training, renewed when it turns out wrong."""
+    """The announced end of a training, announced again when the estimate changes."""
 
     announced: float | None = None
     """When the training was announced to end, in seconds of the clock that :meth:`sentence` is given."""
 
     def sentence(self, now: float, per_step: float, left: int, later: float) -> str:
-        """Return the sentence to print, or an empty one while the last announcement holds.
+        """Return the sentence to print, or "" while the last announcement is still right.
 
         Args:
             now: seconds of a clock.
-            per_step: measured seconds of a step.
-            left: steps that are left in the stage.
-            later: the later stages' duration, in steps of this stage.
+            per_step: measured seconds per step.
+            left: remaining steps of the stage.
+            later: the duration of later stages in steps of this stage.
+
+        Returns:
+            The sentence.
+
+        Example:
+            >>> Estimate().sentence(0.0, per_step=0.5, left=200, later=0)
+            'About 2 min of training left (0.50 s a step).'
         """
         seconds = per_step * (left + later)
         if self.announced is not None:

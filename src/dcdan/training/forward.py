@@ -1,4 +1,4 @@
-"""A network over many faces without gradient: predictions of a domain, and its batch-norm statistics estimated anew."""
+"""Passes over many faces without gradients: predictions of a domain, and estimates of its batch-norm statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ CHUNK = 128
 
 
 class Features(NamedTuple):
-    """What a network says of N faces."""
+    """Outputs of a network on N faces: logits, and features of the global and local branches.
+
+    Attributes:
+        logits: ``(N, K) float32`` of each head.
+        of_global: ``(N, width) float32``.
+        of_local: ``(N, width) float32``.
+    """
 
     logits: Logits
     of_global: Tensor
@@ -27,7 +33,7 @@ class Features(NamedTuple):
 
 
 @torch.no_grad()
-def look(
+def predict_features(
     network: Network,
     faces: np.ndarray,
     rows: np.ndarray,
@@ -36,9 +42,19 @@ def look(
     bf16: bool,
     mirror: bool = False,
 ) -> Features:
-    """Return logits ``(N, K)`` and features ``(N, width)`` of the rows, normalised as source or target faces.
+    """Run a network over rows of a face array, in evaluation mode and without gradients.
 
-    With ``mirror`` the logits are those of each face and its mirror image together, see :func:`both_ways`.
+    Args:
+        network: the network; its training mode is restored.
+        faces: ``(N, S, S)`` or ``(N, S, S, 3)`` uint8.
+        rows: ``(n,) int64`` rows to use.
+        device: the device of the network.
+        source: whether to normalise the faces by source statistics; False uses those of the target.
+        bf16: whether to compute in bf16.
+        mirror: whether to combine the logits of each face and its mirror image, see :func:`both_ways`.
+
+    Returns:
+        Logits ``(n, K)`` and features ``(n, width)``, float32 on the CPU.
     """
     before = network.training
     network.eval()
@@ -54,8 +70,16 @@ def look(
     return Features(Logits(fused, of_global, of_local), f_g, f_l)
 
 
-def chosen(features: Features, thresholds: Tensor) -> Tensor:
-    """Return the chosen probabilities ``(N, K)``."""
+def selected_probabilities(features: Features, thresholds: Tensor) -> Tensor:
+    """Return the selected class probabilities.
+
+    Args:
+        features: outputs of a network on N faces.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+
+    Returns:
+        ``(N, K) float32``; each row sums to 1.
+    """
     return select(features.logits, thresholds.cpu()).probabilities
 
 
@@ -63,11 +87,17 @@ def chosen(features: Features, thresholds: Tensor) -> Tensor:
 def estimate_statistics(
     network: Network, faces: np.ndarray, rows: np.ndarray, device: torch.device, weights: np.ndarray | None = None
 ) -> None:
-    """Replace the statistics by which target faces are normalised by their mean over ``rows``, in one pass (AdaBN).
+    """Replace the target's batch-norm statistics by the mean of batch statistics over rows (AdaBN; Li et al., 2018).
 
-    The mean is that of batch statistics, weighted by faces. The rows are mixed, since packs may be sorted by class and
-    the variance between classes belongs to a batch's; the last few may fill no batch worth counting. With ``weights``
-    ``(len(rows),)`` as many rows are drawn by them.
+    The rows are shuffled, because packs may be sorted by class and the variance between classes belongs in every batch.
+    A last batch below half size is left out.
+
+    Args:
+        network: the network, changed in place and left in evaluation mode.
+        faces: ``(N, S, S)`` or ``(N, S, S, 3)`` uint8.
+        rows: ``(n,) int64`` rows to use.
+        device: the device of the network.
+        weights: ``(n,) float64`` sampling weights that sum to 1; n rows are sampled by them. None uses each row once.
     """
     rng = np.random.default_rng(0)
     drawn = rng.permutation(rows) if weights is None else rng.choice(rows, len(rows), p=weights)

@@ -1,4 +1,4 @@
-"""What a run tells while it works: ``log.jsonl`` always, TensorBoard where installed, a progress bar on a terminal."""
+"""The progress of a run: ``log.jsonl`` always, TensorBoard where installed, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dcdan.core.limits import read_log
 
 
 class MetricsLog:
-    """Writes records and shows progress; a context manager. Without a folder it writes nothing."""
+    """Appends records to ``log.jsonl`` and shows progress, as a context manager; without a folder it writes no file."""
 
     def __init__(self, folder: Path | None, quiet: bool) -> None:
         self.path = None if folder is None else folder / "log.jsonl"
         if self.path is not None and self.path.exists():
-            self.keep(read_log(self.path))
+            self.rewrite(read_log(self.path))
         self.file = self.opened()
         self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
@@ -43,7 +43,11 @@ class MetricsLog:
             self.board = SummaryWriter(folder / "tensorboard")  # type: ignore[no-untyped-call]
 
     def opened(self) -> IO[str] | None:
-        """Open the log at its end."""
+        """Open the log for appending.
+
+        Returns:
+            The file, or None without a folder.
+        """
         return None if self.path is None else self.path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -54,7 +58,7 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it and close the files."""
+        """Stop the progress display and close the files."""
         self.progress.stop()
         if self.file is not None:
             self.file.close()
@@ -62,7 +66,13 @@ class MetricsLog:
             self.board.close()
 
     def write(self, kind: str, step: int, **values: Any) -> None:
-        """Append one record; numbers go to TensorBoard too."""
+        """Append one record; numbers also go to TensorBoard.
+
+        Args:
+            kind: the kind of record, such as ``adaptation-epoch``.
+            step: steps done in the stage.
+            **values: JSON values of the record.
+        """
         if self.file is not None:
             self.file.write(json.dumps({"kind": kind, "step": step, "time": round(time.time(), 3), **values}) + "\n")
             self.file.flush()
@@ -72,23 +82,40 @@ class MetricsLog:
                 if isinstance(value, int | float):
                     self.board.add_scalar(f"{kind}/{name}", value, step)
 
-    def say(self, text: str) -> None:
-        """Print one line above the progress bar."""
+    def print_line(self, text: str) -> None:
+        """Print one line above the progress bar.
+
+        Args:
+            text: the line.
+        """
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Print one line that must be seen, even of a quiet run."""
+        """Print one line on standard error, also in a quiet run.
+
+        Args:
+            text: the line.
+        """
         Console(stderr=True).print(f"dcdan: {text}", highlight=False, markup=False, soft_wrap=True)
 
     def rewind(self, stage: str, step: int) -> None:
-        """Drop the records of ``stage`` after ``step``, which a resumed run will write again."""
+        """Drop the records of a stage after a step; a resumed run writes them again.
+
+        Args:
+            stage: the stage; records whose kind begins with it are concerned.
+            step: the last step whose records remain; -1 drops all.
+        """
         if self.path is None or self.file is None:
             return
         self.file.close()
-        self.keep([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
+        self.rewrite([r for r in read_log(self.path) if not (r["kind"].startswith(stage) and r["step"] > step)])
         self.file = self.opened()
 
-    def keep(self, records: list[dict[str, Any]]) -> None:
-        """Write the file anew with these records alone."""
+    def rewrite(self, records: list[dict[str, Any]]) -> None:
+        """Rewrite the log with the given records only.
+
+        Args:
+            records: the records.
+        """
         if self.path is not None:
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in records))

@@ -1,8 +1,6 @@
 """The optimiser of a stage and the schedule of its learning rate.
 
-Learning rates as pure functions of the share of a stage that is done.
-
-The optimiser of a stage: the trunk at one rate, what is built on it at another, and only matrices decay.
+The trunk has one learning rate and the modules built on it another; only matrices decay.
 """
 
 from __future__ import annotations
@@ -21,11 +19,23 @@ START = 0.1
 
 
 def learning_rate(schedule: str, progress: float, cycles: int = 1) -> float:
-    """Return the factor in [0, 1] on the highest learning rate at ``progress`` in [0, 1].
+    """Return the factor on the peak learning rate at a point of the schedule.
 
-    ``one-cycle`` (Smith, 2018): cosine rise from a tenth over the first quarter, cosine fall to 0. ``cosine``: the fall
-    alone, after a short rise over the first fiftieth. Of several ``cycles`` of equal length each has half the height of
-    the one before (``triangular2``; Smith, 2017).
+    ``one-cycle`` (Smith, 2018) rises from 0.1 over the first quarter and falls to 0, both by a cosine. ``cosine`` rises
+    over the first fiftieth only. Each of several cycles peaks at half the height of the one before (``triangular2``;
+    Smith, WACV 2017).
+
+    Args:
+        schedule: ``one-cycle`` or ``cosine``.
+        progress: fraction of the stage that is done, in [0, 1].
+        cycles: cycles of equal length.
+
+    Returns:
+        A factor in [0, 1].
+
+    Example:
+        >>> [round(learning_rate("one-cycle", p), 3) for p in (0.0, 0.25, 1.0)]
+        [0.1, 1.0, 0.0]
     """
     if cycles > 1:
         cycle = min(int(progress * cycles), cycles - 1)
@@ -45,13 +55,13 @@ def optimiser_of(
     """Return the optimiser of a stage; biases, norms and scalars do not decay.
 
     Args:
-        plan: settings of the stage.
-        network: trained at the stage's rate, what is built on the trunk at ``head_ratio`` times that.
+        plan: the settings of the stage.
+        network: the network; its trunk has the rate of the stage, its branches and heads ``head_ratio`` times that.
         extra: parameters of the method, trained at the rate of the heads.
-        discriminators: those among ``extra`` that are trained at ``discriminator_ratio`` times that rate.
+        discriminators: those among ``extra`` that are trained at ``discriminator_ratio`` times the rate of the heads.
 
     Returns:
-        The optimiser, whose groups have a ``ratio``, by which the schedule's rate is multiplied.
+        The optimiser; each parameter group has a ``ratio``, the factor on the scheduled rate.
     """
     trunk, heads = network.parameter_groups()
     known = {id(parameter) for parameter in discriminators}
@@ -72,10 +82,14 @@ def optimiser_of(
 
 
 def fill_momentum(optimiser: torch.optim.Optimizer) -> None:
-    """Give every parameter of SGD a momentum, 0 where it has none, laid out in memory as the parameter is.
+    """Give every parameter of an SGD optimiser a momentum buffer with the memory layout of the parameter.
 
-    The fused kernel pairs elements by their place in storage and wants all momenta or none: one loaded from a file
-    beside ``channels_last`` weights, or one that is missing since its parameter had no gradient yet, would go wrong.
+    The fused kernel pairs elements by their place in storage and needs all buffers or none. A buffer loaded from a file
+    beside ``channels_last`` weights, or one missing because its parameter had no gradient yet, would give wrong
+    updates.
+
+    Args:
+        optimiser: the optimiser, changed in place; others than SGD are left alone.
     """
     if not isinstance(optimiser, torch.optim.SGD):
         return

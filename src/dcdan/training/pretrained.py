@@ -1,6 +1,6 @@
-"""Pretrained weights: the network of a finished run, rebuilt from its files, and the weights that a trunk starts from.
+"""Pretrained weights: the network of a finished run, and the initial weights of a trunk.
 
-A trunk starts at random, from ImageNet, from a package of the registry, from a file, or from a model of dcdan.
+A trunk starts from random weights, ImageNet, a package of the registry, a file, or a model of dcdan.
 """
 
 from __future__ import annotations
@@ -25,9 +25,16 @@ from dcdan.training.settings import RunSettings
 
 
 def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
-    """Return the network in evaluation mode, the run's settings and its class names.
+    """Rebuild the network of a finished run from its files.
 
-    Raises ModelError without a finished run, and for weights that were changed, do not fit, or are no finite numbers.
+    Args:
+        run: the run folder, or the folder of a bundled model.
+
+    Returns:
+        The network in evaluation mode, the settings of the run and its class names.
+
+    Raises:
+        ModelError: when the run is not finished, or its weights were changed, do not fit or are not finite.
     """
     settings = read_run_settings(run)
     info = read_model_info(run)
@@ -50,20 +57,20 @@ WORDS = ("auto", "yes", "no")
 
 
 def start_trunk(trunk: Trunk, wanted: str, init: str = "") -> bool:
-    """Give a trunk the weights that the settings ask for.
+    """Load the initial weights of a trunk.
 
     Args:
         trunk: the trunk.
-        wanted: the setting ``pretrained``: one of WORDS, weights of the registry (``NAME`` or ``NAME:FILE``), a model
-            of the package, or the folder of a finished run. A folder of such a name goes first.
-        init: the setting ``network.init``: a safetensors file with the tensors of the trunk's timm model, or nothing.
+        wanted: the setting ``pretrained``: one of ``WORDS``, weights of the registry (``NAME`` or ``NAME:FILE``), a
+            bundled model, or the folder of a finished run. A folder takes precedence over a registry name.
+        init: the setting ``network.init``: a safetensors file with the tensors of the trunk's timm model, or "".
 
     Returns:
-        Whether it got any.
+        Whether weights were loaded; False leaves the random initialisation.
 
     Raises:
-        UsageError: where they cannot be had or are of another trunk.
-        ModelError: for a damaged model.
+        UsageError: when the weights are not available or belong to another trunk.
+        ModelError: when a model is damaged.
     """
     if wanted == "no" and not init:
         return False
@@ -74,7 +81,7 @@ def start_trunk(trunk: Trunk, wanted: str, init: str = "") -> bool:
         if wanted in WORDS:
             found = load_imagenet(trunk, required=wanted == "yes")
             if not found:
-                offer_others(trunk.name)
+                log_alternatives(trunk.name)
             return found
         if registered := of_registry(wanted):
             pretrained_trunks.load(trunk, *registered)
@@ -90,14 +97,14 @@ def start_trunk(trunk: Trunk, wanted: str, init: str = "") -> bool:
 
 
 def check_pretrained(wanted: str, init: str = "") -> None:
-    """Look at the settings of :func:`start_trunk` before any work is done; the content of files is not read yet.
+    """Check the settings of :func:`start_trunk` before any work is done; file contents are not read.
 
     Args:
         wanted: the setting ``pretrained``.
         init: the setting ``network.init``.
 
     Raises:
-        UsageError: when one of them names nothing that is there, or both name something.
+        UsageError: when a setting names nothing that exists, or both settings name something.
     """
     if init:
         if wanted not in ("auto", "no"):
@@ -111,12 +118,23 @@ def check_pretrained(wanted: str, init: str = "") -> None:
 
 
 def of_registry(wanted: str) -> tuple[pretrained_trunks.PretrainedTrunk, Path | None] | None:
-    """Return the registry's weights that a setting names, with their file; a folder of that name goes first."""
+    """Return the registry entry that a setting names.
+
+    Args:
+        wanted: the setting ``pretrained``.
+
+    Returns:
+        The entry and the file given with it, or None; a folder of that name takes precedence.
+    """
     return None if Path(wanted).is_dir() else pretrained_trunks.parse(wanted)
 
 
-def offer_others(trunk: str) -> None:
-    """Say what else a trunk could start from where ImageNet's weights cannot be had."""
+def log_alternatives(trunk: str) -> None:
+    """Log the alternatives for a trunk whose ImageNet weights are not available.
+
+    Args:
+        trunk: timm's name of the trunk.
+    """
     if names := with_trunk(trunk):
         log.warning("With --set pretrained=%s it starts from a model of faces, with no download.", names[0])
     for entry in REGISTRY.values():
@@ -127,8 +145,15 @@ def offer_others(trunk: str) -> None:
 def folder_of(wanted: str) -> Path:
     """Return the folder of the model that the setting ``pretrained`` names; see :func:`resolve_model`.
 
+    Args:
+        wanted: the setting ``pretrained``.
+
+    Returns:
+        The folder.
+
     Raises:
         UsageError: when there is no such model.
+        ModelError: when a model of the Hugging Face Hub cannot be fetched.
     """
     try:
         return resolve_model(wanted).folder
@@ -144,7 +169,14 @@ def folder_of(wanted: str) -> Path:
 
 
 def with_trunk(trunk: str) -> list[str]:
-    """Return the names of the package's models that have this trunk."""
+    """Return the bundled models that have a given trunk.
+
+    Args:
+        trunk: timm's name of the trunk.
+
+    Returns:
+        The names of the models.
+    """
     return [
         name
         for name in bundled_models()

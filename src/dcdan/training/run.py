@@ -1,4 +1,4 @@
-"""A whole run: folder, data, both stages of Algorithm 1, and the model that it leaves behind."""
+"""A whole run: folder, data, both stages of Algorithm 1, and the written model."""
 
 from __future__ import annotations
 
@@ -34,15 +34,20 @@ from dcdan.training.duration import RESERVE
 from dcdan.training.forward import estimate_statistics
 from dcdan.training.loop import NEWEST, Trainer
 from dcdan.training.metrics_log import MetricsLog
-from dcdan.training.model_selection.epoch_evaluation import harm, idle_discriminators
-from dcdan.training.model_selection.kept_epochs import drop_epochs, load_epoch, read_kept_epochs
-from dcdan.training.model_selection.kept_epochs import epoch_metadata as candidate_metadata
-from dcdan.training.model_selection.scores import pick
+from dcdan.training.model_selection.epoch_evaluation import harm_warning, idle_discriminators
+from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metadata, load_epoch, read_kept_epochs
+from dcdan.training.model_selection.scores import select_epoch
 from dcdan.training.pretrained import check_pretrained, start_trunk
 from dcdan.training.run_folder import claim_folder, rollback_on_error
 from dcdan.training.run_metadata import commit, model_description, run_metadata, versions
 from dcdan.training.settings import CONFIG_SCHEMA, RunSettings, for_pretrained
-from dcdan.training.source_stage import check_start, give_teacher, run_source_stage, take_source_stage, was_pretrained
+from dcdan.training.source_stage import (
+    check_start,
+    load_source_stage,
+    run_source_stage,
+    start_teacher,
+    started_pretrained,
+)
 
 log = logging.getLogger("dcdan")
 
@@ -59,13 +64,32 @@ def train_run(
     group: Processes | None = None,
     graph: bool = True,
 ) -> Path:
-    """Adapt from ``source`` to ``target`` (specs) and leave a run folder at ``out``; return it.
+    """Train on a labelled source and an unlabelled target, and write a run folder.
 
-    ``start`` is a finished run whose source stage is taken over. A folder that holds the same run, unfinished, is
-    resumed. With ``source_stage_only`` the run ends there, a start for others and no model of its own; without
-    ``graph`` it leaves out ``model.onnx``, which takes ten seconds and is left to `dcdan export`.
-    ``group`` are the processes that train together; they must all see the same files, and the leading one writes.
-    Raises OutputError when ``out`` holds anything else, and DataError, PackError, ModelError or TrainingError.
+    A folder that contains the same unfinished run is resumed.
+
+    Args:
+        source: spec of the labelled source data.
+        target: spec of the target data, which is opened without labels.
+        out: the run folder.
+        settings: the settings.
+        start: a finished run whose source stage is reused; None trains one.
+        quiet: whether to show no progress.
+        command: the command line, for ``run.json``.
+        source_stage_only: whether to end after the source stage, without a model.
+        group: the processes that train together, which must see the same files; None for one process.
+        graph: whether to write ``model.onnx``, which takes about ten seconds; `dcdan export` can write it later.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        OutputError: when ``out`` contains anything else.
+        UsageError: when a setting is wrong.
+        DataError: when the data are unsuitable.
+        PackError: when a pack is damaged or of another size.
+        ModelError: when ``start`` or a checkpoint cannot be used.
+        TrainingError: when the training diverges.
     """
     group = group or Processes()
     group.check_batch(settings.source.batch, "source.batch")
@@ -82,7 +106,7 @@ def train_run(
         check_name(settings.network.trunk)
         check_pretrained(settings.pretrained, settings.network.init)
         pick_device(settings.device)
-        with group.leader_first():
+        with group.main_process_first():
             source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
             target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
         check_size(source_pack, settings.size)
@@ -111,7 +135,7 @@ def train_run(
                 MetricsLog(out if group.is_main_process else None, quiet or not group.is_main_process)
             )
             trainer = make_trainer(settings, domain, target_pack, out, metrics_log, start, group)
-            source_stage_done = take_source_stage(trainer, start)
+            source_stage_done = load_source_stage(trainer, start)
             settings, trainer.deadline = trainer.settings, deadline
             if group.is_main_process:
                 write_text(out / "config.toml", config_of(data, settings))
@@ -122,14 +146,14 @@ def train_run(
             if source_stage_only:
                 return out
             if trainer.method.sees_target:
-                give_teacher(trainer)
+                start_teacher(trainer)
                 finish_or_stop(trainer.train("adaptation"), out)
         finish_or_stop(not event.is_set(), out)
         if not group.is_main_process:
             return out
         model, thresholds, choice = selected_model(trainer)
         records = read_log(out / "log.jsonl")
-        warning = " ".join(filter(None, (harm(records, choice.get("epoch")), idle_discriminators(records))))
+        warning = " ".join(filter(None, (harm_warning(records, choice.get("epoch")), idle_discriminators(records))))
         if trainer.method.estimates_statistics:
             weights = trainer.weights("adaptation").target
             estimate_statistics(model, trainer.target.faces, trainer.target.train, trainer.device, weights)
@@ -153,37 +177,60 @@ def train_run(
         }
         write_model(out, trainer, model, thresholds, metadata, graph)
         if warning:
-            trainer.metrics_log.say(warning)
+            trainer.metrics_log.print_line(warning)
         if not settings.keep_epochs:
             drop_epochs(out)
     return out
 
 
 def config_of(data: dict[str, str], settings: RunSettings) -> str:
-    """Return the text of ``config.toml``: the data and all settings of a run."""
+    """Return the text of ``config.toml``.
+
+    Args:
+        data: specs ``source``, ``target`` and ``start``.
+        settings: the settings.
+
+    Returns:
+        TOML.
+    """
     text: str = tomli_w.dumps({"schema": CONFIG_SCHEMA, "data": data, **settings.whole()})
     return text
 
 
 def selected_model(trainer: Trainer) -> tuple[Network, Tensor, dict[str, Any]]:
-    """Return the model that is written out, its thresholds ``(K,)``, and how it was chosen."""
+    """Return the model to be written.
+
+    Args:
+        trainer: the finished training.
+
+    Returns:
+        The network, its thresholds ``(K,) float32``, and the selection as JSON values for ``run.json``.
+    """
     settings, method = trainer.settings, trainer.method
     by = settings.choose
     if by == "last" or not method.sees_target:
         return trainer.model, method.thresholds(), {"by": "last"}
-    candidates = read_kept_epochs(trainer.folder)
-    taken = pick(candidates, by)
+    kept = read_kept_epochs(trainer.folder)
+    taken = select_epoch(kept, by)
     thresholds = load_epoch(trainer.folder, taken.epoch, trainer.model)
-    trainer.metrics_log.say(f"epoch {taken.epoch} of {len(candidates)} chosen by {by}")
+    trainer.metrics_log.print_line(f"epoch {taken.epoch} of {len(kept)} chosen by {by}")
     return (
         trainer.model,
         thresholds,
-        {"by": by, "epoch": taken.epoch, "candidates": [*map(candidate_metadata, candidates)]},
+        {"by": by, "epoch": taken.epoch, "candidates": [*map(epoch_metadata, kept)]},
     )
 
 
 def check_size(pack: Pack, size: int) -> None:
-    """Raise PackError when a pack's faces are not of the run's size."""
+    """Check that the faces of a pack have the size of the run.
+
+    Args:
+        pack: the pack.
+        size: face side in pixels.
+
+    Raises:
+        PackError: when they have another size.
+    """
     if pack.size != size:
         raise PackError(
             f"The faces of '{pack.info.spec}' are {pack.size} pixels a side and the run wants {size}; "
@@ -200,14 +247,30 @@ def make_trainer(
     start: Path | None,
     group: Processes,
 ) -> Trainer:
-    """Build network and method on the device, and choose the precision."""
+    """Build the network and the method on the device, and choose the precision.
+
+    Args:
+        settings: the settings.
+        source: the source domain.
+        target_pack: the target pack.
+        out: the run folder.
+        metrics_log: the log of the run.
+        start: a run whose source stage is reused, or None.
+        group: the processes that train together.
+
+    Returns:
+        The trainer, with the settings of a pretrained trunk where there is one.
+
+    Raises:
+        UsageError: when no network has these settings.
+    """
     device = pick_device(settings.device)
     torch.manual_seed(settings.seed)
     try:
         network = settings.build(len(source.classes))
     except ValueError as error:
         raise UsageError(f"There is no network of these settings: {error}") from error
-    pretrained = was_pretrained(out, start)
+    pretrained = started_pretrained(out, start)
     if pretrained is None:
         pretrained = start_trunk(network.trunk, settings.pretrained, settings.network.init)
     if pretrained:
@@ -226,7 +289,7 @@ def make_trainer(
     bf16 = group.broadcast(bf16)  # measured, and so not alike in all processes
     if metrics_log.path is not None and not read_log(metrics_log.path):
         metrics_log.write("precision", 0, chosen=why)
-    metrics_log.say(f"{settings.network.trunk} on {device}, {why}")
+    metrics_log.print_line(f"{settings.network.trunk} on {device}, {why}")
     target = target_of(target_pack)
     return Trainer(
         settings,
@@ -245,7 +308,14 @@ def make_trainer(
 
 
 def earlier_precision(out: Path) -> str:
-    """Return the precision that an interrupted run of this folder had, so that it goes on in the same; else ''."""
+    """Return the precision of the interrupted run in a folder, with which it is resumed.
+
+    Args:
+        out: the run folder.
+
+    Returns:
+        ``bf16`` or ``fp32``, or "" for a new run.
+    """
     found = newest_checkpoint(out / "checkpoints" / NEWEST)
     if found is not None:
         return "bf16" if found[1]["bf16"] else "fp32"
@@ -257,11 +327,20 @@ def earlier_precision(out: Path) -> str:
 def write_model(
     out: Path, trainer: Trainer, model: Network, thresholds: Tensor, metadata: dict[str, Any], graph: bool
 ) -> None:
-    """Write weights, graph, description and the run's facts; ``model.json`` comes last and says that all is there."""
+    """Write weights, ONNX graph, ``run.json`` and, last, ``model.json``, which marks the run as complete.
+
+    Args:
+        out: the run folder.
+        trainer: the finished training.
+        model: the network to write.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+        metadata: entries of ``run.json``.
+        graph: whether to write ``model.onnx``.
+    """
     settings = trainer.settings
     model.apply_prior_bias(trainer.source.counts, settings.prior_bias)
     calibration = calibration_of(trainer, model.float(), thresholds)
-    trainer.metrics_log.say(calibration.sentence())
+    trainer.metrics_log.print_line(calibration.sentence())
     model = model.cpu().eval()
     thresholds = torch.tensor([round(value, 6) for value in thresholds.tolist()])  # as model.json holds them
     with atomic_write(out / "model.safetensors") as beside:

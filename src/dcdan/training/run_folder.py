@@ -1,9 +1,4 @@
-"""The run folder: claimed at the start, rolled back on an error, and read afterwards.
-
-What the files of a run folder say, whoever wrote them: `run.json`, and the data that `config.toml` names.
-
-The run folder: claimed before anything is done, and left as it was found when nothing can be done.
-"""
+"""The run folder: claimed before a run starts, rolled back on an error, and read afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +19,17 @@ RUN_NAME = "run.json"
 
 
 def read_run_metadata(run: Path) -> dict[str, Any]:
-    """Return what `run.json` of a finished run says; raise ModelError where there is none, or another file."""
+    """Read ``run.json`` of a finished run.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        Its contents.
+
+    Raises:
+        ModelError: when the file is missing, damaged or does not describe a run.
+    """
     try:
         metadata = read_json(run / RUN_NAME)
     except (OSError, ValueError) as error:
@@ -35,12 +40,33 @@ def read_run_metadata(run: Path) -> dict[str, Any]:
 
 
 def read_run_settings(run: Path) -> RunSettings:
-    """Return the settings of a finished run; raises as `read_run_metadata`, and UsageError for damaged settings."""
+    """Read the settings of a finished run.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        The validated settings.
+
+    Raises:
+        ModelError: when ``run.json`` cannot be read.
+        UsageError: when its settings are damaged.
+    """
     return check(RunSettings, read_run_metadata(run)["settings"])
 
 
 def data_of(run: Path) -> dict[str, str]:
-    """Return what `config.toml` says of a run's data: source, target, start; {} where there is no such file."""
+    """Return the data specs that ``config.toml`` of a run names.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        ``source``, ``target`` and ``start``; empty where there is no such file.
+
+    Raises:
+        ModelError: when the file is damaged.
+    """
     config = run / "config.toml"
     if not config.is_file():
         return {}
@@ -54,20 +80,20 @@ def data_of(run: Path) -> dict[str, str]:
 
 
 def claim_folder(out: Path, *configs: str) -> bool:
-    """Make the run's folder, or accept one that holds the same run; return whether that one has been trained already.
+    """Create the run folder, or accept a folder that contains the same run.
 
-    What a killed process left half written is removed.
+    Partial files of a killed process are removed.
 
     Args:
         out: the folder.
         configs: texts of ``config.toml`` that belong to this run: the settings as given, and as a pretrained trunk
-            completes them.
+            changes them.
 
     Returns:
-        Whether the folder holds the same run, trained.
+        Whether the folder contains the same run, already trained.
 
     Raises:
-        OutputError: when the folder holds anything else, or the same run complete with its report.
+        OutputError: when the folder contains anything else, or the same run complete with its report.
     """
     config = out / "config.toml"
     try:
@@ -86,12 +112,30 @@ def claim_folder(out: Path, *configs: str) -> bool:
 
 
 def holds_something(out: Path) -> bool:
-    """Return whether a folder holds more than a lock and what a killed process left half written."""
+    """Return whether a folder contains more than a lock and partial files.
+
+    Args:
+        out: the folder.
+
+    Returns:
+        True when something else is in it.
+    """
     return any(path.name != LOCK and not is_partial(path) for path in out.iterdir())
 
 
 def read_config(config: Path) -> dict[str, Any]:
-    """Return what a ``config.toml`` holds; raise OSError, or UsageError when it is damaged."""
+    """Read a ``config.toml``.
+
+    Args:
+        config: the file.
+
+    Returns:
+        Its values.
+
+    Raises:
+        OSError: when the file cannot be read.
+        UsageError: when it is not valid TOML.
+    """
     try:
         return read_toml(config)
     except ValueError as error:
@@ -99,9 +143,19 @@ def read_config(config: Path) -> dict[str, Any]:
 
 
 def resolved_config(values: dict[str, Any], config: Path) -> dict[str, Any]:
-    """Return all that a ``config.toml`` decides, with the defaults of what it does not name: fields come with versions.
+    """Return all settings of a ``config.toml``, with defaults for those that it does not name.
 
-    Raises UsageError when this version does not know all of it.
+    Files of earlier versions lack newer fields, so that only resolved settings can be compared.
+
+    Args:
+        values: the values of the file, changed in place.
+        config: the file, for messages.
+
+    Returns:
+        JSON values, with the table ``data``.
+
+    Raises:
+        UsageError: when this version does not know all of the settings.
     """
     check_config_schema(values, config)
     data = {"source": "", "target": "", "start": "", **values.pop("data", {})}
@@ -110,9 +164,17 @@ def resolved_config(values: dict[str, Any], config: Path) -> dict[str, Any]:
 
 @contextmanager
 def rollback_on_error(out: Path, *made: str) -> Iterator[None]:
-    """When the block fails and the folder ``out`` was empty before, remove it, so that it can be named again.
+    """Remove a folder that was empty before the block when the block fails, so that it can be used again.
 
-    Nothing but what the block makes, by the names ``made``, is removed from it.
+    Args:
+        out: the folder.
+        *made: names of what the block creates in it; nothing else is removed.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        BaseException: whatever the block raises, unchanged.
     """
     fresh = not holds_something(out)
     try:

@@ -1,9 +1,4 @@
-"""What ``run.json`` and ``model.json`` say of a run.
-
-What ``run.json`` says of a run beside its settings: data, versions, commit, machine.
-
-``model.json``: what a recogniser must know of the weights beside it.
-"""
+"""The contents of ``run.json`` (data, versions, commit, machine) and of ``model.json``."""
 
 from __future__ import annotations
 
@@ -24,7 +19,15 @@ PACKAGES = ("dcdan", "torch", "torchvision", "timm", "numpy", "onnxruntime", "pi
 
 
 def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
-    """Return what run.json says of a domain."""
+    """Return the entry of one domain in ``run.json``.
+
+    Args:
+        pack: its pack.
+        source: the source domain; None for the target.
+
+    Returns:
+        JSON values.
+    """
     metadata: dict[str, Any] = {
         "spec": pack.info.spec,
         "faces": len(pack),
@@ -48,7 +51,11 @@ def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what the figures depend on; '' where a package was not installed by its own name."""
+    """Return the versions of Python and of the packages that determine the numbers.
+
+    Returns:
+        Version by name; "" where a package is not installed under that name.
+    """
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -59,7 +66,11 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit of the code when it runs from a checkout, else an empty string."""
+    """Return the git commit of the code.
+
+    Returns:
+        The output of ``git describe``, or "" outside a checkout.
+    """
     here = Path(__file__).parent
     found = subprocess.run(
         ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
@@ -82,7 +93,19 @@ def model_description(
     metadata: dict[str, Any],
     calibration: Calibrated,
 ) -> ModelInfo:
-    """Return the description of the model in ``folder``; ``thresholds`` of the choice, one a class."""
+    """Return the contents of ``model.json`` for the model in a folder.
+
+    Args:
+        folder: the run folder, with the weights already written.
+        settings: the settings of the run.
+        classes: class names.
+        thresholds: thresholds of the choice between the heads, one per class.
+        metadata: the contents of ``run.json``.
+        calibration: the calibration.
+
+    Returns:
+        The description, with checksums of the files.
+    """
     checksums = {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}
     alignments = {metadata[side]["alignment"] for side in ("source", "target")}
     return ModelInfo(

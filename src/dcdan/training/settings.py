@@ -1,4 +1,4 @@
-"""The settings of a run: read from TOML, overridden on the command line, written out whole as ``config.toml``."""
+"""The settings of a run: read from TOML, overridden on the command line, written in full to ``config.toml``."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class StageSettings(BaseModel):
 
 
 class SourceStage(StageSettings):
-    """The source stage, by default for a trunk that starts at random."""
+    """Settings of the source stage; the defaults suit a trunk with random initial weights."""
 
     epochs: float = Field(12, ge=0)
     lr: float = Field(0.08, gt=0)
 
 
 class AdaptationStage(StageSettings):
-    """The adaptation."""
+    """Settings of the adaptation stage."""
 
     epochs: float = Field(4, ge=0)
     lr: float = Field(0.01, gt=0)
@@ -73,7 +73,7 @@ PAPER_OVERRIDES: dict[str, Any] = {"teacher": 0.0, "final": "student"}
 
 
 class RunSettings(BaseModel):
-    """Everything that decides a run, but for the data's own specs."""
+    """All settings of a run except the specs of its data."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -87,7 +87,7 @@ class RunSettings(BaseModel):
     pretrained: str = "auto"
     """What the trunk starts from. ``auto`` takes timm's ImageNet weights when they can be had, and starts at random
     with a warning when not; ``yes`` ends there instead; ``no`` starts at random. The folder of a finished run, or the
-    name of a model in the package, gives its trunk, which knows faces."""
+    name of a model in the package, gives a trunk trained on faces."""
     align: Literal["auto", "mtcnn", "none"] = "auto"
     """How packs made for this run align faces."""
     device: str = "auto"
@@ -104,22 +104,22 @@ class RunSettings(BaseModel):
     """Which epoch of the adaptation is written out: the last, or the one that a label-free score picks; epoch 0 is the
     source stage's model, so that an adaptation that does harm can be refused."""
     keep_epochs: bool = False
-    """Keep every epoch of the adaptation with its scores in ``checkpoints/``; they are about a model's size each."""
+    """Save every epoch of the adaptation with its scores in ``checkpoints/``, each about the size of a model."""
     minutes: float | None = Field(None, gt=0)
     """Budget of the training in minutes, from its start to the finished model. The stages are shortened to fit as soon
     as the first steps have been timed; None trains all epochs."""
     checkpoint_every: int = Field(200, ge=1)
     """Steps between checkpoints."""
     on_trouble: Literal["stop", "back-off"] = "stop"
-    """What happens when a loss is no number, the model collapses or a discriminator dies: the run ends with a sentence,
-    or it goes back to its last good epoch and on at half the learning rate, three times at most."""
+    """What happens when a loss is not finite, the model collapses or a discriminator dies: the run stops with an error,
+    or it restarts from its last good epoch at half the learning rate, at most three times."""
     sure: float = Field(0.9, gt=0, lt=1)
     """Share of right answers among held-out source faces above the probability below which an answer is unsure."""
     mirror: bool = False
     """Whether the model that is written out averages over a face and its mirror image: better, for twice the time."""
     prior_bias: float = Field(0.0, ge=0, le=1)
-    """How far the model that is written out leans to the source's common classes: the share of the logarithm of their
-    shares that is added to its logits, such as a part of what logit adjustment took away."""
+    """Bias of the written model towards common source classes: the factor on the log prior that is added to its
+    logits, for example to restore a part of what logit adjustment subtracts."""
     calibrate_for: Literal["target", "source"] = "target"
     """Whether the temperature is corrected for the target, by an estimate, where a method sees it; ``source`` suits a
     model that will be shown faces of any kind."""
@@ -133,24 +133,40 @@ class RunSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "lean" in values:  # its name until version 0.1
+        """Apply the paper preset and accept settings of version 0.1."""
+        if isinstance(values, dict) and "lean" in values:  # the name of the setting until version 0.1
             values = {"prior_bias": values["lean"], **{key: values[key] for key in values if key != "lean"}}
         if isinstance(values, dict) and values.get("preset") == "paper":
             return {**PAPER_OVERRIDES, **values}
         return values
 
     def method_settings(self) -> MethodSettings:
-        """Return the method's settings, its preset applied below what is said explicitly."""
+        """Return the settings of the method; explicit options override its preset.
+
+        Returns:
+            The validated settings.
+        """
         kind = find_method(self.method).Settings
         preset = PRESETS[self.preset] if self.method == "dcdan" else {}
         return check(kind, {**preset, **self.options}, "options.")
 
     def build(self, classes: int) -> Network:
-        """Return the method's network for so many classes, its weights at random."""
+        """Build the network of the method with random weights.
+
+        Args:
+            classes: number of classes K.
+
+        Returns:
+            The network.
+        """
         return find_method(self.method).build_network(self.network, classes, self.size)
 
     def whole(self) -> dict[str, Any]:
-        """Return all settings as JSON-able values, the method's with their defaults and preset filled in."""
+        """Return all settings, with the defaults and the preset of the method filled in.
+
+        Returns:
+            JSON values.
+        """
         options = self.method_settings().model_dump(mode="json", exclude_none=True)
         return {**self.model_dump(mode="json", exclude_none=True), "options": options}
 
@@ -159,11 +175,24 @@ PRETRAINED_STAGES: dict[str, dict[str, Any]] = {
     "source": {"lr": 0.01, "head_ratio": 10.0, "schedule": "cosine"},
     "adaptation": {"lr": 0.003, "head_ratio": 10.0},
 }
-"""Stages of a pre-trained trunk, where the user says nothing else."""
+"""Stages of a pre-trained trunk, where the user sets nothing else."""
 
 
 def check(kind: type[Checked], values: Mapping[str, Any], prefix: str = "") -> Checked:
-    """Validate ``values``; a wrong key or value becomes one sentence: name, what is allowed, nearest spelling."""
+    """Validate settings and report the first error in one sentence.
+
+    Args:
+        kind: the pydantic model.
+        values: field values.
+        prefix: path of the model within the settings, such as ``options.``, for the message.
+
+    Returns:
+        The validated model.
+
+    Raises:
+        UsageError: for an unknown key or a wrong value; the message names the key, what is allowed and the nearest
+            spelling.
+    """
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -184,13 +213,36 @@ def check(kind: type[Checked], values: Mapping[str, Any], prefix: str = "") -> C
 
 
 def shortened(value: Any) -> str:
-    """Return a value as it is written in Python, its middle left out where it is long."""
+    """Return a value as Python writes it, with its middle left out where it is long.
+
+    Args:
+        value: any value.
+
+    Returns:
+        At most about 85 characters.
+
+    Example:
+        >>> shortened("fear")
+        "'fear'"
+    """
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
 
 
 def fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the model that ``path`` leads to."""
+    """Return the field names of a nested settings model.
+
+    Args:
+        kind: the outer model.
+        path: field names that lead to the nested model.
+
+    Returns:
+        Sorted field names of the deepest model on the path.
+
+    Example:
+        >>> fields_at(RunSettings, ["source"])[:3]
+        ['batch', 'clip', 'cycles']
+    """
     for part in path:
         field = kind.model_fields.get(part)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
@@ -200,15 +252,35 @@ def fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def parse_value(text: str) -> Any:
-    """Read the value of ``--set key=value`` as TOML; what is no TOML is a string."""
+    """Parse the value of ``--set key=value`` as TOML; anything else is a string.
+
+    Args:
+        text: the value.
+
+    Returns:
+        The parsed value.
+
+    Example:
+        >>> parse_value("0.5"), parse_value("[1, 2]"), parse_value("adamw")
+        (0.5, [1, 2], 'adamw')
+    """
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
-def put(values: dict[str, Any], path: list[str], value: Any) -> None:
-    """Set the value that ``path`` leads to in a nested dictionary, in place."""
+def set_nested(values: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set one value of a nested dictionary in place.
+
+    Args:
+        values: the dictionary.
+        path: keys that lead to the value; missing tables are created.
+        value: the value.
+
+    Raises:
+        UsageError: when a parent on the path is not a table.
+    """
     *parents, last = path
     for parent in parents:
         values = values.setdefault(parent, {})
@@ -218,19 +290,45 @@ def put(values: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> None:
-    """Apply ``a.b=value`` assignments to a nested dictionary in place."""
+    """Apply ``a.b=value`` assignments to a nested dictionary in place.
+
+    Args:
+        values: the dictionary.
+        assignments: the assignments, applied in order.
+
+    Raises:
+        UsageError: when one has no ``=`` or no key, or a parent on its path is not a table.
+
+    Example:
+        >>> values = {}
+        >>> assign(values, ["source.lr=0.05"])
+        >>> values
+        {'source': {'lr': 0.05}}
+    """
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"'{text}' is no setting: write --set key=value, for example --set source.lr=0.05.")
-        put(values, key.strip().split("."), parse_value(value.strip()))
+        set_nested(values, key.strip().split("."), parse_value(value.strip()))
 
 
 def read_settings(file: Path | None, assignments: list[str], **given: Any) -> RunSettings:
-    """Return the settings of a TOML file, below those given by name, below ``key=value`` assignments.
+    """Read settings from a file, keyword arguments and assignments; later ones override earlier ones.
 
-    Names lead into tables by two underscores (``source__lr``); None is not said. The file may be the ``config.toml`` of
-    a run, whose table ``data`` is passed over.
+    Args:
+        file: a TOML file, or None. The ``config.toml`` of a run is accepted; its table ``data`` is ignored.
+        assignments: ``key=value`` texts of ``--set``.
+        **given: settings by name, where two underscores lead into a table (``source__lr``); None is ignored.
+
+    Returns:
+        The validated settings.
+
+    Raises:
+        UsageError: when the file cannot be read or a setting is wrong.
+
+    Example:
+        >>> read_settings(None, ["source.lr=0.05"], seed=3).seed
+        3
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -242,7 +340,7 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
         check_config_schema(values, file)
     for key, value in given.items():
         if value is not None:
-            put(values, key.split("__"), value)
+            set_nested(values, key.split("__"), value)
     assign(values, assignments)
     settings = check(RunSettings, values)
     settings.method_settings()
@@ -250,15 +348,29 @@ def read_settings(file: Path | None, assignments: list[str], **given: Any) -> Ru
 
 
 def check_config_schema(values: dict[str, Any], file: Path) -> None:
-    """Take ``schema`` out of the values of a settings file, and raise UsageError unless this version reads it."""
+    """Remove ``schema`` from the values of a settings file and check it.
+
+    Args:
+        values: the values, changed in place.
+        file: their file, for the message.
+
+    Raises:
+        UsageError: when this version does not read that schema.
+    """
     cure = "write the file anew, as the documents describe it"
     check_schema(UsageError, f"'{file}'", values.pop("schema", CONFIG_SCHEMA), CONFIG_SCHEMA, cure)
 
 
 def for_pretrained(settings: RunSettings) -> RunSettings:
-    """Return the settings with the gentler stages of a pretrained trunk, in place of defaults.
+    """Return settings with the lower learning rates of a pretrained trunk in place of defaults.
 
-    A value that was given stays, also where it is the default's.
+    An explicit value is not changed, even when it equals the default.
+
+    Args:
+        settings: the settings.
+
+    Returns:
+        The changed copy.
 
     Example:
         >>> for_pretrained(read_settings(None, ["source.lr=0.08"])).source.lr, for_pretrained(RunSettings()).source.lr

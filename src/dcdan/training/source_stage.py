@@ -1,4 +1,4 @@
-"""The source stage of a run: trained and kept for others to start from, or taken over from a run that has it."""
+"""The source stage of a run: trained and saved for reuse, or loaded from another run."""
 
 from __future__ import annotations
 
@@ -17,26 +17,58 @@ SOURCE_STAGE = "source.safetensors"
 
 
 def check_start(start: Path | None) -> None:
-    """Raise ModelError when there is no source stage to start from."""
+    """Check that a run has a source stage to start from.
+
+    Args:
+        start: a run folder or a source stage file; None starts from nothing and always passes.
+
+    Raises:
+        ModelError: when there is no source stage.
+    """
     if start is not None and not source_stage_of(start).is_file():
         raise ModelError(f"'{start}' has no source stage to start from (checkpoints/{SOURCE_STAGE}).")
 
 
 def source_stage_of(start: Path) -> Path:
-    """Return the file of the source stage of a run, or the file itself."""
+    """Return the file of a run's source stage.
+
+    Args:
+        start: a run folder, or the file itself.
+
+    Returns:
+        The path, which need not exist.
+
+    Example:
+        >>> source_stage_of(Path("stage.safetensors")).name
+        'stage.safetensors'
+    """
     return start / "checkpoints" / SOURCE_STAGE if start.is_dir() else start
 
 
 def finished_stage(out: Path, start: Path | None) -> Path | None:
-    """Return the file of the source stage of this folder, or else of the run at ``start``; None where there is none."""
+    """Return the source stage file of this run, or else of the run at ``start``.
+
+    Args:
+        out: the folder of this run.
+        start: the run or file to start from; None for none.
+
+    Returns:
+        The first file that exists, or None.
+    """
     places = [source_stage_of(each) for each in (out, start) if each is not None]
     return next((place for place in places if place.exists()), None)
 
 
-def was_pretrained(out: Path, start: Path | None) -> bool | None:
-    """Return whether the trunk of what this run goes on from did not start at random; None where nothing says so.
+def started_pretrained(out: Path, start: Path | None) -> bool | None:
+    """Return whether the checkpoint that this run starts from was trained from a pretrained trunk.
 
-    A stage taken over from another run that does not say so counts as one from random weights.
+    Args:
+        out: the folder of this run.
+        start: the run or file to start from; None for none.
+
+    Returns:
+        What the newest checkpoint or the source stage records. Without a record, False when there is a ``start`` and
+        None when there is none.
     """
     newest = newest_checkpoint(out / "checkpoints" / NEWEST)
     done = finished_stage(out, start)
@@ -46,8 +78,19 @@ def was_pretrained(out: Path, start: Path | None) -> bool | None:
     return None if start is None else False
 
 
-def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
-    """Take over the source stage of this folder or else of the run at ``start``; return whether there is one."""
+def load_source_stage(trainer: Trainer, start: Path | None) -> bool:
+    """Load the source stage of this run, or else of the run at ``start``, into the trainer's network.
+
+    Args:
+        trainer: the training.
+        start: the run or file to start from; None for none.
+
+    Returns:
+        Whether a source stage was found and loaded.
+
+    Raises:
+        ModelError: when it has other classes or was trained by another method.
+    """
     done = finished_stage(trainer.folder, start)
     if done is None:
         return False
@@ -64,25 +107,40 @@ def take_source_stage(trainer: Trainer, start: Path | None) -> bool:
             f"{trainer.method.name} needs {'its own' if own else 'the common one'}; start from another run or none."
         )
     load_module(trainer.network, tensors, "network")
-    trainer.metrics_log.say(f"source stage taken from {done}")
+    trainer.metrics_log.print_line(f"source stage taken from {done}")
     return True
 
 
 def stage_owner(method: Method) -> str:
-    """Return the name of a method that owns its source stage; '' for the common one."""
+    """Return the name of a method that trains a source stage of its own.
+
+    Args:
+        method: the method.
+
+    Returns:
+        Its name, or "" for the common source stage.
+    """
     return method.name if method.owns_source_stage else ""
 
 
-def give_teacher(trainer: Trainer) -> None:
-    """Start the moving average of a method that has a teacher, from the student as it stands."""
+def start_teacher(trainer: Trainer) -> None:
+    """Start the moving average from the current student, for a method that uses a teacher.
+
+    Args:
+        trainer: the training, whose ``teacher`` is set.
+    """
     if trainer.method.uses_teacher and trainer.settings.teacher:
         trainer.teacher = make_teacher(trainer.network)
 
 
 def run_source_stage(trainer: Trainer) -> None:
-    """Train on the source, and keep the result for this run and for others that start from it."""
+    """Train the source stage and save it, for this run and for runs that start from it.
+
+    Args:
+        trainer: the training.
+    """
     if trainer.method.owns_source_stage:
-        give_teacher(trainer)
+        start_teacher(trainer)
     finish_or_stop(trainer.train("source"), trainer.folder)
     trainer.teacher = None
     start_target_from_source(trainer.network)

@@ -1,8 +1,6 @@
-"""One training step, and the teacher that follows the student.
+"""One training step: the views of a batch, the passes of student and teacher, and the losses of the method.
 
-The teacher: a moving average of the student's weights and statistics (mean teacher, Tarvainen and Valpola, 2017).
-
-One step: views of a batch, the passes of student and teacher, and the method's losses.
+The teacher is an exponential moving average of the student (mean teacher; Tarvainen and Valpola, NeurIPS 2017).
 """
 
 from __future__ import annotations
@@ -29,18 +27,31 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def make_teacher(student: Module) -> Module:
-    """Return a copy of the student in evaluation mode, without gradients."""
+    """Return a copy of the student in evaluation mode, without gradients.
+
+    Args:
+        student: the module to copy.
+
+    Returns:
+        A deep copy; none of its parameters requires a gradient.
+    """
     teacher = copy.deepcopy(student)
     teacher.requires_grad_(False)
     return teacher.eval()
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float, step: int) -> None:
-    """Move the teacher towards the student; early steps move it further, so that it does not lag a short run.
+def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float, step: int) -> None:
+    """Update the teacher in place: ``teacher = keep * teacher + (1 - keep) * student``.
 
-    Counted once per optimiser step. Integer buffers are copied. The teacher is a copy of the student, whose tensors
-    come in the same order.
+    ``keep`` is ``min(momentum, (1 + step) / (10 + step))``, so that the teacher does not lag in a short run. Integer
+    buffers are copied.
+
+    Args:
+        teacher: a copy of the student, so that both list their tensors in the same order.
+        student: the trained module.
+        momentum: momentum in [0, 1); 0 copies the student.
+        step: optimiser steps done, from 0.
     """
     keep = min(momentum, (1 + step) / (10 + step)) if momentum else 0.0
     ours = [*teacher.parameters(), *teacher.buffers()]
@@ -58,7 +69,7 @@ Stage = Literal["source", "adaptation"]
 
 @dataclass
 class Learner:
-    """What learns, and where."""
+    """The network, its method and teacher, and the device on which they are trained."""
 
     settings: RunSettings
     network: Network
@@ -77,9 +88,20 @@ class Learner:
         read: list[np.ndarray],
         rows: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the losses of one step; every random number in it follows from seed, stage and step.
+        """Return the losses of one step; the seed, the stage and the step determine every random number.
 
-        Labels ``(B, K)``, pixels and rows are the whole batch's in every process; the network sees this one's share.
+        Every process receives the whole batch and passes only its shard through the network.
+
+        Args:
+            stage: ``source`` or ``adaptation``.
+            step: the step within the stage.
+            progress: fraction of the stage that is done, in [0, 1].
+            labels: ``(B, K) float32`` soft labels of the source faces.
+            read: uint8 faces ``(B, S, S[, 3])`` of the source and, during adaptation, of the target.
+            rows: ``(B,) int64`` rows of the source faces in their pack.
+
+        Returns:
+            Each loss by its name, weighted; the training minimises their sum.
         """
         seed = int(np.random.SeedSequence([self.settings.seed, stage == "source", step]).generate_state(1)[0])
         torch.manual_seed(seed)
@@ -115,10 +137,17 @@ class Learner:
 
     @torch.no_grad()
     def teacher_logits(self, weak: Tensor, source: bool = False) -> Logits:
-        """Return the teacher's logits on weak views of one domain; without a moving average, the student's own.
+        """Return the teacher's logits on weak views of one domain, or the student's where there is no moving average.
 
-        A moving average normalises target faces by this batch's statistics where domains have their own: those that it
-        remembers are mostly of the student's strong views, and at first of the source.
+        With domain-specific batch norm, a moving average normalises target faces by the statistics of this batch. Its
+        running statistics come mostly from the student's strong views and, at first, from the source.
+
+        Args:
+            weak: ``(B, 3, S, S) float32`` faces in [0, 1].
+            source: whether they are source faces.
+
+        Returns:
+            Logits ``(B, K) float32`` of the fused, global and local heads.
         """
         teacher = self.teacher or self.network
         if teacher.training:
@@ -138,7 +167,15 @@ class Learner:
 
 
 def all_gather_outputs(group: Processes, outputs: NetworkOutputs) -> NetworkOutputs:
-    """Return what the network says of the whole batch, from what it says of this process's share."""
+    """Return the network's outputs on the whole batch, gathered from all processes.
+
+    Args:
+        group: the processes of the training.
+        outputs: outputs on this process's shard, ``(B / size, ...)``.
+
+    Returns:
+        Outputs ``(B, ...)``; gradients flow back to the shard of this process.
+    """
     if not group.several:
         return outputs
     regions = () if outputs.regions is None else (outputs.regions,)

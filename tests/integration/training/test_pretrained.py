@@ -23,7 +23,7 @@ from dcdan.models.domain_norm import sources_first, with_domains
 from dcdan.models.trunk import Trunk
 from dcdan.packs.pack import Pack
 from dcdan.training import run
-from dcdan.training.forward import chosen, look
+from dcdan.training.forward import predict_features, selected_probabilities
 from dcdan.training.pretrained import folder_of, network_of, start_trunk
 from dcdan.training.run import train_run
 from tiny_training import TRUNK, quick, records
@@ -126,12 +126,14 @@ def test_it_answers_as_the_exported_graph(adapted: dict[str, Path], domains: tup
     for name in ("source_only", "dcdan"):
         run = adapted[name]
         network, settings, classes = network_of(run)
-        found = look(network, np.asarray(faces), np.arange(12), torch.device("cpu"), source=False, bf16=False)
+        found = predict_features(
+            network, np.asarray(faces), np.arange(12), torch.device("cpu"), source=False, bf16=False
+        )
         thresholds = torch.tensor(json.loads((run / "model.json").read_text())["thresholds"])
         expected = load(run, align="none").recognise_faces(faces)
         assert settings.method == name
         assert classes == load(run).classes
-        np.testing.assert_allclose(chosen(found, thresholds).numpy(), expected.probabilities, atol=2e-4)
+        np.testing.assert_allclose(selected_probabilities(found, thresholds).numpy(), expected.probabilities, atol=2e-4)
 
 
 def test_what_is_no_run_is_refused(adapted: dict[str, Path], tmp_path: Path) -> None:

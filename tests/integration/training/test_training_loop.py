@@ -24,7 +24,7 @@ from dcdan.models.network import Network
 from dcdan.training.batches import aligned_weights
 from dcdan.training.checkpoint import read_checkpoint
 from dcdan.training.data import Source, Target
-from dcdan.training.forward import estimate_statistics, look
+from dcdan.training.forward import estimate_statistics, predict_features
 from dcdan.training.loop import Trainer
 from dcdan.training.metrics_log import MetricsLog
 from dcdan.training.optimiser import learning_rate
@@ -300,7 +300,7 @@ def test_faces_are_drawn_by_what_the_source_stage_sees_in_the_target(folder: Pat
         assert made.weights("source") == (None, None)
         asked = copy.deepcopy(made.network)
         estimate_statistics(asked, made.target.faces, made.target.train, CPU)
-        seen = look(asked, made.target.faces, made.target.train, CPU, False, False).logits.fused.softmax(1)
+        seen = predict_features(asked, made.target.faces, made.target.train, CPU, False, False).logits.fused.softmax(1)
         before = {name: value.clone() for name, value in made.network.state_dict().items()}
         source, target = made.weights("adaptation")
         assert all(value.equal(before[name]) for name, value in made.network.state_dict().items())
@@ -478,7 +478,7 @@ def test_logit_adjustment_undoes_the_shares_that_are_drawn(folder: Path, metrics
     seen = np.full((32, 3), [0.6, 0.3, 0.1])
     made.target_probabilities = lambda: seen  # type: ignore[method-assign]
     assert made.train("adaptation")
-    torch.testing.assert_close(made.method.drawn_counts, 18 * torch.tensor([0.6, 0.3, 0.1]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made.method.sampled_counts, 18 * torch.tensor([0.6, 0.3, 0.1]), rtol=1e-4, atol=1e-4)
     assert made.method.class_counts.tolist() == [6, 6, 6]
 
 
@@ -492,7 +492,7 @@ def test_a_budget_shortens_the_stages_and_a_resumed_run_keeps_it(
     made = trainer(folder, tiny("source.epochs=200", method="source_only"), metrics_log)
     made.deadline = 120.0
     said: list[str] = []
-    metrics_log.say = said.append  # type: ignore[method-assign]
+    metrics_log.print_line = said.append  # type: ignore[method-assign]
     assert made.train("source")
     (shortened, *_) = logged(folder, "source-budget")
     steps = logged(folder, "source-epoch")[-1]["step"]

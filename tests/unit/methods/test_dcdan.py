@@ -153,7 +153,7 @@ def test_no_threshold_falls_below_the_floor_that_is_set(floor: float) -> None:
     method = made(threshold_floor=floor, relative_threshold=0.5)
     method.dynamic.confidence.fill_(0.7)
     method.dynamic.share.copy_(torch.tensor([1.0, 0, 0, 0, 0]))
-    assert method.bar()[1:].tolist() == pytest.approx([max(floor, 0.5 * 0.7 / 4)] * 4)
+    assert method.pseudo_label_thresholds()[1:].tolist() == pytest.approx([max(floor, 0.5 * 0.7 / 4)] * 4)
 
 
 def test_priors() -> None:

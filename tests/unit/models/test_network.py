@@ -278,7 +278,7 @@ def test_what_architecture_says_builds_it_again() -> None:
 def test_parts_keep_their_asides() -> None:
     network = PlainNetwork(SETTINGS, 7, 32)
     features = torch.arange(5.0)[:, None].expand(5, 32)
-    outputs = network.say(features, network.head(features), score=torch.arange(5.0))
+    outputs = network.single_head_outputs(features, network.head(features), score=torch.arange(5.0))
     source, target = outputs.split(2)
     assert source.auxiliary["score"].tolist() == [0, 1]
     assert target.auxiliary["score"].tolist() == [2, 3, 4]

@@ -11,7 +11,7 @@ from torchvision.ops import roi_align
 from dcdan.core.outputs import REGIONS
 from dcdan.faces.align import TEMPLATE
 from dcdan.models.afc import AFC
-from dcdan.models.regions import CELLS, SIDE, LocalBranch, cut_fixed, cut_given, cut_matrix, seen_part
+from dcdan.models.regions import CELLS, SIDE, LocalBranch, cut_fixed, cut_given, cut_matrix, used_part
 
 MIRRORED = [1, 0, 2, 4, 3]
 
@@ -86,7 +86,7 @@ def test_each_cell_of_a_window_is_an_average(side: int) -> None:
 def test_what_no_window_sees_can_be_left_out(side: int) -> None:
     features = torch.randn(2, 3, side, side)
     rows, columns = (torch.from_numpy(cut_matrix(TEMPLATE[:, axis], side)) for axis in (1, 0))
-    down, across = seen_part(rows.numpy()), seen_part(columns.numpy())
+    down, across = used_part(rows.numpy()), used_part(columns.numpy())
     part = cut_fixed(features[:, :, down, across], rows[:, :, down], columns[:, :, across])
     torch.testing.assert_close(part, fixed(features), rtol=1e-4, atol=1e-5)
     for matrix, seen in ((rows, down), (columns, across)):

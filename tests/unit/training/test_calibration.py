@@ -28,7 +28,7 @@ from dcdan.training.calibration import (
     chosen_probabilities,
 )
 from dcdan.training.data import Source, Target, source_of, target_of
-from dcdan.training.forward import look
+from dcdan.training.forward import predict_features
 from dcdan.training.pretrained import network_of
 from dcdan.training.run import train_run
 from dcdan.training.settings import RunSettings
@@ -130,7 +130,7 @@ def test_mirrored_views_are_calibrated_as_they_are_answered(
     state.settings = tiny("mirror=true", method="source_only")
     mirrored = calibration_of(state, network, thresholds)
     rows = state.source.validation
-    both = look(network, state.source.faces, rows, state.device, source=True, bf16=False, mirror=True)
+    both = predict_features(network, state.source.faces, rows, state.device, source=True, bf16=False, mirror=True)
     p = chosen_probabilities(both, thresholds)
     assert mirrored.before is not None
     assert plain.before is not None
@@ -175,9 +175,9 @@ def test_a_mirrored_model_is_calibrated_on_mirrored_answers(
 
     def watched(*arguments: Any) -> Any:
         seen.append(arguments[6])
-        return look(*arguments)
+        return predict_features(*arguments)
 
-    monkeypatch.setattr(module, "look", watched)
+    monkeypatch.setattr(module, "predict_features", watched)
     calibration_of(state, network, torch.zeros(len(state.source.classes)))
     assert seen == [True] * (1 if method == "source_only" else 2)
 
@@ -191,14 +191,14 @@ def test_held_out_faces_are_seen_as_source_faces(
     thresholds = torch.full((len(state.source.classes),), 0.2)
     found = calibration_of(state, network, thresholds)
     rows = state.source.validation
-    seen = look(network, state.source.faces, rows, state.device, source=True, bf16=False)
+    seen = predict_features(network, state.source.faces, rows, state.device, source=True, bf16=False)
     p = chosen_probabilities(seen, thresholds)
     assert found.plain == fit_temperature(p, state.source.hard[rows], minimum_faces=2)
     assert (found.corrected != "") == (method != "source_only")
     state.settings = tiny("calibrate_for=source", method=method)
     assert calibration_of(state, network, thresholds).temperature == found.plain
     if method != "source_only":
-        at = look(network, state.target.faces, state.target.train, state.device, source=False, bf16=False)
+        at = predict_features(network, state.target.faces, state.target.train, state.device, source=False, bf16=False)
         on_target = chosen_probabilities(at, thresholds)
         assert (found.temperature, found.predicted) == matched_temperature(
             p, p.argmax(1) == state.source.hard[rows], on_target, minimum_faces=2

@@ -15,10 +15,10 @@ from dcdan.training.data import (
     Source,
     Target,
     check_target,
-    held_out,
     in_colour,
     mismatch,
     source_of,
+    stratified_holdout,
     target_of,
     to_float,
 )
@@ -215,20 +215,20 @@ def test_the_labels_of_a_target_cannot_be_read(tmp_path: Path) -> None:
 def test_holding_out_follows_from_the_seed_and_keeps_single_faces() -> None:
     rows = np.arange(100, 200)
     labels = np.repeat([0, 1, 2], [60, 39, 1])
-    train, validation = held_out(rows, labels, seed=3)
+    train, validation = stratified_holdout(rows, labels, seed=3)
     assert sorted([*train, *validation]) == rows.tolist()
     assert (np.diff(train) > 0).all()
     assert (np.diff(validation) > 0).all()
     assert np.bincount(labels[validation - 100], minlength=3).tolist() == [6, 4, 0]
-    assert (held_out(rows, labels, seed=3)[1] == validation).all()
-    assert set(held_out(rows, labels, seed=4)[1]) != set(validation)
+    assert (stratified_holdout(rows, labels, seed=3)[1] == validation).all()
+    assert set(stratified_holdout(rows, labels, seed=4)[1]) != set(validation)
     # The order in which rows are listed says nothing of them.
     assert set(validation) != set(range(100, 110))
 
 
 def test_where_every_class_has_one_face_it_serves_for_both() -> None:
     rows = np.array([4, 7])
-    train, validation = held_out(rows, np.array([1, 0]))
+    train, validation = stratified_holdout(rows, np.array([1, 0]))
     assert train.tolist() == validation.tolist() == [4, 7]
 
 

@@ -12,7 +12,7 @@ from dcdan.models.network import Network, NetworkSettings
 from dcdan.models.selection import select
 from dcdan.training import forward
 from dcdan.training.data import in_colour, to_float
-from dcdan.training.forward import chosen, estimate_statistics, look
+from dcdan.training.forward import estimate_statistics, predict_features, selected_probabilities
 
 CPU = torch.device("cpu")
 NOISE = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
@@ -44,7 +44,7 @@ def test_looking_in_chunks_equals_one_pass(monkeypatch: pytest.MonkeyPatch, sour
     monkeypatch.setattr(forward, "CHUNK", 4)
     model = network().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = look(model, FACES, ROWS, CPU, source, bf16=False)
+    found = predict_features(model, FACES, ROWS, CPU, source, bf16=False)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model.eval()
@@ -60,21 +60,21 @@ def test_looking_in_chunks_equals_one_pass(monkeypatch: pytest.MonkeyPatch, sour
 
 def test_source_and_target_are_normalised_by_their_own_statistics() -> None:
     model = network()
-    as_source = look(model, FACES, ROWS, CPU, True, False).logits.fused
-    as_target = look(model, FACES, ROWS, CPU, False, False).logits.fused
+    as_source = predict_features(model, FACES, ROWS, CPU, True, False).logits.fused
+    as_target = predict_features(model, FACES, ROWS, CPU, False, False).logits.fused
     assert (as_source - as_target).abs().max() > 1e-3
     for layer in norms(model):
         layer.source_mean.copy_(layer.running_mean)  # type: ignore[arg-type]
         layer.source_var.copy_(layer.running_var)  # type: ignore[arg-type]
-    torch.testing.assert_close(look(model, FACES, ROWS, CPU, True, False).logits.fused, as_target)
+    torch.testing.assert_close(predict_features(model, FACES, ROWS, CPU, True, False).logits.fused, as_target)
 
 
 def test_the_choice_is_that_of_the_selection_rule() -> None:
-    found = look(network(), FACES, ROWS, CPU, True, False)
+    found = predict_features(network(), FACES, ROWS, CPU, True, False)
     thresholds = torch.full((5,), float(found.logits.fused.softmax(1).amax(1).median()))
     expected = select(found.logits, thresholds)
     assert len(set(expected.decided_by.tolist())) > 1
-    torch.testing.assert_close(chosen(found, thresholds), expected.probabilities)
+    torch.testing.assert_close(selected_probabilities(found, thresholds), expected.probabilities)
 
 
 def naive_statistics(model: Network, chunks: list[np.ndarray]) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ def test_a_half_written_last_line_is_passed_over(tmp_path: Path, tail: str) -> N
 
 def test_a_quiet_journal_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with MetricsLog(tmp_path, quiet=True) as metrics_log:
-        metrics_log.say("hello")
+        metrics_log.print_line("hello")
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
 
@@ -79,7 +79,7 @@ def test_a_quiet_journal_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_what_is_said_is_said_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "taken from runs/[bold]x[/bold]/" + 12 * "a long folder/"
     with MetricsLog(tmp_path, quiet=False) as metrics_log:
-        metrics_log.say(text)
+        metrics_log.print_line(text)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert text in captured.err

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dcdan.training.step import follow, make_teacher
+from dcdan.training.step import make_teacher, update_teacher
 
 
 def student() -> nn.Module:
@@ -32,7 +32,7 @@ def test_it_equals_a_naive_average(momentum: float) -> None:
     expected = {name: value.double().numpy().copy() for name, value in model.state_dict().items()}
     for step in range(30):
         disturb(model, step)
-        follow(teacher, model, momentum, step)
+        update_teacher(teacher, model, momentum, step)
         keep = min(momentum, (1 + step) / (10 + step))
         for name, value in model.state_dict().items():
             if value.is_floating_point():
@@ -48,7 +48,7 @@ def test_without_momentum_it_is_the_student() -> None:
     model = student()
     teacher = make_teacher(model)
     disturb(model, 1)
-    follow(teacher, model, 0.0, 5)
+    update_teacher(teacher, model, 0.0, 5)
     for name, value in teacher.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name])
 
@@ -70,5 +70,5 @@ def test_following_leaves_the_student_alone() -> None:
     teacher = make_teacher(model)
     disturb(model, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    follow(teacher, model, 0.5, 100)
+    update_teacher(teacher, model, 0.5, 100)
     assert all((value == before[name]).all() for name, value in model.state_dict().items())

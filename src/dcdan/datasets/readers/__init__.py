@@ -1,5 +1,5 @@
 """Readers of published data sets, one file each.
 
-The docstring of each module has the same parts: the layouts that are read, codes and their expressions, splits and
-counts, the licence, and what is unverified because no copy of the release was at hand.
+The docstring of each module has the same parts: the supported layouts, codes and their expressions, splits and counts,
+the licence, and what is unverified because no copy of the release was available.
 """

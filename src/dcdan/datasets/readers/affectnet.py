@@ -52,14 +52,20 @@ _MAGIC = 10
 
 
 def read_numbers(path: Path) -> list[float]:
-    """Return the numbers of a small `.npy` file, in C order, whether they were saved as numbers or as text.
+    """Read the numbers of a small `.npy` file, whether they were saved as numbers or as text.
 
-    The release has hundreds of thousands of such files. Equal headers are parsed once, so that this is four times as
-    fast as `numpy.load`. Nothing is unpickled, and a header cannot make it allocate much.
+    The release has hundreds of thousands of such files. Equal headers are parsed once, which is four times as fast as
+    `numpy.load`. Nothing is unpickled, and a header cannot cause a large allocation.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The numbers, in C order.
 
     Raises:
         FileNotFoundError, OSError: the file cannot be read.
-        ValueError: it is no small array of finite numbers.
+        ValueError: it is not a small array of finite numbers.
     """
     refuse_device(path)
     with path.open("rb", buffering=0) as file:
@@ -81,7 +87,18 @@ def read_numbers(path: Path) -> list[float]:
 
 
 def read_number(path: Path) -> float:
-    """Return the single number of a small `.npy` file; raises as `read_numbers`."""
+    """Read the single number of a small `.npy` file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The number.
+
+    Raises:
+        FileNotFoundError, OSError: the file cannot be read.
+        ValueError: it is not one finite number.
+    """
     numbers = read_numbers(path)
     if len(numbers) != 1:
         raise ValueError(f"{len(numbers)} numbers instead of one")
@@ -90,6 +107,7 @@ def read_number(path: Path) -> float:
 
 @lru_cache(maxsize=256)
 def _header(header: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], MemoryOrder]:
+    """Parse the header of a `.npy` file."""
     stream = io.BytesIO(header)
     try:
         if np.lib.format.read_magic(stream) != (1, 0):
@@ -169,7 +187,17 @@ def _centre(flat: Sequence[float], first: int) -> Point:
 
 
 def code_of(number: float) -> int:
-    """Return the code 0 to 10 of an expression; raise ValueError for any other number."""
+    """Return the code of an expression.
+
+    Args:
+        number: the number in an annotation.
+
+    Returns:
+        0 to 10.
+
+    Raises:
+        ValueError: for any other number.
+    """
     last = len(CODES) + len(LEFT_OUT) - 1
     if number not in range(last + 1):
         raise ValueError(f"expression {number:g} is none of 0 to {last}")
@@ -177,7 +205,14 @@ def code_of(number: float) -> int:
 
 
 def columns_in(cells: Sequence[str]) -> dict[str, int] | None:
-    """Return column -> index for the cells of a header; None where the cells are a row already."""
+    """Return the places of the columns in a header.
+
+    Args:
+        cells: the first row.
+
+    Returns:
+        column -> index, or None where the cells are data.
+    """
     known = {name.lower(): name for name in COLUMNS}
     found = {known[cell.lower()]: place for place, cell in enumerate(cells) if cell.lower() in known}
     return found if COLUMNS[0] in found else None
@@ -186,7 +221,14 @@ def columns_in(cells: Sequence[str]) -> dict[str, int] | None:
 def from_row(cells: Sequence[str], columns: Mapping[str, int]) -> Annotation:
     """Parse a row of a list of the older release.
 
-    Only path and expression are required. A face without a box has negative sides, and -2 stands for no valence.
+    Only path and expression are required. A face without a box has negative sides, and -2 means no valence.
+
+    Args:
+        cells: the row.
+        columns: column -> index.
+
+    Returns:
+        The annotation.
 
     Raises:
         ValueError: the row is damaged.
@@ -206,6 +248,14 @@ def from_row(cells: Sequence[str], columns: Mapping[str, int]) -> Annotation:
 
 def from_files(folder: Path, stem: str, path: str) -> Annotation:
     """Read the files `stem_{exp,val,aro,lnd}.npy` of the newer release; only the first is required.
+
+    Args:
+        folder: the folder of annotations.
+        stem: the number of the picture.
+        path: the path of the picture.
+
+    Returns:
+        The annotation.
 
     Raises:
         OSError, ValueError: a file is damaged.
@@ -237,6 +287,7 @@ def _number(cell: str) -> float | None:
 
 
 def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Leave out the values that are unknown."""
     return {name: value for name, value in values.items() if value is not None and value != _UNKNOWN}
 
 
@@ -297,12 +348,25 @@ class AffectNet(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         found = _find(folder)
         if found is None or (found[0] == "Kaggle derivative" and below(found[1], "labels.csv") is None):
             return None
         return found[0]
 
     def official(self) -> dict[str, dict[str, int]]:
+        """Return the published counts; see :meth:`Reader.official`.
+
+        Returns:
+            split -> class -> images.
+        """
         if self.layout == "Kaggle derivative":
             return {}
         numbers = {"train": TRAIN, "test": TEST if self.layout == "older release" else TEST_NEWER}
@@ -314,6 +378,11 @@ class AffectNet(Reader):
         }
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         for split, place in self._parts.items():
             if self.layout == "Kaggle derivative":
                 yield from self._from_folders(split, place)
@@ -384,6 +453,7 @@ class AffectNet(Reader):
             yield row
 
     def _from_folders(self, split: str, place: Path) -> Iterator[Sample]:
+        """Yield the samples of the Kaggle derivative."""
         for path, name in labelled_pictures(place, self):
             yield Sample(path.relative_to(self.folder).as_posix(), self.classes.index(name), split=split)
 
@@ -403,6 +473,7 @@ def _find(given: Path) -> tuple[str, Path, dict[str, Path]] | None:
 
 
 def _pictures(place: Path) -> Path | None:
+    """Return the folder of pictures of the older release."""
     whole = below(place, "Manually_Annotated_Images")
     return whole if whole is not None else below(place, "Manually_Annotated/Manually_Annotated_Images")
 

@@ -75,7 +75,16 @@ def read_labels(folder: Path, reader: Reader) -> dict[tuple[str, str], str]:
 
 
 def code(text: str) -> str:
-    """Return the expression of a code such as `3.0000000e+00`; raise ValueError where it is none of 0 to 7.
+    """Return the expression of a code such as `3.0000000e+00`.
+
+    Args:
+        text: the content of a label file.
+
+    Returns:
+        The expression.
+
+    Raises:
+        ValueError: it is none of 0 to 7.
 
     Example:
         >>> code("  3.0000000e+00")
@@ -88,6 +97,7 @@ def code(text: str) -> str:
 
 
 def _read(file: Path, reader: Reader) -> set[str]:
+    """Read the labels of a file and report damaged rows."""
     labels: set[str] = set()
     try:
         lines = read_text(file).removeprefix("\ufeff").splitlines()
@@ -169,12 +179,25 @@ class CKPlus(FoldedReader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         places = _places(folder)
         if any(_sequences(place) for place in places):
             return "sequences"
         return "CK+48" if any(_holds_copy(place) for place in places) else None
 
     def published(self) -> Mapping[str, int]:
+        """Return the published counts of the whole set; see :meth:`FoldedReader.published`.
+
+        Returns:
+            class -> images.
+        """
         frames = _COPY_FRAMES if self._labels is None else self.options.frames
         # The shortest sequences have few more frames, so the counts for more than three are not known.
         if frames > _COPY_FRAMES:
@@ -184,9 +207,15 @@ class CKPlus(FoldedReader):
         return counts | ({"neutral": sum(_SEQUENCES.values())} if neutral else {})
 
     def unsplit(self) -> Iterator[Sample]:
+        """Yield every sample, without a split.
+
+        Yields:
+            The samples, with labels and subjects.
+        """
         yield from self._of_copy() if self._labels is None else self._of_sequences(self._labels)
 
     def _of_sequences(self, emotion: Path) -> Iterator[Sample]:
+        """Yield the samples of all labelled sequences."""
         labels = read_labels(emotion, self)
         for subject in folders_in(self._images, self.skip):
             for sequence in folders_in(subject, self.skip):
@@ -200,6 +229,7 @@ class CKPlus(FoldedReader):
         self.skip("label without sequence", len(labels))
 
     def _of_sequence(self, sequence: Path, subject: str, expression: str) -> Iterator[Sample]:
+        """Yield the chosen frames of a sequence."""
         names = [name for name in names_in(sequence, self.skip) if is_picture_name(name)]
         # Numbers of eight digits: in the order of their names they are in the order of time.
         frames = [name for name in names if _FRAME.fullmatch(name)]
@@ -210,6 +240,7 @@ class CKPlus(FoldedReader):
             yield Sample(path, self.classes.index("neutral" if neutral else expression), subject=subject)
 
     def _of_copy(self) -> Iterator[Sample]:
+        """Yield the samples of CK+48."""
         for path, expression in labelled_pictures(self._images, self):
             match = _FRAME.fullmatch(path.name)
             if match is None:
@@ -220,6 +251,7 @@ class CKPlus(FoldedReader):
 
 
 def _places(given: Path) -> list[Path]:
+    """Return the folders in which the data may be."""
     inside = (below(given, way) for way in _INNER)
     return [given, *(place for place in inside if place is not None)]
 
@@ -231,11 +263,13 @@ def _sequences(place: Path) -> tuple[Path, Path, Path] | None:
 
 
 def _first_with_subjects(place: Path, ways: tuple[str, ...]) -> Path | None:
+    """Return the first folder that contains folders of subjects."""
     found = (below(place, way) for way in ways)
     return next((way for way in found if way and any(_SUBJECT.fullmatch(name) for name in some_names(way))), None)
 
 
 def _holds_copy(place: Path) -> bool:
+    """Return whether a folder contains CK+48."""
     folders = list(expressions_in(place).values())
     named = [any(_FRAME.fullmatch(name) for name in picture_names(folder)) for folder in folders]
     return sum(named) >= 2

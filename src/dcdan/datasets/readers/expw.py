@@ -44,7 +44,7 @@ _LABELS = ("data/label/label.lst", "label/label.lst", "label.lst")
 _SCENES = ("data/image/origin", "image/origin", "data/origin", "origin")
 _VOLUMES = ("data/image", "image", "data", ".")
 _FIELDS = 8
-_LOOKED_AT = 4096
+_HEAD_BYTES = 4096
 
 
 class ExpWFace(NamedTuple):
@@ -66,7 +66,16 @@ class ExpWFace(NamedTuple):
 
 
 def read_face(text: str) -> ExpWFace:
-    """Parse a row of `label.lst`; raise ValueError where it is damaged.
+    """Parse a row of `label.lst`.
+
+    Args:
+        text: the row.
+
+    Returns:
+        The face.
+
+    Raises:
+        ValueError: the row is damaged.
 
     Example:
         >>> read_face("angry_asian_37.jpg 0 90 212 347 225 61.9 6").box
@@ -87,7 +96,13 @@ def read_face(text: str) -> ExpWFace:
 
 
 def split_of(image: str) -> str:
-    """Return the split of a scene by its name: SHA-256 modulo 100, below 80 train, below 90 validation, else test.
+    """Return the split of a scene: SHA-256 of its name modulo 100, below 80 train, below 90 validation, else test.
+
+    Args:
+        image: name of the scene.
+
+    Returns:
+        "train", "validation" or "test".
 
     Example:
         >>> split_of("angry_asian_37.jpg"), split_of("happy_man_2.jpg")
@@ -143,16 +158,33 @@ class ExpW(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         table = _first(folder, _LABELS)
         return cls.layout if table is not None and _is_label_file(table) else None
 
     def official(self) -> dict[str, dict[str, int]]:
-        """Return the published counts of the whole set, under the split ""; {} for a part of it."""
+        """Return the published counts of the whole set.
+
+        Returns:
+            The counts under the split ""; {} for a part of the set.
+        """
         if self.options.split is not None or self.options.confidence > 0:
             return {}
         return {"": dict(zip(CODES, OFFICIAL, strict=True))}
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         least = self.options.confidence
         seen: set[str] = set()
         for face in self._faces():
@@ -180,6 +212,7 @@ class ExpW(Reader):
             yield face
 
     def _no_scenes(self) -> DataError:
+        """Return the error for missing or packed scenes."""
         for way in _VOLUMES:
             place = self.folder if way == "." else below(self.folder, way)
             volumes = [] if place is None else [name for name in names_in(place) if name.startswith("origin.7z")]
@@ -203,7 +236,7 @@ def _is_label_file(table: Path) -> bool:
     try:
         refuse_device(table)
         with table.open(encoding="utf-8-sig", errors="replace") as file:
-            rows = file.read(_LOOKED_AT).splitlines()
+            rows = file.read(_HEAD_BYTES).splitlines()
     except (OSError, ValueError):
         return False
     for row in rows:

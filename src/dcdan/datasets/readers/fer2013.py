@@ -106,7 +106,14 @@ class FER2013(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
-        """Return "fer2013.csv", "icml_face_data.csv" or "folders", or None; with votes beside it a set is FERPlus."""
+        """Detect the data set in a folder; with votes beside it a set is FERPlus.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            "fer2013.csv", "icml_face_data.csv" or "folders", or None.
+        """
         if FERPlus.recognise(folder) is not None:
             return None
         file = pixel_file(folder, _INNER)
@@ -116,7 +123,11 @@ class FER2013(Reader):
         return "folders" if place is not None and _certain(place) else None
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the published counts; the folders' for the layout "folders", {} for a table without splits."""
+        """Return the published counts.
+
+        Returns:
+            split -> class -> images; {} for a table without splits.
+        """
         counts = {split: dict(zip(CODES, row, strict=True)) for split, row in _PUBLISHED.items()}
         if self._table is not None:
             return counts if self._table.has_usage else {}
@@ -124,7 +135,11 @@ class FER2013(Reader):
         return {"train": counts["train"], "test": both}
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the rows of the table in their order, or the pictures of the folders."""
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         if self._table is not None:
             yield from self._rows(self._table)
             return
@@ -135,6 +150,7 @@ class FER2013(Reader):
                 yield Sample(name, self.classes.index(expression), split=split)
 
     def _rows(self, table: PixelTable) -> Iterator[Sample]:
+        """Yield the samples of a table and report damaged rows."""
         for row in table.rows():
             fault = row.fault
             expression = _expression(row.emotion)
@@ -151,7 +167,14 @@ class FER2013(Reader):
                 yield Sample(table.name(row.index), self.classes.index(expression), split=split)
 
     def load(self, sample: Sample) -> np.ndarray:
-        """Return the picture `(48, 48, 3) uint8` of a row, or of a file in the folders."""
+        """Load the picture of a sample; see :meth:`Reader.load`.
+
+        Args:
+            sample: a sample of this reader.
+
+        Returns:
+            `(H, W, 3) uint8` RGB.
+        """
         return super().load(sample) if self._table is None else self._table.load(sample.path)
 
 
@@ -162,6 +185,7 @@ def _expression(text: str) -> str | None:
 
 
 def _markers() -> list[str]:
+    """Return the folders that must exist."""
     return [f"{split}/{name}" for split in _FOLDERS for name in _FOLDER_NAMES]
 
 

@@ -48,9 +48,9 @@ class PixelRow:
 
 
 class PixelTable:
-    """The rows of a table of pixels, in flat memory: eight bytes a row are stored, and pixels are read on request.
+    """The rows of a table of pixels: eight bytes per row are stored, and pixels are read on request.
 
-    A pickled copy in another process knows the rows, or finds them again.
+    A pickled copy in another process has the rows, or finds them again.
     """
 
     def __init__(self, file: Path) -> None:
@@ -80,7 +80,10 @@ class PixelTable:
         return "usage" in self.columns
 
     def rows(self) -> Iterator[PixelRow]:
-        """Yield every row, damaged ones too.
+        """Yield every row, including damaged ones.
+
+        Yields:
+            The rows, without pixels.
 
         Raises:
             DataError: a line is longer than a row of pixels can be.
@@ -104,7 +107,14 @@ class PixelTable:
         self._offsets = np.array(offsets, np.int64)
 
     def name(self, index: int) -> str:
-        """Return the name of a row's sample: `fer2013.csv#0000012`."""
+        """Return the name of a row's sample.
+
+        Args:
+            index: number of the row, from 0.
+
+        Returns:
+            Such as `fer2013.csv#0000012`.
+        """
         return f"{self.file.name}#{index:07d}"
 
     def load(self, name: str) -> np.ndarray:
@@ -137,8 +147,8 @@ def pixel_file(folder: Path, inner: tuple[str, ...] = ()) -> Path | None:
     """Return the table of FER2013 in a folder or in one of its named inner folders, or None.
 
     Args:
-        folder: where to look.
-        inner: names of inner folders, looked in after the folder itself.
+        folder: the folder.
+        inner: names of inner folders, tried after the folder itself.
 
     Returns:
         The first of `FILES` whose header has the columns `emotion` and `pixels`.
@@ -149,12 +159,26 @@ def pixel_file(folder: Path, inner: tuple[str, ...] = ()) -> Path | None:
 
 
 def unusable_pixel_file(folder: Path, inner: tuple[str, ...] = ()) -> Path | None:
-    """Return a file that has the name of the table of FER2013 and other columns, or None."""
+    """Return a file with the name of the FER2013 table and other columns.
+
+    Args:
+        folder: the folder.
+        inner: names of inner folders, tried after the folder itself.
+
+    Returns:
+        The file, or None.
+    """
     return next(iter(_named(folder, inner)), None)
 
 
 def columns_of(header: str) -> Columns:
     """Return the places of the columns of a header.
+
+    Args:
+        header: the first line.
+
+    Returns:
+        column in lower case -> index.
 
     Example:
         >>> columns_of("emotion, Usage, pixels")
@@ -165,7 +189,13 @@ def columns_of(header: str) -> Columns:
 
 
 def split_of(usage: str) -> str | None:
-    """Return the split that a text of the column `Usage` names, in any case of letters, or None.
+    """Return the split of a `Usage`, in any letter case.
+
+    Args:
+        usage: the cell.
+
+    Returns:
+        The split, or None.
 
     Example:
         >>> split_of("PublicTest"), split_of("elsewhere")
@@ -175,6 +205,7 @@ def split_of(usage: str) -> str | None:
 
 
 def _named(folder: Path, inner: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files with a name of the table."""
     for way in ("", *(f"{name}/" for name in inner)):
         for name in FILES:
             file = below(folder, way + name)
@@ -183,6 +214,7 @@ def _named(folder: Path, inner: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _header(file: Path) -> str:
+    """Read the first line of a file."""
     try:
         with file.open("rb") as opened:
             return opened.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace").strip()
@@ -192,10 +224,12 @@ def _header(file: Path) -> str:
 
 def _cells(line: bytes) -> list[str]:
     # No cell of the table may hold a comma: pixels are separated by blanks.
+    """Divide a line into cells."""
     return [cell.strip(' "\r\n') for cell in line.decode("utf-8-sig", errors="replace").split(",")]
 
 
 def _face(text: str) -> np.ndarray:
+    """Parse the pixels of a row."""
     words = text.split()
     if len(words) != SIDE * SIDE:
         raise UndecodableImage(Status.UNREADABLE, f"{len(words)} pixels instead of {SIDE} x {SIDE}")

@@ -60,8 +60,13 @@ _MOST_VOTES = 100
 class VoteTable:
     """The good rows of `fer2013new.csv`.
 
-    usages, names: of each row; votes: (N, 10); rows: number of each row in the file, from 0; lines: its line, from 1;
-    length: rows in the file, damaged ones too, blank lines not.
+    Attributes:
+        usages: usage of each row.
+        names: image name of each row.
+        votes: (N, 10) int64.
+        rows: number of each row in the file, from 0.
+        lines: line of each row, from 1.
+        length: rows in the file, including damaged ones, without blank lines.
     """
 
     usages: list[str]
@@ -73,9 +78,17 @@ class VoteTable:
 
 
 def read_votes(table: Path, damaged: Callable[[Path, int, object], None]) -> VoteTable:
-    """Read `fer2013new.csv`; `damaged` is told file, line and reason of each row that cannot be read.
+    """Read `fer2013new.csv`.
 
-    Raises DataError when the columns are others.
+    Args:
+        table: the file.
+        damaged: called with file, line and reason of each row that cannot be read.
+
+    Returns:
+        The good rows.
+
+    Raises:
+        DataError: the columns are others.
     """
     usages: list[str] = []
     names: list[str] = []
@@ -103,27 +116,58 @@ def read_votes(table: Path, damaged: Callable[[Path, int, object], None]) -> Vot
 
 
 def without_single_votes(votes: np.ndarray) -> np.ndarray:
-    """Return votes (N, 10) with the entries of one vote set to zero."""
+    """Set entries of one vote to zero.
+
+    Args:
+        votes: (N, 10).
+
+    Returns:
+        (N, 10).
+    """
     return np.where(votes > 1, votes, 0)
 
 
 def majority(votes: np.ndarray) -> np.ndarray:
-    """Return the winning column (N,) of votes (N, 10), -1 where none has over half once single votes are gone."""
+    """Return the column with more than half of the votes, after single votes are dropped.
+
+    Args:
+        votes: (N, 10).
+
+    Returns:
+        (N,) indices; -1 where there is no majority.
+
+    Example:
+        >>> majority(np.array([[6, 4, 0, 0, 0, 0, 0, 0, 0, 0], [5, 5, 0, 0, 0, 0, 0, 0, 0, 0]])).tolist()
+        [0, -1]
+    """
     kept = without_single_votes(votes)
     return np.where(2 * kept.max(1) > kept.sum(1), kept.argmax(1), -1)
 
 
 def plain_argmax(votes: np.ndarray) -> np.ndarray:
-    """Return the column with most votes (N,); the first of them on a tie."""
+    """Return the column with most votes, the first of them on a tie.
+
+    Args:
+        votes: (N, 10).
+
+    Returns:
+        (N,) indices.
+    """
     return np.asarray(votes.argmax(1))
 
 
 def probability(votes: np.ndarray) -> np.ndarray:
-    """Return the top column (N,) of the authors' "probability" reading, -1 where it is refused.
+    """Return the top column under the authors' "probability" rule.
 
-    The highest votes are added level by level until three columns or three quarters of the votes are in. A level with
-    unknown or not-a-face ends it, and counts only when nothing came before. It is refused when half of the votes or
-    less are in, or more than three columns.
+    The highest votes are added level by level until three columns or three quarters of the votes are included. A level
+    with unknown or not-a-face ends the process, and counts only when nothing came before. A face is rejected when at
+    most half of the votes, or more than three columns, are included.
+
+    Args:
+        votes: (N, 10).
+
+    Returns:
+        (N,) indices; -1 where the face is rejected.
     """
     left = without_single_votes(votes)
     total = left.sum(1)
@@ -146,9 +190,15 @@ def probability(votes: np.ndarray) -> np.ndarray:
 
 
 def any_expression(votes: np.ndarray) -> np.ndarray:
-    """Return the expression with most votes (N,) of votes (N, 10), -1 where no expression has one.
+    """Return the expression with most votes, ignoring unknown and not-a-face.
 
-    Unlike `plain_argmax`, votes for unknown and not-a-face are ignored. The first expression wins a tie.
+    The first expression wins a tie.
+
+    Args:
+        votes: (N, 10).
+
+    Returns:
+        (N,) indices; -1 where no expression has a vote.
 
     Example:
         >>> any_expression(np.array([[1, 0, 0, 0, 0, 0, 0, 0, 9, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0, 10]])).tolist()
@@ -173,6 +223,7 @@ _NO_LABEL: dict[VoteRule, str] = {
 
 
 def _parsed(cells: list[str]) -> tuple[str, str, list[int]]:
+    """Parse a row into usage, image name and votes."""
     if len(cells) != len(_HEADER):
         raise ValueError(f"{len(cells)} columns instead of {len(_HEADER)}")
     usage, name = cells[0].strip(), cells[1].strip()
@@ -189,7 +240,7 @@ def _parsed(cells: list[str]) -> tuple[str, str, list[int]]:
 _TABLE = "fer2013new.csv"
 _FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
 _COPY_SPLITS = ("train", "validation", "test")
-# `suprise` is how the copy spells it, and by what it is told from other folders.
+# `suprise` is how the copy spells it, which distinguishes it from other folders.
 _COPY_CLASSES = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "suprise")
 _COPY_MARKERS = [f"{split}/{name}" for split in _COPY_SPLITS for name in _COPY_CLASSES]
 _PUBLISHED: dict[tuple[VoteRule, bool], tuple[int, int, int]] = {
@@ -213,7 +264,7 @@ class FERPlusOptions(ReaderOptions):
 
 @dataclass(frozen=True)
 class _Found:
-    """Where the three forms keep what: the samples' root, the table of votes, the file of pixels."""
+    """The location of a layout: the root of the samples, the table of votes, the file of pixels."""
 
     layout: str
     root: Path
@@ -259,16 +310,34 @@ class FERPlus(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         found = _found(folder)
         return None if isinstance(found, str) else found.layout
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the published counts; see :meth:`Reader.official`.
+
+        Returns:
+            split -> class -> images.
+        """
         counts = _PUBLISHED.get((self.options.votes, self.options.contempt))
         if counts is None or self._votes is None:
             return {}
         return {split: {"": count} for split, count in zip(SPLITS.values(), counts, strict=True)}
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         if self._votes is None:
             yield from self._copied()
             return
@@ -298,6 +367,7 @@ class FERPlus(Reader):
                 yield Sample(path, index, shares, SPLITS[usage], values=values)
 
     def _files(self, table: VoteTable) -> Iterator[str]:
+        """Yield the paths of the PNG files."""
         there = {usage: below(self.folder, name) for usage, name in _FOLDERS.items()}
         names = {usage: place.name if place else _FOLDERS[usage] for usage, place in there.items()}
         return (f"{names[usage]}/{name}" for usage, name in zip(table.usages, table.names, strict=True))
@@ -321,6 +391,7 @@ class FERPlus(Reader):
         return paths
 
     def _copied(self) -> Iterator[Sample]:
+        """Yield the samples of the Kaggle copy."""
         for split in _COPY_SPLITS:
             place = below(self.folder, split)
             for path, expression in labelled_pictures(place, self) if place is not None else ():
@@ -328,11 +399,19 @@ class FERPlus(Reader):
                 yield Sample(name, self.classes.index(expression), split=split)
 
     def load(self, sample: Sample) -> np.ndarray:
+        """Load the picture of a sample; see :meth:`Reader.load`.
+
+        Args:
+            sample: a sample of this reader.
+
+        Returns:
+            `(H, W, 3) uint8` RGB.
+        """
         return super().load(sample) if self._pixels is None else self._pixels.load(sample.path)
 
 
 def _found(given: Path) -> _Found | str:
-    """Return where the parts are, given the folder, its `data` or its parent; or what was looked for in vain."""
+    """Return the location of the parts, given the folder, its `data` or its parent; or what is missing."""
     home = below(given, "FERPlus") or given / "FERPlus"
     in_data = below(given, "FER2013Train") is not None
     near = (given, home, below(given, "data"), given.parent if in_data else None)

@@ -58,7 +58,13 @@ class Portrait:
 
 
 def portrait(name: str) -> Portrait | None:
-    """Parse a file's name; None where it is no name of JAFFE.
+    """Parse the name of a file.
+
+    Args:
+        name: the name.
+
+    Returns:
+        Its parts, or None where it is not a name of JAFFE.
 
     Example:
         >>> portrait("KA.AN1.39.tiff.bmp")
@@ -95,13 +101,31 @@ class JAFFE(FoldedReader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         found = _found(folder)
         return None if found is None else found[1]
 
     def published(self) -> Mapping[str, int]:
+        """Return the published counts of the whole set; see :meth:`FoldedReader.published`.
+
+        Returns:
+            class -> images.
+        """
         return {canonical(code) or "": count for code, count in _CODES.items()}
 
     def unsplit(self) -> Iterator[Sample]:
+        """Yield every sample, without a split.
+
+        Yields:
+            The samples, with labels and subjects.
+        """
         seen: set[Portrait] = set()
         for path in find_pictures(self.folder, self.skip):
             parsed = portrait(path.name)
@@ -128,5 +152,6 @@ def _found(given: Path) -> tuple[Path, str] | None:
 
 
 def _holds(folder: Path) -> bool:
+    """Return whether a folder contains pictures of JAFFE."""
     portraits = [portrait(name) for name in picture_names(folder)]
     return any(one is not None and one.subject in _SUBJECTS for one in portraits)

@@ -40,7 +40,13 @@ _MARKERS = ("data/legend.csv", "images")
 
 
 def person(name: str) -> str:
-    """Return the person in an image, by its name.
+    """Return the person in an image, from its name.
+
+    Args:
+        name: name of the image.
+
+    Returns:
+        The name without its number.
 
     Example:
         >>> person("Abba_Eban_0001.jpg"), person("facial-expressions_2868588k.jpg")
@@ -50,7 +56,13 @@ def person(name: str) -> str:
 
 
 def split_of(name: str) -> str:
-    """Return "train" or "test" for the name of an image: train where SHA-256(person) modulo 100 is below 80.
+    """Return the split of an image: train where SHA-256(person) modulo 100 is below 80, else test.
+
+    Args:
+        name: name of the image.
+
+    Returns:
+        "train" or "test".
 
     Example:
         >>> split_of("Abba_Eban_0001.jpg"), split_of("Aaron_Guiel_0001.jpg")
@@ -95,9 +107,22 @@ class LFWExpressions(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         return "as released" if root_with(folder, _MARKERS, ("facial_expressions",)) else None
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         images = self.folder / "images"
         present = {path.relative_to(images).as_posix() for path in find_pictures(images, self.skip)}
         labels = self._labels()

@@ -89,14 +89,32 @@ class OuluCASIA(FoldedReader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         roots = _roots(folder)
         return _layout(roots[0]) if roots else None
 
     def published(self) -> Mapping[str, int]:
+        """Return the published counts of the whole set; see :meth:`FoldedReader.published`.
+
+        Returns:
+            class -> images.
+        """
         counts = dict.fromkeys(_SIX, _PEOPLE * self.options.frames)
         return counts | ({"neutral": _PEOPLE * len(_SIX)} if self.options.neutral else {})
 
     def unsplit(self) -> Iterator[Sample]:
+        """Yield every sample, without a split.
+
+        Yields:
+            The samples, with labels and subjects.
+        """
         for person in folders_in(self._people, self.skip):
             if _PERSON.fullmatch(person.name) is None:
                 self.skip(f"folder '{person.name}' is no person", pictures_below(person, self))
@@ -112,6 +130,7 @@ class OuluCASIA(FoldedReader):
                     yield Sample(name, label, subject=person.name.upper())
 
     def _frames(self, sequence: Path) -> list[Path]:
+        """Return the frames of a sequence in the order of their numbers."""
         names = [name for name in names_in(sequence, self.skip) if is_picture_name(name)]
         frames = [name for name in names if Path(name).stem.isdecimal()]
         self.skip("picture that is no numbered frame", len(names) - len(frames))
@@ -127,9 +146,11 @@ def _roots(given: Path) -> list[Path]:
 
 
 def _layout(root: Path) -> str:
+    """Return the name of the layout."""
     return " and ".join(f"{modality}_Acropped" for modality in _MODALITIES if _people(root, modality))
 
 
 def _people(place: Path, modality: str) -> bool:
+    """Return whether a modality has folders of people."""
     lights = (below(place, f"{modality}_Acropped/{light}") for light in _LIGHTS)
     return any(_PERSON.fullmatch(name) for light in lights if light is not None for name in some_names(light))

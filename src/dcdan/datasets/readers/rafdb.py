@@ -66,15 +66,19 @@ class Attributes(NamedTuple):
 
 
 def read_attributes(text: str) -> Attributes:
-    """Parse `*_manu_attri.txt`: five lines of x and y, then a code each for gender, race and age.
+    r"""Parse `*_manu_attri.txt`: five lines of x and y, then a code each for gender, race and age.
 
-    A code without a word is left out.
+    Args:
+        text: the content of the file.
+
+    Returns:
+        The attributes; a code without a word is left out.
 
     Raises:
         ValueError: these are not 13 finite numbers.
 
     Example:
-        >>> read_attributes("1 1\\n3 1\\n2 2\\n1 3\\n3 3\\n1\\n0\\n2").groups
+        >>> read_attributes("1 1\n3 1\n2 2\n1 3\n3 3\n1\n0\n2").groups
         {'gender': 'female', 'race': 'Caucasian', 'age': '20-39'}
     """
     numbers = _numbers(text, 2 * _POINTS + len(_WORDS))
@@ -87,7 +91,17 @@ def read_attributes(text: str) -> Attributes:
 
 
 def read_box(text: str) -> tuple[float, float, float, float]:
-    """Parse `*_boundingbox.txt`: x0, y0, x1, y1 in pixels; raise ValueError where it is no box."""
+    """Parse `*_boundingbox.txt`.
+
+    Args:
+        text: the content of the file.
+
+    Returns:
+        x0, y0, x1, y1 in pixels.
+
+    Raises:
+        ValueError: it is not a box.
+    """
     x0, y0, x1, y1 = _numbers(text, 4)
     if x0 >= x1 or y0 >= y1:
         raise ValueError("the box has no area")
@@ -97,8 +111,14 @@ def read_box(text: str) -> tuple[float, float, float, float]:
 def left_first(points: list[Point]) -> tuple[Point, ...]:
     """Order eye, eye, nose, mouth corner, mouth corner so that the left one in the picture comes first.
 
-    The side of the line between the eyes on which the mouth lies decides what is left, so that this holds in a tilted
-    or inverted face too.
+    The side of the line between the eyes on which the mouth is decides what is left, which also holds in a tilted or
+    inverted face.
+
+    Args:
+        points: five points x, y.
+
+    Returns:
+        The ordered points.
 
     Example:
         >>> left_first([(3, 1), (1, 1), (2, 2), (1, 3), (3, 3)])
@@ -116,10 +136,10 @@ def left_first(points: list[Point]) -> tuple[Point, ...]:
 
 
 class Annotations:
-    """The annotations of a subset. Each of its two folders may be absent, and so may any file in them.
+    """The annotations of a subset; each of its two folders, and any file in them, may be missing.
 
     Attributes:
-        damaged: the number of files that are there and cannot be read.
+        damaged: the number of files that exist and cannot be read.
     """
 
     def __init__(self, home: Path) -> None:
@@ -128,14 +148,29 @@ class Annotations:
         self.damaged = 0
 
     def attributes(self, stem: str) -> Attributes | None:
-        """Return landmarks and groups of the picture `stem`, or None."""
+        """Read the landmarks and groups of a picture.
+
+        Args:
+            stem: its name without ending.
+
+        Returns:
+            The attributes, or None.
+        """
         return self._read(self._manual, f"{stem}_manu_attri.txt", read_attributes)
 
     def box(self, stem: str) -> tuple[float, float, float, float] | None:
-        """Return the box of the picture `stem`, or None."""
+        """Read the box of a picture.
+
+        Args:
+            stem: its name without ending.
+
+        Returns:
+            x0, y0, x1, y1 in pixels, or None.
+        """
         return self._read(self._boxes, f"{stem}_boundingbox.txt", read_box)
 
     def _read(self, folder: Path | None, name: str, reading: Callable[[str], _T]) -> _T | None:
+        """Read a file, or count it as damaged."""
         if folder is None:
             return None
         try:
@@ -148,6 +183,7 @@ class Annotations:
 
 
 def _numbers(text: str, count: int) -> list[float]:
+    """Parse a fixed count of finite numbers."""
     numbers = [float(word) for word in text.split()]
     if len(numbers) != count or not all(map(math.isfinite, numbers)):
         raise ValueError(f"{len(numbers)} numbers instead of {count}, or one is not finite")
@@ -174,13 +210,26 @@ _NAME = re.compile(r"(train|test)_[\w-]+\.\w+", re.ASCII)
 
 
 class _Row(NamedTuple):
+    """A row of a label file."""
+
     name: str
     split: str
     code: int
 
 
 def read_row(cells: list[str], codes: int) -> _Row:
-    """Parse a row of a label file: a name and a code from 1 to `codes`; raise ValueError where it is damaged."""
+    """Parse a row of a label file.
+
+    Args:
+        cells: name and code.
+        codes: the highest code.
+
+    Returns:
+        Name, split and code.
+
+    Raises:
+        ValueError: the row is damaged.
+    """
     if len(cells) != 2:
         raise ValueError(f"{len(cells)} fields instead of 2")
     match = _NAME.fullmatch(cells[0].strip())
@@ -245,6 +294,14 @@ class RAFDB(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         if _subset(folder, "basic") is not None or _subset(folder, "compound") is not None:
             return "original"
         kaggle = _kaggle(folder)
@@ -252,15 +309,26 @@ class RAFDB(Reader):
         return "Kaggle" if first is not None and any(map(_NAME.fullmatch, some_names(first))) else None
 
     def official(self) -> dict[str, dict[str, int]]:
+        """Return the published counts; see :meth:`Reader.official`.
+
+        Returns:
+            split -> class -> images.
+        """
         if self.options.subset == "compound":
             return {}
         wanted = self.options.split
         return {name: dict(zip(BASIC, n, strict=True)) for name, n in OFFICIAL.items() if wanted in (None, name)}
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         return self._kaggle_samples() if self.layout == "Kaggle" else self._original_samples()
 
     def _original_samples(self) -> Iterator[Sample]:
+        """Yield the samples of the original release."""
         annotations = Annotations(self.folder)
         table = below(self.folder, _LIST)
         assert table is not None
@@ -306,6 +374,7 @@ class RAFDB(Reader):
         return self.classes.index(noun), votes, {"compound": name}
 
     def _picture_folder(self) -> str:
+        """Return the folder of pictures, relative to the root."""
         kind = self.options.images
         pictures = below(self.folder, f"Image/{kind}")
         if pictures is None:
@@ -340,6 +409,7 @@ class RAFDB(Reader):
                     yield self._from_folder((place or self._kaggle / split) / str(code) / name, code, split)
 
     def _from_folder(self, picture: Path, code: int, split: str) -> Sample:
+        """Return the sample of a picture of the Kaggle copy."""
         return Sample(picture.relative_to(self.folder).as_posix(), self.classes.index(BASIC[code - 1]), split=split)
 
     def _stated(self, table: Path) -> dict[str, int]:

@@ -54,7 +54,13 @@ _PUBLISHED = {True: (891, 431), False: (958, 436)}
 
 
 def film(name: str) -> str:
-    """Return the film of a frame, by its name; "" for another name.
+    """Return the film of a frame, from its name.
+
+    Args:
+        name: name of the file.
+
+    Returns:
+        The film; "" for another name.
 
     Example:
         >>> film("AboutABoy_000155240_00000001.png"), film("holiday.png")
@@ -72,7 +78,7 @@ class SFEWOptions(ReaderOptions):
 
 @dataclass(frozen=True)
 class _Found:
-    """Where the parts are.
+    """The location of the parts.
 
     Attributes:
         root: the folder that paths start from.
@@ -114,6 +120,14 @@ class SFEW(Reader):
 
     @classmethod
     def recognise(cls, folder: Path) -> str | None:
+        """Detect the data set in a folder; see :meth:`Reader.recognise`.
+
+        Args:
+            folder: any folder.
+
+        Returns:
+            The name of the layout, or None.
+        """
         found = _found(folder)
         if found is None:
             return None
@@ -123,9 +137,19 @@ class SFEW(Reader):
         return _layout(found) if certain else None
 
     def official(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the published counts; see :meth:`Reader.official`.
+
+        Returns:
+            split -> class -> images.
+        """
         return {split: {"": count} for split, count in zip(_SPLITS, _PUBLISHED[self.cropped], strict=True)}
 
     def samples(self) -> Iterator[Sample]:
+        """Yield every sample; see :meth:`Reader.samples`.
+
+        Yields:
+            The samples, with labels, splits and groups.
+        """
         self._skip_others()
         for split, place in self._places.items():
             for path, expression in labelled_pictures(place, self):
@@ -147,6 +171,7 @@ class SFEW(Reader):
 
 
 def _found(given: Path) -> _Found | None:
+    """Return the location of SFEW in a folder."""
     inside = (below(given, way) for way in _INNER)
     for root in (given, *(place for place in inside if place is not None)):
         for aligned in (True, False):
@@ -158,6 +183,7 @@ def _found(given: Path) -> _Found | None:
 
 
 def _layout(found: _Found) -> str:
+    """Return the name of the layout."""
     if found.named_aligned:
         return "aligned faces"
     seen = first_header(list(expressions_in(found.places["train"]).values()))

@@ -1,1 +1,1 @@
-"""Choosing a checkpoint without target labels: signals, scores, kept epochs and their evaluation."""
+"""Model selection without target labels: signals, scores, kept epochs and their evaluation."""

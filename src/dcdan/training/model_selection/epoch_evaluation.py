@@ -1,4 +1,4 @@
-"""A model judged without labels of the target: accuracy on held-out source faces, and signals of the target."""
+"""The evaluation of a model after an epoch: accuracy on held-out source faces, and label-free signals of the target."""
 
 from __future__ import annotations
 
@@ -11,32 +11,36 @@ from torch import Tensor
 
 from dcdan.models.network import Network
 from dcdan.training.data import Source, Target
-from dcdan.training.forward import chosen, look
-from dcdan.training.model_selection.kept_epochs import scored
-from dcdan.training.model_selection.scores import Candidate
+from dcdan.training.forward import predict_features, selected_probabilities
+from dcdan.training.model_selection.kept_epochs import score_epoch
+from dcdan.training.model_selection.scores import EpochScores
 from dcdan.training.model_selection.signals import Signals, signals
 
-JUDGED = 2000
+EVALUATED_FACES = 2000
 HARMFUL = 0.02
 
 
 class EpochEvaluation(NamedTuple):
-    """What can be said of a model at the end of an epoch."""
+    """The measurements of a model after an epoch."""
 
     right: float
-    """Share of the held-out source faces that are named rightly."""
+    """Accuracy on held-out source faces."""
     total: float
-    """Sum of the logits that were looked at: no number where the model has gone wrong."""
+    """Sum of the evaluated logits, which is not finite for a diverged model."""
     target: Signals | None
     """Signals of the target; None in the source stage."""
-    candidate: Candidate | None
-    """The model's label-free scores, where they were asked for."""
+    scores: EpochScores | None
+    """Label-free scores of the model, where they were computed."""
 
     def metadata(self) -> dict[str, float]:
-        """Return all of it by name, for the log."""
+        """Return the measurements by name, for the metrics log.
+
+        Returns:
+            Numbers rounded to four digits.
+        """
         of_target = {} if self.target is None else self.target._asdict()
-        scores = () if self.candidate is None else self.candidate.scores.items()
-        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **dict(scores)}
+        by_name = {} if self.scores is None else self.scores.scores
+        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **by_name}
         return {name: round(value, 4) for name, value in metadata.items()}
 
 
@@ -47,35 +51,49 @@ def evaluate_epoch(
     target: Target | None,
     device: torch.device,
     bf16: bool,
-    candidate_of: int | None,
+    scored_epoch: int | None,
 ) -> EpochEvaluation:
-    """Judge a model whose heads are chosen by ``thresholds`` ``(K,)``; ``candidate_of`` names the epoch to score."""
-    rows = some(source.validation)
-    found = look(model, source.faces, rows, device, True, bf16)
-    right = float((chosen(found, thresholds).argmax(1).numpy() == source.hard[rows]).mean())
+    """Evaluate a model after an epoch.
+
+    Args:
+        model: the network.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+        source: the source.
+        target: the target; None in the source stage.
+        device: the device of the network.
+        bf16: whether to compute in bf16.
+        scored_epoch: epoch to score for model selection; None computes no scores.
+
+    Returns:
+        The evaluation.
+    """
+    rows = subsample(source.validation)
+    found = predict_features(model, source.faces, rows, device, True, bf16)
+    right = float((selected_probabilities(found, thresholds).argmax(1).numpy() == source.hard[rows]).mean())
     total = float(found.logits.fused.sum())
     if target is None:
         return EpochEvaluation(right, total, None, None)
-    seen = look(model, target.faces, some(target.train), device, False, bf16)
-    candidate = None
-    if candidate_of is not None:
-        learned = look(model, source.faces, some(source.train), device, True, bf16)
-        candidate = scored(candidate_of, learned, found, torch.from_numpy(source.hard[rows]), seen, thresholds)
-    return EpochEvaluation(right, total, signals(chosen(seen, thresholds)), candidate)
+    seen = predict_features(model, target.faces, subsample(target.train), device, False, bf16)
+    scores = None
+    if scored_epoch is not None:
+        learned = predict_features(model, source.faces, subsample(source.train), device, True, bf16)
+        scores = score_epoch(scored_epoch, learned, found, torch.from_numpy(source.hard[rows]), seen, thresholds)
+    return EpochEvaluation(right, total, signals(selected_probabilities(seen, thresholds)), scores)
 
 
 CHANCE, AT_CHANCE, TELLS_ALL = 0.5, 0.02, 0.98
 
 
 def idle_discriminators(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return a warning for each discriminator whose reversed gradient teaches the features nothing, else "".
+    """Return a warning for each discriminator whose reversed gradient teaches the features nothing.
 
     Args:
-        records: of the metrics log. The accuracy of a discriminator stands in the records of epochs, by a name that
-            begins with ``discriminator``.
+        records: records of the metrics log; the accuracy of a discriminator is in the records of epochs under a name
+            that begins with ``discriminator``.
 
     Returns:
-        One sentence for each discriminator that stays within .02 of chance, or above .98, in every epoch.
+        One sentence for each discriminator that stays within 0.02 of chance, or above 0.98, in every epoch; "" for
+        none.
 
     Example:
         >>> idle_discriminators([{"kind": "adaptation-epoch", "discriminator_local": 0.49}]).partition(":")[0]
@@ -103,22 +121,41 @@ def idle_discriminators(records: Iterable[Mapping[str, Any]]) -> str:
     return " ".join(found)
 
 
-def some(rows: np.ndarray, most: int = JUDGED, seed: int = 0) -> np.ndarray:
-    """Return at most so many of the rows, ascending, drawn alike each time: packs may be sorted by class."""
+def subsample(rows: np.ndarray, most: int = EVALUATED_FACES, seed: int = 0) -> np.ndarray:
+    """Return a fixed random subset of rows, because packs may be sorted by class.
+
+    Args:
+        rows: ``(N,) int64``.
+        most: largest number of rows.
+        seed: seed of the subset.
+
+    Returns:
+        At most ``most`` rows, ascending.
+
+    Example:
+        >>> some(np.arange(3)).tolist()
+        [0, 1, 2]
+    """
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
-def harm(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
-    """Return a warning where an adaptation has cost accuracy on held-out source faces, else "".
+def harm_warning(records: Iterable[Mapping[str, Any]], taken: int | None = None) -> str:
+    """Return a warning when the adaptation has cost accuracy on held-out source faces.
 
-    ``records`` are the log's, ``taken`` the epoch that was written out (the last when None). A fall says that what was
-    learned from the target does not agree with what the labels say; it needs no label of the target.
+    Such a fall means that the target training contradicts the source labels; no target label is needed to see it.
+
+    Args:
+        records: records of the metrics log.
+        taken: the epoch that was written; None for the last.
+
+    Returns:
+        The warning, or "" below a loss of 0.02.
     """
-    judged = {int(r["epoch"]): float(r["source_validation"]) for r in records if r["kind"] == "adaptation-epoch"}
-    last = max(judged, default=0) if taken is None else taken
-    if 0 not in judged or last not in judged or judged[0] - judged[last] <= HARMFUL:
+    accuracies = {int(r["epoch"]): float(r["source_validation"]) for r in records if r["kind"] == "adaptation-epoch"}
+    last = max(accuracies, default=0) if taken is None else taken
+    if 0 not in accuracies or last not in accuracies or accuracies[0] - accuracies[last] <= HARMFUL:
         return ""
     return (
-        f"The adaptation may have done harm: accuracy on held-out source faces fell from {judged[0]:.1%} to "
-        f"{judged[last]:.1%}; compare with --method adabn or source_only, or let --set choose=entropy decide."
+        f"The adaptation may have done harm: accuracy on held-out source faces fell from {accuracies[0]:.1%} to "
+        f"{accuracies[last]:.1%}; compare with --method adabn or source_only, or let --set choose=entropy decide."
     )

@@ -1,4 +1,4 @@
-"""The epochs of an adaptation as candidates: each kept with its label-free scores, for a choice at the end."""
+"""The kept epochs of an adaptation: each model saved with its label-free scores, for a selection at the end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from dcdan.models.network import Network
 from dcdan.training.checkpoint import load_module, read_checkpoint, save_checkpoint
-from dcdan.training.forward import Features, chosen
+from dcdan.training.forward import Features, selected_probabilities
 from dcdan.training.model_selection.scores import (
-    Candidate,
+    EpochScores,
     bnm_score,
     density_weights,
     dev_risk,
@@ -26,18 +26,27 @@ from dcdan.training.model_selection.scores import (
 from dcdan.training.model_selection.signals import signals
 
 
-def scored(
+def score_epoch(
     epoch: int, train: Features, validation: Features, labels: Tensor, target: Features, thresholds: Tensor
-) -> Candidate:
-    """Score a model by what it says of source training and validation faces and of target training faces.
+) -> EpochScores:
+    """Compute the label-free scores of a model.
 
-    ``labels`` ``(V,)`` int64 of the validation faces; ``thresholds`` ``(K,)`` of the choice between the heads.
+    Args:
+        epoch: its epoch.
+        train: outputs on source training faces.
+        validation: outputs on V source validation faces.
+        labels: ``(V,) int64`` labels of the validation faces.
+        target: outputs on target training faces.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+
+    Returns:
+        The scores.
     """
-    p = chosen(target, thresholds)
+    p = selected_probabilities(target, thresholds)
     weights = density_weights(_joined(train), _joined(validation), _joined(target))
     loss = cross_entropy(validation.logits.fused, labels, reduction="none")
-    right = chosen(validation, thresholds).argmax(1) == labels
-    return Candidate(
+    right = selected_probabilities(validation, thresholds).argmax(1) == labels
+    return EpochScores(
         epoch,
         {
             "source_validation": float(right.float().mean()),
@@ -51,52 +60,106 @@ def scored(
     )
 
 
-def save_epoch(folder: Path, candidate: Candidate, model: Network, thresholds: Tensor) -> None:
-    """Write a candidate to ``checkpoints/epoch-NN.safetensors`` in a run's folder."""
-    metadata = {**epoch_metadata(candidate), "thresholds": [float(value) for value in thresholds]}
-    path = epoch_file(folder, candidate.epoch)
+def save_epoch(folder: Path, scores: EpochScores, model: Network, thresholds: Tensor) -> None:
+    """Write a model to ``checkpoints/epoch-NNN.safetensors`` of a run.
+
+    Args:
+        folder: the run folder.
+        scores: its epoch and scores.
+        model: the network.
+        thresholds: ``(K,) float32`` thresholds of the choice between the heads.
+    """
+    metadata = {**epoch_metadata(scores), "thresholds": [float(value) for value in thresholds]}
+    path = epoch_file(folder, scores.epoch)
     path.unlink(missing_ok=True)
     save_checkpoint(path, {"network": model}, None, metadata)
 
 
-def epoch_metadata(candidate: Candidate) -> dict[str, Any]:
-    """Return a candidate as JSON-able values; a score that is no number becomes None."""
-    scores = {name: value if math.isfinite(value) else None for name, value in candidate.scores.items()}
-    return {**candidate._asdict(), "scores": scores}
+def epoch_metadata(scores: EpochScores) -> dict[str, Any]:
+    """Return the scores of an epoch as JSON values.
+
+    Args:
+        scores: the epoch and its scores.
+
+    Returns:
+        Its fields; a score that is not finite becomes None.
+    """
+    finite = {name: value if math.isfinite(value) else None for name, value in scores.scores.items()}
+    return {**scores._asdict(), "scores": finite}
 
 
-def candidate_of(metadata: Mapping[str, Any]) -> Candidate:
-    """Return the candidate that :func:`epoch_metadata` wrote down; more than that may stand beside."""
+def scores_from_metadata(metadata: Mapping[str, Any]) -> EpochScores:
+    """Return the scores that :func:`epoch_metadata` has written; the inverse of that function.
+
+    Args:
+        metadata: the JSON values; further keys are ignored.
+
+    Returns:
+        The epoch and its scores.
+    """
     scores = {name: math.nan if value is None else value for name, value in metadata["scores"].items()}
-    return Candidate(metadata["epoch"], scores, metadata["largest_share"])
+    return EpochScores(metadata["epoch"], scores, metadata["largest_share"])
 
 
-def read_kept_epochs(folder: Path) -> list[Candidate]:
-    """Return the candidates of a run, by epoch."""
+def read_kept_epochs(folder: Path) -> list[EpochScores]:
+    """Read the scores of the kept epochs of a run.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        The scores, by epoch.
+    """
     found = []
     for path in sorted((folder / "checkpoints").glob("epoch-*.safetensors")):
         _, metadata = read_checkpoint(path)
-        found.append(candidate_of(metadata))
+        found.append(scores_from_metadata(metadata))
     return found
 
 
 def load_epoch(folder: Path, epoch: int, model: Network) -> Tensor:
-    """Put the weights of an epoch into a network and return its thresholds ``(K,)``."""
+    """Load the weights of a kept epoch.
+
+    Args:
+        folder: the run folder.
+        epoch: the epoch.
+        model: the network to load them into.
+
+    Returns:
+        The thresholds of the epoch, ``(K,) float32``.
+    """
     tensors, metadata = read_checkpoint(epoch_file(folder, epoch))
     load_module(model, tensors, "network")
     return torch.tensor(metadata["thresholds"])
 
 
 def drop_epochs(folder: Path) -> None:
-    """Remove the candidates' files."""
+    """Delete the files of the kept epochs.
+
+    Args:
+        folder: the run folder.
+    """
     for path in (folder / "checkpoints").glob("epoch-*.safetensors"):
         path.unlink()
 
 
 def epoch_file(folder: Path, epoch: int) -> Path:
-    """Return where a candidate is kept."""
+    """Return the path of a kept epoch.
+
+    Args:
+        folder: the run folder.
+        epoch: the epoch.
+
+    Returns:
+        The path, which need not exist.
+
+    Example:
+        >>> epoch_file(Path("run"), 3).name
+        'epoch-003.safetensors'
+    """
     return folder / "checkpoints" / f"epoch-{epoch:03d}.safetensors"
 
 
 def _joined(features: Features) -> Tensor:
+    """Concatenate the features of both branches."""
     return torch.cat([features.of_global, features.of_local], 1)

@@ -1,7 +1,7 @@
-"""Choosing among checkpoints without labels of the target: six scores from the literature, and a guard.
+"""Model selection without target labels: six scores from the literature, and a guard against collapse.
 
-Each score is arranged so that higher is better. None is right on every pair of data sets, so `dcdan benchmark` prints
-what each would have picked beside the last checkpoint.
+Every score is oriented so that higher is better. None is right on every pair of data sets, so that `dcdan benchmark`
+prints the epoch that each would select beside the last one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SCORES: tuple[Score, ...] = get_args(Score)
 SND_TEMPERATURE = 0.05
 
 
-class Candidate(NamedTuple):
-    """What one checkpoint scores."""
+class EpochScores(NamedTuple):
+    """The scores of one kept epoch."""
 
     epoch: int
     scores: dict[Score, float]
@@ -33,30 +33,66 @@ class Candidate(NamedTuple):
 
     @property
     def collapsed(self) -> bool:
-        """Whether one class takes nearly all target faces, which most scores would call a fine model."""
+        """Whether one class takes nearly all target faces; most scores rate such a model highly."""
         return self.largest_share > COLLAPSE
 
 
 def entropy_score(p: Tensor) -> float:
-    """Return minus the mean entropy of class probabilities ``(N, K)``, in nats (Morerio et al., ICLR 2018)."""
+    """Return minus the mean entropy of predictions (Morerio et al., ICLR 2018).
+
+    Args:
+        p: ``(N, K)`` class probabilities.
+
+    Returns:
+        Nats, at most 0.
+    """
     return -signals(p).entropy
 
 
 def information_score(p: Tensor) -> float:
-    """Return the mutual information of face and class for ``(N, K)`` probabilities, in nats (Shi and Sha, 2012)."""
+    """Return the mutual information of face and class (Shi and Sha, ICML 2012).
+
+    Args:
+        p: ``(N, K)`` class probabilities.
+
+    Returns:
+        Nats, at least 0.
+
+    Example:
+        >>> round(information_score(torch.eye(2)), 4)
+        0.6931
+    """
     return signals(p).information
 
 
 def bnm_score(p: Tensor) -> float:
-    """Return the nuclear norm of probabilities ``(N, K)`` over its largest possible value (Cui et al., CVPR 2020)."""
+    """Return the nuclear norm of predictions over its largest possible value (Cui et al., CVPR 2020).
+
+    Args:
+        p: ``(N, K)`` class probabilities.
+
+    Returns:
+        A number in (0, 1].
+
+    Example:
+        >>> round(bnm_score(torch.eye(2)), 4)
+        1.0
+    """
     n, k = p.shape
     return float(torch.linalg.matrix_norm(p.double(), "nuc") / math.sqrt(n * min(n, k)))
 
 
 def snd_score(p: Tensor, temperature: float = SND_TEMPERATURE) -> float:
-    """Return the soft neighbourhood density of probabilities ``(N, K)``, in nats (Saito et al., ICCV 2021, Eq. 1-3).
+    """Return the soft neighbourhood density of predictions (Saito et al., ICCV 2021, Eq. 1-3).
 
-    The mean entropy of each face's softmax over its similarities to the others: high where neighbours are many.
+    It is the mean entropy of each face's softmax over its similarities to the other faces.
+
+    Args:
+        p: ``(N, K)`` class probabilities.
+        temperature: temperature of the softmax.
+
+    Returns:
+        Nats; higher where a face has many neighbours.
     """
     unit = normalize(p.double(), dim=1)
     similarity = unit @ unit.T / temperature
@@ -67,10 +103,17 @@ def snd_score(p: Tensor, temperature: float = SND_TEMPERATURE) -> float:
 
 
 def density_weights(train: Tensor, validation: Tensor, target: Tensor) -> Tensor:
-    """Return how much likelier each source validation face is on the target than on the source, ``(V,)`` double.
+    """Return the density ratio of target to source at each source validation face (You et al., ICML 2019, Eq. 5).
 
-    From a logistic regression that tells features ``(N, D)`` of source training faces from those of the target
-    (You et al., ICML 2019, Eq. 5).
+    A logistic regression between source training and target features gives the ratio.
+
+    Args:
+        train: ``(N, D)`` features of source training faces.
+        validation: ``(V, D)`` features of source validation faces.
+        target: ``(M, D)`` features of target faces.
+
+    Returns:
+        ``(V,) float64``.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -90,7 +133,16 @@ def density_weights(train: Tensor, validation: Tensor, target: Tensor) -> Tensor
 def dev_risk(loss: Tensor, weights: Tensor) -> float:
     """Return the importance-weighted risk with its control variate (You et al., ICML 2019, Algorithm 1).
 
-    ``loss`` and density ``weights`` ``(V,)`` of source validation faces; lower is better.
+    Args:
+        loss: ``(V,)`` losses of source validation faces.
+        weights: ``(V,)`` their density ratios.
+
+    Returns:
+        The risk; lower is better.
+
+    Example:
+        >>> dev_risk(torch.tensor([1.0, 3.0]), torch.ones(2))
+        2.0
     """
     loss, weights = loss.double(), weights.double()
     weighted = loss * weights
@@ -100,12 +152,18 @@ def dev_risk(loss: Tensor, weights: Tensor) -> float:
     return float(weighted.mean() + eta * weights.mean() - eta)
 
 
-def pick(candidates: Sequence[Candidate], by: Score) -> Candidate:
-    """Return the candidate of the highest score among those that have not collapsed; of equals the latest.
+def select_epoch(epochs: Sequence[EpochScores], by: Score) -> EpochScores:
+    """Select an epoch by a score.
 
-    Where all have collapsed, or none has the score, it is the last one.
+    Args:
+        epochs: scores of the epochs, by epoch.
+        by: the score.
+
+    Returns:
+        The highest score among epochs that have not collapsed, the latest of equals; the last epoch when all have
+        collapsed or lack the score.
     """
-    sound = [c for c in candidates if not c.collapsed and math.isfinite(c.scores.get(by, math.nan))]
+    sound = [c for c in epochs if not c.collapsed and math.isfinite(c.scores.get(by, math.nan))]
     if not sound:
-        return candidates[-1]
+        return epochs[-1]
     return max(sound, key=lambda c: (c.scores[by], c.epoch))

@@ -1,4 +1,4 @@
-"""Label-free signals: what can be said of a model on faces without labels, and when a training has gone wrong."""
+"""Label-free signals of a model on unlabelled faces, and checks that stop a diverged training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DEAD = 1e-3
 
 
 class DivergedError(TrainingError):
-    """A model that further steps will not mend."""
+    """A diverged model, which further steps cannot repair."""
 
 
 class Signals(NamedTuple):
-    """Signals of class probabilities on target faces."""
+    """Statistics of class probabilities on target faces."""
 
     entropy: float
     """Mean entropy of a face's prediction, in nats: lower is surer."""
@@ -35,7 +35,18 @@ class Signals(NamedTuple):
 
 
 def signals(probabilities: Tensor) -> Signals:
-    """Return the signals of rows ``(N, K)`` that sum to 1."""
+    """Return the signals of class probabilities.
+
+    Args:
+        probabilities: ``(N, K)``; each row sums to 1.
+
+    Returns:
+        The signals.
+
+    Example:
+        >>> signals(torch.tensor([[1.0, 0.0], [1.0, 0.0]])).largest_share
+        1.0
+    """
     p = probabilities.double().clamp_min(1e-12)
     entropy = float(-(p * p.log()).sum(1).mean())
     mean = p.mean(0)
@@ -46,7 +57,15 @@ def signals(probabilities: Tensor) -> Signals:
 
 
 def check_prediction_collapse(found: Signals, epoch: int) -> None:
-    """Raise DivergedError when one class takes nearly all target faces."""
+    """Check that predictions have not collapsed to one class.
+
+    Args:
+        found: signals of the target.
+        epoch: the epoch, for the message.
+
+    Raises:
+        DivergedError: when one class takes nearly all target faces.
+    """
     if found.largest_share > COLLAPSE:
         raise DivergedError(
             f"The model collapsed in epoch {epoch} of the adaptation: one class takes {found.largest_share:.0%} of the "
@@ -56,7 +75,14 @@ def check_prediction_collapse(found: Signals, epoch: int) -> None:
 
 
 def discriminators(method: nn.Module) -> dict[str, Discriminator]:
-    """Return the discriminators of a method by the name of their branch, such as ``global``."""
+    """Return the discriminators of a method.
+
+    Args:
+        method: the method.
+
+    Returns:
+        Discriminators by log name, such as ``discriminator_global``.
+    """
     found = {}
     for name, part in method.named_modules():
         if isinstance(part, Discriminator):
@@ -66,15 +92,25 @@ def discriminators(method: nn.Module) -> dict[str, Discriminator]:
 
 
 def discriminator_parameters(method: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of a method's discriminators."""
+    """Return the parameters of a method's discriminators.
+
+    Args:
+        method: the method.
+
+    Returns:
+        The parameters.
+    """
     return [parameter for part in discriminators(method).values() for parameter in part.parameters()]
 
 
 def discriminator_accuracies(method: nn.Module) -> dict[str, float]:
-    """Return the accuracy of each discriminator since it was last asked for, and let it count anew.
+    """Return the accuracy of each discriminator since the last call, and reset the counts.
+
+    Args:
+        method: the method.
 
     Returns:
-        Name -> accuracy in 0..1; one that has seen no face is left out.
+        Accuracy in [0, 1] by log name; a discriminator that has classified no face is left out.
     """
     found = {}
     for name, part in discriminators(method).items():
@@ -86,17 +122,35 @@ def discriminator_accuracies(method: nn.Module) -> dict[str, float]:
 
 
 def check_discriminator_alive(method: nn.Module, epoch: int) -> None:
-    """Raise DivergedError when a discriminator of the method says the same of every face, and so teaches nothing."""
+    """Check that the outputs of each discriminator still vary.
+
+    Args:
+        method: the method.
+        epoch: the epoch, for the message.
+
+    Raises:
+        DivergedError: when a discriminator gives the same output for every face, and so no useful gradient.
+    """
     for name, part in method.named_modules():
         if isinstance(part, Discriminator) and float(part.spread) < DEAD:
             raise DivergedError(
-                f"The discriminator '{name}' died in epoch {epoch} of the adaptation: it says the same of every face; "
-                "lower adaptation.lr or adaptation.weight_decay, or leave it out by its weight in options."
+                f"The discriminator '{name}' died in epoch {epoch} of the adaptation: its output is the same for every "
+                "face; lower adaptation.lr or adaptation.weight_decay, or leave it out by its weight in options."
             )
 
 
 def check_finite(values: dict[str, float], stage: str, step: int, bf16: bool = False) -> None:
-    """Raise DivergedError when a loss, or the norm of the gradient, is not a number or infinite, and name it."""
+    """Check that losses and gradient norms are finite.
+
+    Args:
+        values: number by name.
+        stage: the stage, for the message.
+        step: the step, for the message.
+        bf16: whether the training runs in bf16, for the advice.
+
+    Raises:
+        DivergedError: naming the first that is not.
+    """
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         what = "gradient" if bad[0] == "gradient" else f"loss '{bad[0]}'"

@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dcdan.training.model_selection.epoch_evaluation import JUDGED, harm, idle_discriminators, some
+from dcdan.training.model_selection.epoch_evaluation import (
+    EVALUATED_FACES,
+    harm_warning,
+    idle_discriminators,
+    subsample,
+)
 
 
 def test_faces_to_judge_by_are_drawn_from_all_and_alike_each_time() -> None:
-    rows = np.arange(100, 100 + 3 * JUDGED)
-    drawn = some(rows)
-    assert len(drawn) == len(set(drawn)) == JUDGED
+    rows = np.arange(100, 100 + 3 * EVALUATED_FACES)
+    drawn = subsample(rows)
+    assert len(drawn) == len(set(drawn)) == EVALUATED_FACES
     assert (np.diff(drawn) > 0).all()
-    assert (some(rows) == drawn).all()
-    assert np.histogram(drawn, 3)[0].min() > JUDGED / 4
-    assert (some(rows[:50]) == rows[:50]).all()
+    assert (subsample(rows) == drawn).all()
+    assert np.histogram(drawn, 3)[0].min() > EVALUATED_FACES / 4
+    assert (subsample(rows[:50]) == rows[:50]).all()
 
 
 def epochs(*accuracies: float) -> list[dict[str, object]]:
@@ -37,7 +42,7 @@ def epochs(*accuracies: float) -> list[dict[str, object]]:
     ],
 )
 def test_a_fall_on_held_out_source_faces_is_said(accuracies: tuple[float, ...], taken: int | None, said: str) -> None:
-    found = harm(epochs(*accuracies), taken)
+    found = harm_warning(epochs(*accuracies), taken)
     assert said in found
     assert bool(found) == bool(said)
 

@@ -13,13 +13,13 @@ import torch
 from dcdan.training.model_selection.kept_epochs import load_epoch, read_kept_epochs, save_epoch
 from dcdan.training.model_selection.scores import (
     SCORES,
-    Candidate,
+    EpochScores,
     bnm_score,
     density_weights,
     dev_risk,
     entropy_score,
     information_score,
-    pick,
+    select_epoch,
     snd_score,
 )
 from dcdan.training.pretrained import network_of
@@ -95,21 +95,21 @@ def test_density_weights_do_not_depend_on_sizes_nor_on_units(scale: float) -> No
     assert float((found - (validation[:, 0].double() - 0.5)).abs().mean()) < 0.2
 
 
-def candidates() -> list[Candidate]:
+def candidates() -> list[EpochScores]:
     plain = dict.fromkeys(SCORES, 0.0)
     return [
-        Candidate(1, {**plain, "entropy": -0.5, "bnm": 0.7}, 0.4),
-        Candidate(2, {**plain, "entropy": -0.3, "bnm": 0.8}, 0.5),
-        Candidate(3, {**plain, "entropy": -0.01, "bnm": 0.4, "dev": math.nan}, 0.97),
-        Candidate(4, {**plain, "entropy": -0.4, "bnm": 0.6}, 0.5),
+        EpochScores(1, {**plain, "entropy": -0.5, "bnm": 0.7}, 0.4),
+        EpochScores(2, {**plain, "entropy": -0.3, "bnm": 0.8}, 0.5),
+        EpochScores(3, {**plain, "entropy": -0.01, "bnm": 0.4, "dev": math.nan}, 0.97),
+        EpochScores(4, {**plain, "entropy": -0.4, "bnm": 0.6}, 0.5),
     ]
 
 
 def test_the_pick_is_the_best_that_has_not_collapsed_and_of_equals_the_latest() -> None:
-    assert pick(candidates(), "entropy").epoch == 2
-    assert pick(candidates(), "bnm").epoch == 2
-    assert pick(candidates(), "dev").epoch == 4
-    assert pick([c._replace(largest_share=0.99) for c in candidates()], "entropy").epoch == 4
+    assert select_epoch(candidates(), "entropy").epoch == 2
+    assert select_epoch(candidates(), "bnm").epoch == 2
+    assert select_epoch(candidates(), "dev").epoch == 4
+    assert select_epoch([c._replace(largest_share=0.99) for c in candidates()], "entropy").epoch == 4
 
 
 def test_a_run_writes_out_the_epoch_that_the_score_picks(domains: tuple[Path, Path], tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_run_writes_out_the_epoch_that_the_score_picks(domains: tuple[Path, Pa
     assert [c.epoch for c in candidates] == [0, 1, 2, 3]
     assert all(set(c.scores) == set(SCORES) for c in candidates)
     assert choice["by"] == "information"
-    assert choice["epoch"] == pick(candidates, "information").epoch
+    assert choice["epoch"] == select_epoch(candidates, "information").epoch
     network, _, _ = network_of(tmp_path / "run")
     written = {name: value.clone() for name, value in network.state_dict().items()}
     thresholds = load_epoch(tmp_path / "run", choice["epoch"], network)
@@ -133,7 +133,7 @@ def test_a_run_writes_out_the_epoch_that_the_score_picks(domains: tuple[Path, Pa
 
 def test_scores_that_are_no_numbers_survive_the_file(tmp_path: Path, adapted: dict[str, Path]) -> None:
     network, _, classes = network_of(adapted["dcdan"])
-    candidate = Candidate(4, {**dict.fromkeys(SCORES, 0.25), "dev": math.nan}, 0.5)
+    candidate = EpochScores(4, {**dict.fromkeys(SCORES, 0.25), "dev": math.nan}, 0.5)
     save_epoch(tmp_path, candidate, network, torch.full((len(classes),), 0.3))
     (found,) = read_kept_epochs(tmp_path)
     assert found.epoch == 4
@@ -169,6 +169,6 @@ def test_dev_falls_back_to_the_plain_mean_where_weights_do_not_vary() -> None:
 
 def test_a_share_on_the_edge_has_not_collapsed() -> None:
     scores = dict.fromkeys(SCORES, 0.0)
-    assert not Candidate(0, scores, 0.95).collapsed
-    assert Candidate(0, scores, 0.951).collapsed
-    assert pick([Candidate(0, {"bnm": 0.5}, 0.2), Candidate(1, {}, 0.2)], "bnm").epoch == 0
+    assert not EpochScores(0, scores, 0.95).collapsed
+    assert EpochScores(0, scores, 0.951).collapsed
+    assert select_epoch([EpochScores(0, {"bnm": 0.5}, 0.2), EpochScores(1, {}, 0.2)], "bnm").epoch == 0
