@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcdan.benchmark.cell import cell_done, read_correct, read_epochs, read_scores
+from dcdan.benchmark.cell import cell_done
+from dcdan.benchmark.cells import read_cell
 from dcdan.benchmark.plan import Cell, Plan, PlanDomain, PlanEntry
 from dcdan.methods.base import find_method
 from dcdan.metrics.intervals import LAST, Interval, bootstrap_interval, wilson
@@ -54,11 +55,13 @@ class ScoredCell(NamedTuple):
         cell: the cell.
         report: the report, from ``scores.json``.
         correct: ``(N,) bool``, which faces of the test were classified correctly; None where this was not kept.
+        epochs: scores of each epoch, from ``epochs.json``, in ascending order; empty where no epochs were kept.
     """
 
     cell: Cell
     report: dict[str, Any]
     correct: np.ndarray | None = None
+    epochs: Sequence[dict[str, Any]] = ()
 
 
 class Compared(NamedTuple):
@@ -78,20 +81,27 @@ class Compared(NamedTuple):
 
 
 def done_cells(cells: Iterable[Cell], out: Path) -> list[ScoredCell]:
-    """Return every report of the cells that are done, with the answers where they were kept."""
-    return [
-        ScoredCell(cell, report, _correct(cell, out, report["test"]))
-        for cell in cells
-        if cell_done(cell, out)
-        for report in read_scores(cell, out)
-    ]
+    """Read the finished cells.
 
+    Args:
+        cells: the cells of a plan.
+        out: folder of the benchmark.
 
-def _correct(cell: Cell, out: Path, test: str) -> np.ndarray | None:
-    try:
-        return read_correct(cell, out, test)
-    except (OSError, KeyError):
-        return None
+    Returns:
+        One entry for each report, in the order of the cells and of their reports.
+
+    Raises:
+        DataError: when the files of a cell cannot be read.
+    """
+    scored = []
+    for cell in cells:
+        if cell_done(cell, out):
+            found = read_cell(out, cell.folder)
+            for report in found.reports:
+                answers = (found.answers or {}).get(report["test"])
+                correct = None if answers is None else answers.correct
+                scored.append(ScoredCell(cell, report, correct, found.epochs or ()))
+    return scored
 
 
 def figures(reports: Sequence[dict[str, Any]], correct: Sequence[np.ndarray | None] = ()) -> Figures:
@@ -135,21 +145,31 @@ def scored_of(
     ]
 
 
-def compare(cells: Sequence[Cell], out: Path, reference: str, other: str, target: str) -> Compared | None:
-    """Compare two rows on a target's test by McNemar's test, over the seeds that both have; None without any.
+def compare(
+    scored: Sequence[ScoredCell], reference: str, other: str, target: str, source: str, trunk: str
+) -> Compared | None:
+    """Compare two rows on the test of a target by McNemar's test, over the seeds that both have.
 
-    ``cells`` are of one source and trunk.
+    Args:
+        scored: the scored cells.
+        reference: key of the first row.
+        other: key of the second row.
+        target: name of the target.
+        source: name of the source.
+        trunk: name of the trunk.
+
+    Returns:
+        The comparison; None when no seed has the predictions for each face of both rows.
     """
-    by_seed: dict[tuple[str, int], Cell] = {
-        (cell.entry.key, cell.seed): cell for cell in cells if cell.target.name == target and cell_done(cell, out)
-    }
+    correct = [
+        {one.cell.seed: one.correct for one in scored_of(scored, key, target, source, trunk) if one.correct is not None}
+        for key in (reference, other)
+    ]
     p_values, better, worse = [], 0, 0
-    for key, seed in by_seed:
-        if key != reference or (other, seed) not in by_seed:
+    for seed, first in correct[0].items():
+        if seed not in correct[1]:
             continue
-        first = read_correct(by_seed[reference, seed], out, target)
-        second = read_correct(by_seed[other, seed], out, target)
-        found = mcnemar(first, second)
+        found = mcnemar(first, correct[1][seed])
         p_values.append(found.p_value)
         if found.p_value < SIGNIFICANT:
             better += found.only_first > found.only_second
@@ -163,21 +183,20 @@ def target_means(scored: Sequence[ScoredCell], plan: Plan, key: str, source: str
     return [figures(reports).accuracy for reports in found] if all(found) else []
 
 
-def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[ScoredCell], out: Path) -> list[Table]:
+def all_tables(plan: Plan, scored: Sequence[ScoredCell]) -> list[Table]:
     """Return every table of a benchmark, for what is done of it."""
     tables: list[Table] = []
     for source in plan.sources:
         for trunk in plan.trunks:
-            own = [cell for cell in cells if cell.source.name == source.name and cell.trunk == trunk]
             tables.append(accuracy_table(plan, scored, source.name, trunk))
             tests = tests_of(plan, source.name)
             tables += [figures_table(plan, scored, source.name, trunk, name, target) for name, target in tests]
-            tables.append(mcnemar_table(plan, own, out, source.name, trunk))
+            tables.append(mcnemar_table(plan, scored, source.name, trunk))
             if len(plan.targets_of(source)) > 1:
                 tables.append(paired_table(plan, scored, source.name, trunk))
             if plan.ablations:
                 tables.append(ablation_table(plan, scored, source.name, trunk))
-            tables.append(choice_table(plan, own, out, source.name, trunk))
+            tables.append(choice_table(plan, scored, source.name, trunk))
     return [table for table in tables if table.rows]
 
 
@@ -277,7 +296,7 @@ def figures_table(
     return Table(title, header, tuple(rows), note)
 
 
-def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
+def mcnemar_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return McNemar's test of the reference against every other row, on each target's test."""
     targets = targets_of(plan, source)
     header = ("against", *(target.name for target in targets))
@@ -285,7 +304,7 @@ def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, tru
     for entry in (*plan.methods, *plan.ablations):
         if entry.key == plan.against:
             continue
-        found = [compare(cells, out, plan.against, entry.key, target.name) for target in targets]
+        found = [compare(scored, plan.against, entry.key, target.name, source, trunk) for target in targets]
         if any(found):
             rows.append((entry.name, *(_compared(f.better, f.worse, f.seeds, f.p_value) if f else "–" for f in found)))
     reference = name_of(plan, plan.against)
@@ -336,14 +355,14 @@ def ablation_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk:
     return Table(f"{source}, {trunk}: ablations", header, tuple(rows), note)
 
 
-def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
+def choice_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
     """Return what each label-free score's pick among the epochs would have had, beside the last and the best epoch."""
     header = ("method", "target", "cells", "last", *(name.replace("_", " ") for name in SCORES), "oracle")
     rows = []
     for entry in (*plan.methods, *plan.ablations):
         for target in targets_of(plan, source):
-            own = [c for c in cells if c.entry.key == entry.key and c.target.name == target.name and cell_done(c, out)]
-            kept = [found for found in (read_epochs(cell, out) for cell in own) if found]
+            own = scored_of(scored, entry.key, target.name, source, trunk)
+            kept = [one.epochs for one in own if one.epochs]
             if not kept:
                 continue
             picked = [[_accuracy(epochs, score) for epochs in kept] for score in SCORES]
@@ -358,7 +377,7 @@ def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trun
     return Table(f"{source}, {trunk}: choosing an epoch without labels", header, tuple(rows), note)
 
 
-def _accuracy(epochs: list[dict[str, Any]], by: Score) -> float:
+def _accuracy(epochs: Sequence[dict[str, Any]], by: Score) -> float:
     """Return the accuracy of the epoch that a score picks."""
     taken = pick([candidate_of(epoch) for epoch in epochs], by).epoch
     return next(float(e["accuracy"]) for e in epochs if e["epoch"] == taken)

@@ -19,7 +19,10 @@ def benchmark(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="DIR", help="Folder of tables, pictures and page.", show_default="OUT/results"
+            "--results",
+            metavar="DIR",
+            help="Folder of table.md, plot.png and cells.parquet; cells in it are not trained again.",
+            show_default="OUT/results",
         ),
     ] = None,
     jobs: Annotated[
@@ -77,7 +80,7 @@ def benchmark(
             failed = run_plan(plan, cells, prepared, out, places, command, quiet)
         for table in write_up(plan, cells, out, place, failed, command, tsne):
             console.print(table.rich())
-    typer.echo(printable(str(place / PAGE)))
+    typer.echo(printable(str(out / PAGE)))
     if failed:
         first, why = next(iter(failed.items()))
         raise TrainingError(f"{len(failed)} of {len(cells)} cells failed, {first} first: {why}")

@@ -1,7 +1,7 @@
-"""What results folders hold: the rows that were measured, each over its seeds, with the interval of its accuracy.
+"""The rows that folders of results hold, each over its seeds, with the interval of its accuracy.
 
-Read are ``scores.json`` with ``run.json`` beside it, in a folder for each cell (`dcdan benchmark`), and
-``CELL.scores.json`` with ``CELL.run.json`` (experiments/table.py), at any depth.
+Three layouts are read, at any depth: ``cells.parquet`` of ``dcdan benchmark``, and the same cells as files, either in
+a folder for each (``CELL/scores.json`` and ``CELL/run.json``) or side by side (``CELL.scores.json``).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import hashlib
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcdan.benchmark.cells import RUN, SCORES, holds_cells, read_cells
 from dcdan.core.errors import DataError
 from dcdan.core.limits import read_json
 from dcdan.metrics.intervals import Interval, wilson
 
-SCORES, RUN = "scores.json", "run.json"
 TRUNKS: dict[str, str] = {"resnet50": "ResNet-50", "mobilenetv2_100": "MobileNet-V2"}
 """The paper's trunks by their names in timm; other widths are other trunks."""
 DATA_SETS: dict[str, str] = {
@@ -88,7 +88,13 @@ class MeasuredRow:
 
 
 def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
-    """Return the rows that results folders hold; a score that lies there twice counts once.
+    """Read the rows that folders of results hold. A score that is there twice counts once.
+
+    Args:
+        folders: the folders, each with everything below it. Parquet files of other tables are left out.
+
+    Returns:
+        One row for each method, pair of data sets, trunk and settings, in the order of the files.
 
     Raises:
         DataError: when a folder is missing or holds no scores, when a file cannot be read, or when one row has two
@@ -97,14 +103,12 @@ def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
     groups: dict[tuple[Any, ...], dict[int, float]] = {}
     seen: set[str] = set()
     for folder in folders:
-        for scores in _score_files(folder):
-            run = scores.with_name(scores.name.removesuffix(SCORES) + RUN)
-            metadata = _load(run) if run.is_file() else {}
-            for score in _scores(scores):
+        for file, place, scores, metadata in _cells(folder):
+            for score in scores:
                 content = hashlib.sha256(json.dumps([score, metadata], sort_keys=True).encode()).hexdigest()
                 if content not in seen:
                     seen.add(content)
-                    _add(groups, _table_folder(scores), score, metadata, scores)
+                    _add(groups, place, score, metadata, file)
     return tuple(_row(key, by_seed) for key, by_seed in groups.items())
 
 
@@ -122,15 +126,22 @@ def data_set_of(*names: str) -> str | None:
     return next((DATA_SETS[word] for word in words if word in DATA_SETS), None)
 
 
-def _score_files(folder: Path) -> list[Path]:
+def _cells(folder: Path) -> Iterator[tuple[Path, str, Sequence[Any], Any]]:
+    """Yield the cells below a folder: file, folder of the whole table, scores, and ``run.json`` or {}."""
     if not folder.is_dir():
         raise DataError(f"There is no folder '{folder}': give one that holds the results of a benchmark.")
-    found = sorted(
+    tables = [file for file in sorted(folder.rglob("*.parquet")) if file.is_file() and holds_cells(file)]
+    files = sorted(
         path for path in folder.rglob(f"*{SCORES}") if path.name == SCORES or path.name.endswith("." + SCORES)
     )
-    if not found:
-        raise DataError(f"'{folder}' holds no {SCORES}: give the folder of a benchmark's results.")
-    return found
+    if not files and not tables:
+        raise DataError(f"'{folder}' holds no cells.parquet or {SCORES}: give the folder of a benchmark's results.")
+    for table in tables:
+        for cell in read_cells(table, answers=False):
+            yield table, str(table.parent), cell.reports, cell.run or {}
+    for file in files:
+        run = file.with_name(file.name.removesuffix(SCORES) + RUN)
+        yield file, _table_folder(file), _scores(file), _load(run) if run.is_file() else {}
 
 
 def _load(path: Path) -> Any:

@@ -3,9 +3,7 @@
 The faces are normalised by the statistics of their own domain, as target faces will be by theirs: what is calibrated
 is the answer to a face that the network takes as it should. Their labels are hard, votes by their majority, since that
 is what an answer is counted by. For a method that looks at the target, the temperature is then set so that the mean
-confidence there is the accuracy that ATC predicts: an estimate, that no label of the target has confirmed. By known
-shifts it is nearer than the plain one, and as near as importance weights, of which a few faces decide alone
-(docs/results/calibration/README.md).
+confidence there is the accuracy that ATC predicts: an estimate, which no label of the target has confirmed.
 """
 
 from __future__ import annotations
