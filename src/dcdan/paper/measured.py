@@ -37,19 +37,22 @@ DATA_SETS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
-    """Accuracy (0..1) of one row on one test, mean over its seeds.
+    """One row of a results table on one test set, over its seeds.
 
     Attributes:
-        folder: the results folder.
-        row: the row's name in its table.
-        source: data set that was learnt from; of the paper's sets its name there, else the spec.
-        target: data set that was adapted to, likewise.
-        tested: data set that was scored, likewise; ``test`` is its name in the plan, ``split`` the split.
-        trunk: of the paper's trunks its name there, else timm's.
-        size: side of the faces, pixels.
-        seeds: in ascending order.
-        images: faces scored at each seed.
-        accuracies: one a seed.
+        folder: folder of the results.
+        row: name of the row in its table.
+        source: labelled data set of the training: its name in the paper where it is one of the paper's sets, else its
+            spec.
+        target: unlabelled data set of the adaptation, named likewise.
+        tested: data set that was scored, named likewise.
+        test: name of the test set in the plan.
+        split: split that was scored.
+        trunk: name of the trunk in the paper where it is one of the paper's, else in timm.
+        size: side of the faces, pixels; None where it was not recorded.
+        seeds: the seeds, in ascending order.
+        images: number of faces that were scored with each seed.
+        accuracies: accuracy with each seed, 0..1.
     """
 
     folder: str
@@ -67,21 +70,24 @@ class MeasuredRow:
 
     @property
     def accuracy(self) -> float:
-        """Mean over the seeds."""
+        """Mean accuracy over the seeds, 0..1."""
         return statistics.fmean(self.accuracies)
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation (n - 1) over the seeds; None of one seed."""
+        """Standard deviation (n - 1) of the accuracy over the seeds; None for one seed."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
     @property
     def interval(self) -> Interval:
-        """95 % Wilson interval of the mean accuracy over so many faces; seeds see the same faces and add none."""
+        """95 % Wilson interval of the mean accuracy over the number of faces, 0..1.
+
+        All seeds are scored on the same faces, so more seeds do not count as more faces.
+        """
         return wilson(round(self.accuracy * self.images), self.images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON types."""
+        """Return all attributes and statistics as plain JSON types."""
         metadata = {name: getattr(self, name) for name in self.__slots__}
         lists = {"seeds": list(self.seeds), "accuracies": list(self.accuracies)}
         return metadata | lists | {"accuracy": self.accuracy, "sd": self.sd, "accuracy_95": list(self.interval)}
@@ -113,12 +119,19 @@ def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
 
 
 def data_set_of(*names: str) -> str | None:
-    """Return the paper's name of the data set that a spec or a name stands for, the first that does, or None.
+    """Return the paper's name of the data set that a spec or name stands for.
 
-    Data that a spec shifts (``?shift=blur``) are no longer that set.
+    Args:
+        names: specs or names of one data set; the first that is one of the paper's sets decides.
 
-    >>> data_set_of("raf_db:basic?split=test"), data_set_of("packs/a", "RAF-DB"), data_set_of("ferplus:x?shift=blur")
-    ('RAF-DB', 'RAF-DB', None)
+    Returns:
+        A value of :data:`DATA_SETS`; None for another data set, and for one that a spec corrupts (``?shift=blur``).
+
+    Example:
+        >>> data_set_of("raf_db:basic?split=test"), data_set_of("packs/a", "RAF-DB")
+        ('RAF-DB', 'RAF-DB')
+        >>> data_set_of("ferplus:x?shift=blur") is None
+        True
     """
     if any(re.search(r"[?&]shift=", name) for name in names):
         return None
