@@ -1,4 +1,4 @@
-"""Train and score one cell or one source stage. Finished ones are not trained again."""
+"""Training and scoring of one cell or source stage of a benchmark. What is finished is not trained again."""
 
 from __future__ import annotations
 
@@ -31,17 +31,36 @@ FAILED = "failed.json"
 
 
 def stage_done(stage: PlanStage, out: Path) -> bool:
-    """Return whether the source stage has been trained."""
+    """Return whether a source stage has been trained.
+
+    Args:
+        stage: the source stage.
+        out: folder of the benchmark.
+    """
     return (out / stage.folder / "checkpoints" / SOURCE_STAGE).is_file()
 
 
 def cell_done(cell: Cell, out: Path) -> bool:
-    """Return whether the cell has been trained and scored."""
+    """Return whether a cell has been trained and scored.
+
+    Args:
+        cell: the cell.
+        out: folder of the benchmark.
+    """
     return (out / cell.folder / SCORES).is_file()
 
 
 def run_stage(stage: PlanStage, out: Path, command: str) -> None:
-    """Train a source stage."""
+    """Train a source stage, unless it is finished.
+
+    Args:
+        stage: the source stage.
+        out: folder of the benchmark.
+        command: the command of the user, for ``run.json``.
+
+    Raises:
+        Interrupted: when the user stops the training; what was reached is saved.
+    """
     if not stage_done(stage, out):
         data = stage.source.data, stage.target.data
         folder = out / stage.folder
@@ -50,7 +69,17 @@ def run_stage(stage: PlanStage, out: Path, command: str) -> None:
 
 
 def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
-    """Adapt from the finished source stage, then score the model on the test of the target and the further tests."""
+    """Train a cell from its finished source stage and score it, unless it is finished.
+
+    Args:
+        cell: the cell.
+        plan: its plan, for the further test sets.
+        out: folder of the benchmark.
+        command: the command of the user, for ``run.json``.
+
+    Raises:
+        Interrupted: when the user stops the training; what was reached is saved.
+    """
     if cell_done(cell, out):
         return
     folder = out / cell.folder
@@ -61,7 +90,16 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
 
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:
-    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were classified correctly)."""
+    """Score a trained cell on the test set of its target and on the further test sets.
+
+    Writes ``answers.npz`` (for each face whether it was classified correctly, and the confidence), ``epochs.json``
+    where epochs were kept, and last ``scores.json`` (one report for each test set).
+
+    Args:
+        cell: the cell.
+        plan: its plan.
+        folder: the run folder of the cell.
+    """
     recogniser = TorchRecogniser(folder)
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
@@ -97,14 +135,25 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
 
 
 def precision_of(folder: Path) -> str:
-    """Return the precision that a run was trained in, as its ``run.json`` says; empty where it does not."""
+    """Return the precision of the training of a run, as its ``run.json`` states it; empty where it does not.
+
+    Args:
+        folder: the run folder.
+    """
     return str(read_run_metadata(folder).get("precision", ""))
 
 
 def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
-    """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
+    """Score every epoch that a run kept.
 
-    The accuracies show afterwards how good a choice would have been. No choice uses them.
+    The accuracies show afterwards how good a choice of epoch would have been. No choice uses them.
+
+    Args:
+        folder: the run folder.
+        target: the target, whose test set is scored.
+
+    Returns:
+        For each epoch its label-free scores and its accuracy on the test set, 0..1; empty where no epochs were kept.
     """
     candidates = read_kept_epochs(folder)
     if not candidates:

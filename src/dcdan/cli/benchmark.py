@@ -50,7 +50,7 @@ def benchmark(
 
     from dcdan.benchmark.cell import check_cells
     from dcdan.benchmark.plan import read_plan
-    from dcdan.benchmark.prepare import devices, left_to_do, plan_table, prepared_cells
+    from dcdan.benchmark.prepare import devices, plan_table, prepared_cells, remaining_work
     from dcdan.benchmark.runner import run_plan
     from dcdan.benchmark.write_up import PAGE, take_over, write_up
     from dcdan.core.atomic_io import sweep
@@ -69,7 +69,7 @@ def benchmark(
     check_cells(cells, out, any_revision=any_revision or tables_only)
     if not tables_only:
         places = devices(jobs)
-        console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())
+        console.print(plan_table(plan, cells, remaining_work(cells, packs, out), len(places), out).rich())
         if plan_only:
             return
     failed: dict[str, str] = {}

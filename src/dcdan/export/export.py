@@ -173,7 +173,7 @@ def export(
     if target is not None:
         used, rest = _split(target)
         with atomic_write(folder / INT8_NAME) as beside:
-            quantise(graph, pieces(target.faces, used), beside, parts, activations)
+            quantise(graph, face_batches(target.faces, used), beside, parts, activations)
     _describe(run, folder, [GRAPH_NAME] * new + [INT8_NAME] * int8)
     sessions = {"fp32": Session(graph, info, 1)}
     if target is not None:
@@ -221,7 +221,7 @@ def _split(pack: Pack) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(used), np.sort(rest if len(rest) >= len(used) else mixed)
 
 
-def pieces(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+def face_batches(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Yield faces in batches, in RGB.
 
     Args:
@@ -232,7 +232,7 @@ def pieces(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
         ``(B, S, S, 3) uint8``, B at most 16.
 
     Example:
-        >>> [batch.shape for batch in pieces(np.zeros((40, 8, 8), np.uint8), np.arange(20))]
+        >>> [batch.shape for batch in face_batches(np.zeros((40, 8, 8), np.uint8), np.arange(20))]
         [(16, 8, 8, 3), (4, 8, 8, 3)]
     """
     for start in range(0, len(rows), _PIECE):
@@ -283,7 +283,7 @@ def _measured(
         accuracy = {name: float((s.run(faces).expression == labels).mean()) for name, s in sessions.items()}
     except DcdanError as error:
         notes.append(f"No accuracy on held-out source faces: {error}")
-    milliseconds = timed(list(sessions.values()), shown)
+    milliseconds = measure_latency(list(sessions.values()), shown)
     speeds = dict(zip(sessions, milliseconds, strict=True))
     if accuracy and min(accuracy.values()) < accuracy["fp32"] - LOST:
         notes.append(f"int8 loses more than {100 * LOST:g} point on source faces: keep to fp32, or give more --faces.")
@@ -341,7 +341,7 @@ def _held_out(data: dict[str, str], info: ModelInfo, progress: bool) -> tuple[np
     return np.asarray(source.faces[rows]), own[source.hard[rows]]
 
 
-def timed(sessions: Sequence[Session], faces: np.ndarray) -> list[dict[int, float]]:
+def measure_latency(sessions: Sequence[Session], faces: np.ndarray) -> list[dict[int, float]]:
     """Measure the processor time of sessions that use one thread.
 
     The least of many interleaved runs is taken, since other work on the machine can only add time.

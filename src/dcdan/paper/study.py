@@ -131,11 +131,11 @@ def study(number: int | None = None, measured: Sequence[MeasuredRow] | None = No
         against_baselines(tables),
         tuple(found for found in find_inconsistencies(TABLES) if number is None or number in found.tables),
         None if measured is None else tuple(measured),
-        hold_beside(tables, measured or ()),
+        match_published(tables, measured or ()),
     )
 
 
-def hold_beside(tables: Sequence[PaperTable], measured: Sequence[MeasuredRow]) -> tuple[Beside, ...]:
+def match_published(tables: Sequence[PaperTable], measured: Sequence[MeasuredRow]) -> tuple[Beside, ...]:
     """Pair measured rows with the figures of the tables.
 
     A row is paired when its source and trunk are those of the table, and it was scored on the target it adapted to.

@@ -79,7 +79,7 @@ def results(
         validation: its accuracy on held-out source faces, 0..1; None where it was not measured.
         seconds: duration of the demonstration; None when it was interrupted.
     """
-    test = compared(scored)
+    test = compare_methods(scored)
     return {
         "schema": 1,
         "gain": round(scored["dcdan"].report.accuracy - scored["source_only"].report.accuracy, 6),
@@ -91,7 +91,7 @@ def results(
     }
 
 
-def compared(scored: Mapping[str, ScoredModel]) -> McNemar:
+def compare_methods(scored: Mapping[str, ScoredModel]) -> McNemar:
     """Compare source-only (first) and DCD-DAN (second) on the test faces by McNemar's test.
 
     Args:
@@ -315,9 +315,9 @@ def run_demo(
     settings = settings or DemoSettings()
     out = out.resolve()
     began = time.time()
-    fresh = claim(out, settings, force)
+    fresh = open_demo_folder(out, settings, force)
     say(f"drawing {settings.faces:,} studio faces and {settings.faces:,} street faces")
-    studio, street = (packed(out, domain, settings, quiet) for domain in ("studio", "street"))
+    studio, street = (domain_pack(out, domain, settings, quiet) for domain in ("studio", "street"))
     shared = out / "runs" / METHODS[0]
     for method in METHODS:
         run = out / "runs" / method
@@ -345,7 +345,7 @@ def run_demo(
     return out / PAGE
 
 
-def packed(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
+def domain_pack(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
     """Return the pack of the faces of a domain. They are drawn unless an earlier call did.
 
     Args:
@@ -361,7 +361,7 @@ def packed(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
     return place
 
 
-def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
+def open_demo_folder(out: Path, settings: DemoSettings, force: bool) -> bool:
     """Make the folder of a demonstration, or accept one that holds the same demonstration unfinished.
 
     Args:
@@ -378,7 +378,7 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
     about = {"schema": 1, "dcdan": version("dcdan"), "settings": settings.model_dump(mode="json")}
     mark = out / MARK
     if out.exists() and (not out.is_dir() or holds_something(out)):
-        found = earlier(mark)
+        found = read_demo_metadata(mark)
         if found is None:
             raise OutputError(f"'{out}' exists and is no demonstration of dcdan: choose another --out.")
         complete = (out / PAGE).exists()
@@ -396,7 +396,7 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
     return True
 
 
-def earlier(mark: Path) -> Mapping[str, Any] | None:
+def read_demo_metadata(mark: Path) -> Mapping[str, Any] | None:
     """Read the record in the folder of a demonstration.
 
     Args:

@@ -49,7 +49,7 @@ def source_stage_of(run: Path) -> Path | None:
     return finished_stage(run, Path(start)) if start else None
 
 
-def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
+def predict_before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
     """Predict target faces by the source stage of a run, as a user would who adapts nothing.
 
     Args:
@@ -212,7 +212,7 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
     faces = np.asarray(target_pack.faces[sample])
     method = find_method(metadata["settings"]["method"])
-    earlier = before_adaptation(run, faces) if method.adapts() else None
+    earlier = predict_before_adaptation(run, faces) if method.adapts() else None
     # Both sides of the comparison at one temperature: the earlier model has none of its own.
     confidence = None if earlier is None else tempered(earlier, recogniser.info.temperature).max(1)
     before = None if earlier is None or confidence is None else Answers(earlier.argmax(1), confidence)
