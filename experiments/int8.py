@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dcdan.evaluation.evaluate import labels_among, rows_to_score
-from dcdan.export.export import CALIBRATED, pieces, timed
+from dcdan.export.export import CALIBRATED, face_batches, measure_latency
 from dcdan.export.quantise import ACTIVATIONS, PARTS, quantise
 from dcdan.inference.model_card import read_model_info, verified
 from dcdan.inference.session import Session, in_rgb
@@ -37,7 +37,7 @@ def main() -> None:
     float_session = Session(graph, info, 1)
     shown = in_rgb(test.faces[scored[:32]])
     before = float_session.run(test.faces[scored])
-    speed = timed([float_session], shown)[0]
+    speed = measure_latency([float_session], shown)[0]
     print("| int8 | activations | accuracy % | as fp32 % | largest difference | MB | ms a face at 1 / 32 |")
     print("|---|---|---|---|---|---|---|")
     size = graph.stat().st_size / 1e6
@@ -47,10 +47,10 @@ def main() -> None:
         for parts in PARTS:
             for activations in ACTIVATIONS:
                 out = Path(folder) / f"{parts}-{activations}.onnx"
-                quantise(graph, pieces(target.faces, rows), out, parts, activations)
+                quantise(graph, face_batches(target.faces, rows), out, parts, activations)
                 session = Session(out, info, 1)
                 after = session.run(test.faces[scored])
-                speed = timed([session], shown)[0]
+                speed = measure_latency([session], shown)[0]
                 gap = np.abs(after.probabilities - before.probabilities).max()
                 cells = (
                     f"{100 * (after.expression == truth).mean():.2f}",

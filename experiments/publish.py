@@ -2,9 +2,10 @@
 
     python experiments/publish.py experiments/cross_domain.toml docs/results/cross_domain
 
-Reads the plan and ``cells.parquet`` of the folder and writes ``plot.png`` beside it: one panel for each target (with a
-single target one for each further test set too), one line for each method, one dot for each seed. The colour says what
-the training of the method sees of the target.
+``dcdan benchmark`` draws the same plot. This program needs no data and no run: it reads the plan and ``cells.parquet``
+of the folder and writes ``plot.png`` beside it. There is one panel for each target (with a single target one for each
+further test set too), one line for each method and one dot for each seed. The colour says what the training of the
+method sees of the target.
 """
 
 from __future__ import annotations
@@ -15,20 +16,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pyarrow.parquet as parquet
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+from dcdan.plots.accuracies import accuracies_png
 
-COLOURS = {"nothing": "#7f7f7f", "statistics": "#e08214", "images": "#2166ac"}
 NO_TARGET = ("source_only", "cf_dan", "scn", "ran", "efficientface", "csg")
 
 
 def sees(run: dict[str, Any]) -> str:
     """Return what the training of a run sees of the target."""
     method = run["settings"]["method"]
-    return "nothing" if method in NO_TARGET else "statistics" if method == "adabn" else "images"
+    return "no" if method in NO_TARGET else "statistics" if method == "adabn" else "images"
 
 
 def draw(plan: dict[str, Any], folder: Path) -> None:
@@ -36,34 +34,17 @@ def draw(plan: dict[str, Any], folder: Path) -> None:
     columns = ["cell", "test", "key", "accuracy", "run"]
     rows = parquet.read_table(folder / "cells.parquet", columns=columns).to_pylist()
     seen = {row["key"]: sees(json.loads(row["run"])) for row in rows if row["run"]}
-    methods = {entry["key"]: entry["name"] for entry in plan["methods"]}
     tests = [target["name"] for target in plan["targets"]]
     tests += [test["name"] for test in plan.get("also", ())] if len(tests) == 1 else []
-    order = list(methods)[::-1]
-    figure, axes = plt.subplots(
-        1, len(tests), figsize=(10, 1.1 + 0.24 * len(order)), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis, test in zip(axes[0], tests, strict=True):
-        for row in rows:
-            if row["test"] == test and row["key"] in methods:
-                colour = COLOURS[seen[row["key"]]]
-                axis.plot(100 * row["accuracy"], order.index(row["key"]), "o", ms=4, alpha=0.75, color=colour)
-        axis.set_title(test, fontsize=9)
-        axis.set_yticks(range(len(order)), [methods[key] for key in order], fontsize=8)
-        axis.tick_params(axis="x", labelsize=8)
-        axis.grid(alpha=0.3)
-    for label, colour in COLOURS.items():
-        axes[0, 0].plot([], [], "o", ms=4, color=colour, label=label)
-    figure.supxlabel("accuracy on the test set, %; one dot for each seed", fontsize=9)
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(),
-        title="training sees of the target",
-        ncols=3,
-        loc="outside upper center",
-        fontsize=8,
-        title_fontsize=8,
-    )
-    figure.savefig(folder / "plot.png", dpi=110, metadata={"Software": None})
+    panels = {
+        test: {
+            entry["name"]: [row["accuracy"] for row in rows if (row["test"], row["key"]) == (test, entry["key"])]
+            for entry in plan["methods"]
+        }
+        for test in tests
+    }
+    png = accuracies_png(panels, {entry["name"]: seen[entry["key"]] for entry in plan["methods"]})
+    (folder / "plot.png").write_bytes(png)
 
 
 def main() -> None:

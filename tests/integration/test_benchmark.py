@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcdan.benchmark.cell import read_correct, read_scores
+from dcdan.benchmark.cells import CELLS, holds_cells, read_cell, read_cells
 from dcdan.benchmark.plan import cells_of, merged, read_plan, slug
 from dcdan.benchmark.prepare import duration, prepared_cells
 from dcdan.benchmark.revision import PlanContext
@@ -133,20 +133,28 @@ def test_rows_of_different_face_size_are_refused(plan_file: Path, tmp_path: Path
 def test_the_page_and_tables_hold_what_the_cells_scored(finished: Path) -> None:
     results = finished / "results"
     text = (results / "table.md").read_text()
-    page = (results / "report.html").read_text()
-    for cell in finished.glob("*/scores.json"):
-        assert set(read_model_info(cell.parent).files) == {"model.safetensors"}
-        report = json.loads(cell.read_text())[0]
+    page = (finished / "report.html").read_text()
+    for scores in finished.glob("*/scores.json"):
+        assert set(read_model_info(scores.parent).files) == {"model.safetensors"}
+        report = json.loads(scores.read_text())[0]
         assert f"{100 * report['accuracy']:.1f}" in text
         assert f"{100 * report['accuracy']:.1f}" in page
     assert "Not in these tables" not in text
-    rows = list(csv.reader((results / "tables" / f"studio-{slug(TRUNK)}.csv").read_text().splitlines()))
+    rows = list(csv.reader((finished / "tables" / f"studio-{slug(TRUNK)}.csv").read_text().splitlines()))
     assert [row[0] for row in rows] == ["method", "Source-only", "AdaBN"]
     assert [row[1] for row in rows] == ["sees target", "no", "statistics"]
-    assert len(list((results / "cells").glob("*.run.json"))) == 3
-    assert len(list((results / "cells").glob("*.answers.npz"))) == 3
-    assert len(list(results.glob("confusion-*.png"))) == 1
-    assert len(list(results.glob("tsne-*.png"))) == 2
+    assert {path.name for path in results.iterdir()} == {"table.md", "plot.png", "cells.parquet"}
+    assert "](plot.png)" in text
+    assert len(list((finished / "figures").glob("confusion-*.png"))) == 1
+    assert len(list((finished / "figures").glob("tsne-*.png"))) == 2
+    found = list(read_cells(results / CELLS))
+    assert {cell.name for cell in found} == {path.parent.name for path in finished.glob("*/scores.json")}
+    for cell in found:
+        assert cell.reports == tuple(json.loads((finished / cell.name / "scores.json").read_text()))
+        assert cell.run == json.loads((finished / cell.name / "run.json").read_text())
+        with np.load(finished / cell.name / "answers.npz") as arrays:
+            assert cell.answers is not None
+            assert np.array_equal(cell.answers["Street"].correct, arrays["Street/correct"])
 
 
 def test_nothing_is_trained_twice_and_a_lost_cell_alone_is_made_again(plan_file: Path, finished: Path) -> None:
@@ -194,10 +202,13 @@ def test_figures_are_means_over_seeds_and_mcnemar_is_of_the_same_faces(plan_file
     assert found.accuracy == pytest.approx(own[0]["accuracy"] + 0.05)
     assert found.deviation == pytest.approx(np.std([0, 0.1], ddof=1))
     by_key = {cell.entry.key: cell for cell in cells if cell.seed == 0}
-    correct = {key: read_correct(cell, finished, "Street") for key, cell in by_key.items()}
+    correct = {}
     for key, cell in by_key.items():
-        assert correct[key].mean() == pytest.approx(read_scores(cell, finished)[0]["accuracy"], abs=1e-6)
-    test = compare(cells, finished, "adabn", "source-only", "Street")
+        record = read_cell(finished, cell.folder)
+        assert record.answers is not None
+        correct[key] = record.answers["Street"].correct
+        assert correct[key].mean() == pytest.approx(record.reports[0]["accuracy"], abs=1e-6)
+    test = compare(scored, "adabn", "source-only", "Street", "Studio", TRUNK)
     assert test is not None
     assert test.p_value == mcnemar(correct["adabn"], correct["source-only"]).p_value
     assert test.seeds == 1
@@ -206,13 +217,29 @@ def test_figures_are_means_over_seeds_and_mcnemar_is_of_the_same_faces(plan_file
 def test_a_results_folder_is_enough_to_go_on(plan_file: Path, finished: Path, tmp_path: Path) -> None:
     file = str(plan_file.with_name("one-seed.toml"))
     results = tmp_path / "results"
-    shutil.copytree(finished / "results" / "cells", results / "cells")
+    results.mkdir()
+    shutil.copy(finished / "results" / CELLS, results / CELLS)
     arguments = ["benchmark", file, "--out", str(tmp_path / "runs"), "--results", str(results), "--quiet", "--no-tsne"]
     assert dcdan(arguments) == 0
     assert not list((tmp_path / "runs").glob("source-*"))
-    tables = (results / "tables").iterdir()
-    for table in tables:
-        assert table.read_text() == (finished / "results" / "tables" / table.name).read_text()
+    tables = [path.name for path in (finished / "tables").iterdir()]
+    assert tables
+    for name in tables:
+        assert (tmp_path / "runs" / "tables" / name).read_text() == (finished / "tables" / name).read_text()
+    assert {path.name for path in results.iterdir()} == {"table.md", "plot.png", "cells.parquet"}
+    assert holds_cells(results / CELLS)
+    for old, new in zip(read_cells(finished / "results" / CELLS), read_cells(results / CELLS), strict=True):
+        assert (old.name, old.reports, old.run, old.epochs) == (new.name, new.reports, new.run, new.epochs)
+
+
+def test_a_damaged_parquet_file_of_results_is_answered_with_a_sentence(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / CELLS).write_bytes(b"PAR1 no")
+    file = str(plan_file.with_name("one-seed.toml"))
+    arguments = ["benchmark", file, "--out", str(tmp_path / "runs"), "--results", str(tmp_path), "--quiet", "--plan"]
+    assert dcdan(arguments) == 3
+    assert "no readable table of cells" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

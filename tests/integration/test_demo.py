@@ -14,8 +14,8 @@ from dcdan.core.errors import OutputError
 from dcdan.inference.recogniser import load
 from dcdan.packs.pack import Pack
 from dcdan.reports import demo
-from dcdan.reports.demo import DemoSettings, claim, run_demo, table
-from dcdan.reports.run_report import before_adaptation, read_answers, source_stage_of
+from dcdan.reports.demo import DemoSettings, open_demo_folder, run_demo, table
+from dcdan.reports.run_report import predict_before_adaptation, read_answers, source_stage_of
 from tiny_demo import TINY, finished_demo
 
 
@@ -81,7 +81,7 @@ def test_methods_share_one_source_stage(finished: Path) -> None:
 
 def test_before_the_adaptation_is_what_source_only_says(finished: Path) -> None:
     faces = Pack.open(finished / "packs" / "street", labelled=False).faces[:20]
-    before = before_adaptation(finished / "runs" / "dcdan", faces)
+    before = predict_before_adaptation(finished / "runs" / "dcdan", faces)
     assert before is not None
     expected = load(finished / "runs" / "source_only", align="none").recognise_faces(faces).probabilities
     assert before == pytest.approx(expected, abs=1e-4)
@@ -105,7 +105,7 @@ def test_a_demonstration_without_its_page_goes_on_where_it_was(finished: Path, t
     shutil.copytree(finished, out, ignore=shutil.ignore_patterns("index.html", "report.html", "predictions.csv"))
     # Runs remember where their data lay, so only a folder in its old place can go on.
     shutil.rmtree(out / "runs")
-    claim(out, TINY, force=False)
+    open_demo_folder(out, TINY, force=False)
     assert (out / "packs" / "street" / "faces.npy").is_file()
     models = {path: path.stat().st_mtime_ns for path in finished.rglob("model.onnx")}
     (finished / "index.html").unlink()
@@ -115,21 +115,21 @@ def test_a_demonstration_without_its_page_goes_on_where_it_was(finished: Path, t
 
 def test_a_finished_demonstration_is_replaced_only_by_force(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    claim(out, TINY, force=False)
+    open_demo_folder(out, TINY, force=False)
     (out / "index.html").write_text("done")
     (out / "old").mkdir()
     with pytest.raises(OutputError, match="--force"):
-        claim(out, TINY, force=False)
-    claim(out, TINY, force=True)
+        open_demo_folder(out, TINY, force=False)
+    open_demo_folder(out, TINY, force=True)
     assert [path.name for path in out.iterdir()] == [demo.MARK]
 
 
 def test_an_unfinished_one_of_other_settings_is_not_continued(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    claim(out, TINY, force=False)
-    claim(out, TINY, force=True)
+    open_demo_folder(out, TINY, force=False)
+    open_demo_folder(out, TINY, force=True)
     with pytest.raises(OutputError, match="another demonstration"):
-        claim(out, DemoSettings(seed=1), force=False)
+        open_demo_folder(out, DemoSettings(seed=1), force=False)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2}'])

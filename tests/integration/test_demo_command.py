@@ -10,7 +10,7 @@ import pytest
 from dcdan.cli.main import run as dcdan
 from dcdan.core.locks import folder_lock
 from dcdan.reports import demo
-from dcdan.reports.demo import DemoSettings, claim
+from dcdan.reports.demo import DemoSettings, open_demo_folder
 from tiny_demo import TINY, finished_demo
 
 
@@ -48,14 +48,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_settings_of_the_demonstration_are_valid(tmp_path: Path) -> None:
-    claim(tmp_path / "out", DemoSettings(), force=False)
+    open_demo_folder(tmp_path / "out", DemoSettings(), force=False)
     for method in demo.METHODS:
         DemoSettings().of(method).method_settings()
 
 
 def test_a_folder_that_another_process_fills_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    claim(out, TINY, force=False)
+    open_demo_folder(out, TINY, force=False)
     with folder_lock(out):
         assert dcdan(["demo", "--out", str(out), "--force"]) == 6
     assert "Another process is at work" in capsys.readouterr().err

@@ -19,7 +19,8 @@ ROOT = Path(dcdan.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("api",),
-    ("paper", "benchmark"),
+    ("paper",),
+    ("benchmark",),
     ("reports",),
     ("export",),
     ("evaluation",),

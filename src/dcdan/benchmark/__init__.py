@@ -1,1 +1,1 @@
-"""The benchmark: sources x targets x trunks x methods x seeds, trained once each, scored alike, written up."""
+"""Benchmarks: methods on pairs of data sets with several trunks and seeds, as tables, tests and pictures."""

@@ -1,4 +1,4 @@
-"""Train and score one cell or one source stage; what is finished is left as it is."""
+"""Training and scoring of one cell or source stage of a benchmark. What is finished is not trained again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dcdan.benchmark.cells import ANSWERS, EPOCHS, SCORES, read_cell
 from dcdan.benchmark.plan import Cell, Plan, PlanDomain, PlanStage
 from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.core.errors import UsageError
-from dcdan.core.limits import read_json
 from dcdan.core.signals import interruptible
 from dcdan.evaluation.evaluate import class_indices, evaluate_pack, labels_among, rows_to_score
 from dcdan.evaluation.torch_recogniser import TorchRecogniser
@@ -26,21 +26,41 @@ from dcdan.training.run import train_run
 from dcdan.training.run_folder import read_run_metadata
 from dcdan.training.source_stage import SOURCE_STAGE
 
-SCORES, ANSWERS, FAILED, EPOCHS = "scores.json", "answers.npz", "failed.json", "epochs.json"
+FAILED = "failed.json"
+"""File of a cell or source stage that failed: the sentence why."""
 
 
 def stage_done(stage: PlanStage, out: Path) -> bool:
-    """Return whether the source stage has been trained."""
+    """Return whether a source stage has been trained.
+
+    Args:
+        stage: the source stage.
+        out: folder of the benchmark.
+    """
     return (out / stage.folder / "checkpoints" / SOURCE_STAGE).is_file()
 
 
 def cell_done(cell: Cell, out: Path) -> bool:
-    """Return whether the cell has been trained and scored."""
+    """Return whether a cell has been trained and scored.
+
+    Args:
+        cell: the cell.
+        out: folder of the benchmark.
+    """
     return (out / cell.folder / SCORES).is_file()
 
 
 def run_stage(stage: PlanStage, out: Path, command: str) -> None:
-    """Train a source stage."""
+    """Train a source stage, unless it is finished.
+
+    Args:
+        stage: the source stage.
+        out: folder of the benchmark.
+        command: the command of the user, for ``run.json``.
+
+    Raises:
+        Interrupted: when the user stops the training; what was reached is saved.
+    """
     if not stage_done(stage, out):
         data = stage.source.data, stage.target.data
         folder = out / stage.folder
@@ -49,7 +69,17 @@ def run_stage(stage: PlanStage, out: Path, command: str) -> None:
 
 
 def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
-    """Adapt from the finished source stage, then score the model on the test of the target and the further tests."""
+    """Train a cell from its finished source stage and score it, unless it is finished.
+
+    Args:
+        cell: the cell.
+        plan: its plan, for the further test sets.
+        out: folder of the benchmark.
+        command: the command of the user, for ``run.json``.
+
+    Raises:
+        Interrupted: when the user stops the training; what was reached is saved.
+    """
     if cell_done(cell, out):
         return
     folder = out / cell.folder
@@ -60,7 +90,16 @@ def run_cell(cell: Cell, plan: Plan, out: Path, command: str) -> None:
 
 
 def score(cell: Cell, plan: Plan, folder: Path) -> None:
-    """Write ``scores.json`` (a report for every test) and ``answers.npz`` (which faces were classified correctly)."""
+    """Score a trained cell on the test set of its target and on the further test sets.
+
+    Writes ``answers.npz`` (for each face whether it was classified correctly, and the confidence), ``epochs.json``
+    where epochs were kept, and last ``scores.json`` (one report for each test set).
+
+    Args:
+        cell: the cell.
+        plan: its plan.
+        folder: the run folder of the cell.
+    """
     recogniser = TorchRecogniser(folder)
     face = recogniser.info.face
     reports: list[dict[str, Any]] = []
@@ -96,14 +135,25 @@ def score(cell: Cell, plan: Plan, folder: Path) -> None:
 
 
 def precision_of(folder: Path) -> str:
-    """Return the precision that a run was trained in, as its ``run.json`` says; empty where it does not."""
+    """Return the precision of the training of a run, as its ``run.json`` states it; empty where it does not.
+
+    Args:
+        folder: the run folder.
+    """
     return str(read_run_metadata(folder).get("precision", ""))
 
 
 def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
-    """Return the label-free scores of every epoch that a run kept, each with its accuracy on the target's test.
+    """Score every epoch that a run kept.
 
-    The accuracies show afterwards how good a choice would have been. No choice uses them.
+    The accuracies show afterwards how good a choice of epoch would have been. No choice uses them.
+
+    Args:
+        folder: the run folder.
+        target: the target, whose test set is scored.
+
+    Returns:
+        For each epoch its label-free scores and its accuracy on the test set, 0..1; empty where no epochs were kept.
     """
     candidates = read_kept_epochs(folder)
     if not candidates:
@@ -126,53 +176,45 @@ def score_epochs(folder: Path, target: PlanDomain) -> list[dict[str, Any]]:
     return found
 
 
-def read_epochs(cell: Cell, out: Path) -> list[dict[str, Any]]:
-    """Return the result of :func:`score_epochs` of a cell; [] when it kept no epochs."""
-    path = out / cell.folder / EPOCHS
-    found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
-    return found
-
-
-def read_scores(cell: Cell, out: Path) -> list[dict[str, Any]]:
-    """Return the reports of a cell that is done."""
-    found: list[dict[str, Any]] = read_json(out / cell.folder / SCORES)
-    return found
-
-
 def check_cells(cells: Sequence[Cell], out: Path, *, any_revision: bool = False) -> None:
-    """Raise UsageError when one of the finished cells does not belong to the plan; see :func:`check_same`."""
+    """Check that the finished cells belong to the plan.
+
+    Args:
+        cells: the cells of the plan.
+        out: folder of the benchmark.
+        any_revision: whether cells of another revision of the code are accepted.
+
+    Raises:
+        UsageError: when one was measured with something else; see :func:`check_same`.
+        DataError: when the files of one cannot be read.
+    """
     for cell in cells:
         if cell_done(cell, out):
-            check_same(cell, out / cell.folder / SCORES, any_revision=any_revision)
+            found = read_cell(out, cell.folder, answers=False)
+            check_same(cell, found.reports, out / cell.folder / SCORES, any_revision=any_revision)
 
 
-def check_same(cell: Cell, scores: Path, *, any_revision: bool = False) -> None:
+def check_same(cell: Cell, reports: Sequence[dict[str, Any]], file: Path, *, any_revision: bool = False) -> None:
     """Check that the scores of a cell were measured with what the plan gives it now.
 
     Args:
         cell: the cell.
-        scores: its ``scores.json``.
+        reports: its reports. Where they state no plan, any is accepted.
+        file: where they were read from, for the message.
         any_revision: whether another revision of the code is accepted.
 
     Raises:
-        UsageError: settings, data or start weights were others, or the revision of the code was.
+        UsageError: when settings, data or start weights were others, or the revision of the code was.
     """
-    reports = read_json(scores)
-    first = reports[0] if isinstance(reports, list) and reports else {}
+    first = reports[0] if reports else {}
     if first.get("plan", cell.digest) != cell.digest:
         raise UsageError(
-            f"'{scores}' was measured with other settings, data or start weights than the plan gives {cell.title}: "
-            "choose another --out and --results, or remove it and it is trained again."
+            f"'{file}' holds {cell.title}, measured with other settings, data or start weights than the plan gives: "
+            "choose another --out and --results, or remove the file and the cell is trained again."
         )
     if not any_revision and first.get("code", "") != cell.context.code:
         raise UsageError(
-            f"'{scores}' was measured by another revision of the code ({first.get('code') or 'not recorded'}, now "
-            f"{cell.context.code}), so it may not repeat: choose another --out and --results, remove it, or keep it "
-            "with --any-revision."
+            f"'{file}' holds {cell.title}, measured by another revision of the code "
+            f"({first.get('code') or 'not recorded'}, now {cell.context.code}), so it may not repeat: choose another "
+            "--out and --results, remove the file, or accept it with --any-revision."
         )
-
-
-def read_correct(cell: Cell, out: Path, test: str) -> np.ndarray:
-    """Return which faces of a test a cell classified correctly, ``(N,) bool``."""
-    with np.load(out / cell.folder / ANSWERS, allow_pickle=False) as answers:
-        return np.asarray(answers[f"{test}/correct"], bool)

@@ -37,7 +37,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from dcdan.core.atomic_io import atomic_write, write_text
 from dcdan.core.errors import DataError, OutputError
+from dcdan.core.limits import read_json
 
 CELLS = "cells.parquet"
 SCORES, ANSWERS, EPOCHS, RUN = "scores.json", "answers.npz", "epochs.json", "run.json"
@@ -184,6 +186,27 @@ def read_cells(file: Path, *, answers: bool = True) -> Iterator[CellRecord]:
         ) from error
 
 
+def holds_cells(file: Path) -> bool:
+    """Return whether a Parquet file is one of :func:`write_cells`, by its metadata; no rows are read.
+
+    Args:
+        file: any Parquet file.
+
+    Returns:
+        False for a table of something else.
+
+    Raises:
+        DataError: when the file is missing or no Parquet file.
+    """
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        return _VERSION in (parquet.read_schema(file).metadata or {})
+    except (OSError, arrow.ArrowException) as error:
+        raise DataError(f"'{file}' is no readable Parquet file: write it again, or remove it.") from error
+
+
 def update_cells(cells: Iterable[CellRecord], file: Path) -> int:
     """Put cells into a Parquet file: they replace those of the same name, and all others stay.
 
@@ -232,12 +255,13 @@ def read_folder(folder: Path) -> Iterator[CellRecord]:
         yield read_cell(folder, name)
 
 
-def read_cell(folder: Path, name: str) -> CellRecord:
+def read_cell(folder: Path, name: str, *, answers: bool = True) -> CellRecord:
     """Read one cell from its files, in either layout of :func:`read_folder`.
 
     Args:
         folder: the folder of the cells.
         name: name of the cell.
+        answers: whether to read the predictions for each face.
 
     Returns:
         The cell.
@@ -250,7 +274,8 @@ def read_cell(folder: Path, name: str) -> CellRecord:
     reports, run, epochs = (_read_json(paths[part]) for part in (SCORES, RUN, EPOCHS))
     if not isinstance(reports, list) or not isinstance(epochs, list | None) or not isinstance(run, dict | None):
         raise DataError(f"'{paths[SCORES]}' is no finished cell: run its benchmark again, or remove it.")
-    return CellRecord(name, tuple(reports), run, None if epochs is None else tuple(epochs), _read_npz(paths[ANSWERS]))
+    found = _read_npz(paths[ANSWERS]) if answers else None
+    return CellRecord(name, tuple(reports), run, None if epochs is None else tuple(epochs), found)
 
 
 def write_folder(cells: Iterable[CellRecord], folder: Path, *, nested: bool = False) -> int:
@@ -266,30 +291,31 @@ def write_folder(cells: Iterable[CellRecord], folder: Path, *, nested: bool = Fa
 
     Raises:
         DataError: when the name of a cell is not a plain file name.
+        OutputError: when a file cannot be written.
     """
     count = 0
     for cell in cells:
         if cell.name in ("", ".", "..") or cell.name != Path(cell.name).name or "\\" in cell.name:
             raise DataError(f"A cell has the name '{cell.name}', which is no file name: the table is damaged.")
         place = folder / cell.name if nested else folder
-        place.mkdir(parents=True, exist_ok=True)
         paths = {part: place / part if nested else place / f"{cell.name}.{part}" for part in _PARTS}
         for part, value in ((RUN, cell.run), (EPOCHS, cell.epochs)):
             if value is not None:
-                paths[part].write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+                write_text(paths[part], json.dumps(value, indent=1) + "\n")
         if cell.answers is not None:
             arrays = {
                 f"{test}/{name}": a for test, found in cell.answers.items() for name, a in found._asdict().items()
             }
-            with paths[ANSWERS].open("wb") as handle:
+            with atomic_write(paths[ANSWERS]) as temporary, temporary.open("wb") as handle:
                 np.savez_compressed(handle, allow_pickle=False, **arrays)
         # The scores come last: their file says that the cell is complete.
-        paths[SCORES].write_text(json.dumps(cell.reports, indent=1) + "\n", encoding="utf-8")
+        write_text(paths[SCORES], json.dumps(cell.reports, indent=1) + "\n")
         count += 1
     return count
 
 
 _PARTS = (SCORES, RUN, EPOCHS, ANSWERS)
+_VERSION = b"dcdan_cells"
 
 
 def _schema() -> Any:
@@ -301,7 +327,7 @@ def _schema() -> Any:
         return arrow.list_(inner) if kinds[0] == "list" else inner
 
     fields = [arrow.field(name, arrow_type(kind), name in _NULLABLE) for name, (kind, _) in COLUMNS.items()]
-    return arrow.schema(fields, metadata={"dcdan_cells": str(SCHEMA)})
+    return arrow.schema(fields, metadata={_VERSION: str(SCHEMA).encode()})
 
 
 _NULLABLE = frozenset(COLUMNS) - {"cell", "position", "test", "report"}
@@ -380,11 +406,11 @@ def _batch(columns: dict[str, list[Any]], schema: Any) -> Any:
 
 
 def _check_schema(schema: Any, file: Path) -> None:
-    version = int((schema.metadata or {}).get(b"dcdan_cells", b"0"))
+    version = int((schema.metadata or {}).get(_VERSION, b"0"))
     if version > SCHEMA:
         raise DataError(f"'{file}' was written by a newer dcdan (schema {version}): upgrade dcdan to read it.")
     if version < 1:
-        raise KeyError("dcdan_cells")
+        raise KeyError(_VERSION)
 
 
 def _rows(batch: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -421,7 +447,7 @@ def _compact(value: Any) -> str:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

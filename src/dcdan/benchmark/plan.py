@@ -1,4 +1,4 @@
-"""The plan of a benchmark: read from TOML and expanded into source stages and cells, each with its own folder."""
+"""The plan of a benchmark: a TOML file, expanded into source stages and cells with a folder each."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _LONGEST = 60
 
 
 class PlanModel(BaseModel):
-    """Base of the tables in a plan."""
+    """Base of the tables of a plan: frozen, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PlanDomain(PlanModel):
-    """A source, or a target with what it is scored on."""
+    """A data set as source, target or test set."""
 
     name: str = Field(max_length=_LONGEST)
     data: str
@@ -52,14 +52,14 @@ class PlanDomain(PlanModel):
 
     @property
     def scored(self) -> str:
-        """The spec that is scored."""
+        """The spec of the test set."""
         return self.test or self.data
 
     def is_transductive(self, split: str) -> bool:
-        """Return whether the images that are scored are among those that an adaptation sees (protocol, rule 3).
+        """Return whether the scored images are among those of the adaptation (protocol, rule 3).
 
         Args:
-            split: the split that was scored, as its report says; ``all`` for every image.
+            split: the split that was scored, as its report states it; ``all`` for every image.
 
         Example:
             >>> jaffe = PlanDomain(name="JAFFE", data="packs/jaffe")
@@ -71,7 +71,7 @@ class PlanDomain(PlanModel):
 
 
 class PlanSource(PlanDomain):
-    """A labelled source."""
+    """A labelled data set with the targets that are adapted to from it."""
 
     targets: tuple[str, ...] = ()
     """Names of the targets of this source; all of them when empty. A target of the source's own name or data is left
@@ -79,7 +79,7 @@ class PlanSource(PlanDomain):
 
 
 class PlanEntry(PlanModel):
-    """A row of the tables."""
+    """A row of the tables: a method or an ablation with its settings."""
 
     key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=_LONGEST)
     name: str
@@ -90,7 +90,7 @@ class PlanEntry(PlanModel):
 
 
 class Plan(PlanModel):
-    """A whole benchmark."""
+    """The plan of a benchmark: methods x sources x targets x trunks x seeds."""
 
     title: str
     caption: str = ""
@@ -139,7 +139,13 @@ class Plan(PlanModel):
         return self
 
     def targets_of(self, source: PlanDomain) -> tuple[PlanDomain, ...]:
-        """Return the targets that a source is adapted to, in the order of the plan."""
+        """Return the targets of a source, in the order of the plan.
+
+        A target of the name or data of the source is left out.
+
+        Args:
+            source: one of the sources.
+        """
         named = getattr(source, "targets", ())
         return tuple(
             target
@@ -155,13 +161,13 @@ class Plan(PlanModel):
 
 @dataclass(frozen=True)
 class PlanStage:
-    """A source stage, shared by all cells whose settings lead to the same one.
+    """A source stage. All cells with the same source data and source settings share it.
 
     Attributes:
-        folder: its folder under that of the benchmark; the name holds a checksum of all that decides the stage.
-        source: the data that it is trained on.
-        target: one of the targets with these classes. Nothing of it but the names of its classes is used.
-        settings: of its training.
+        folder: its folder in that of the benchmark; the name holds a checksum of everything that decides the stage.
+        source: the labelled data.
+        target: one of the targets with these classes. Only the names of its classes are used.
+        settings: settings of the training.
     """
 
     folder: str
@@ -175,15 +181,15 @@ class Cell:
     """One method on one pair of data sets with one trunk and one seed.
 
     Attributes:
-        folder: its folder under that of the benchmark.
+        folder: its folder in that of the benchmark.
         source: the labelled data.
-        target: the data that is adapted to and scored.
+        target: the data of the adaptation and of the test.
         trunk: name of the trunk.
         entry: the row of the tables.
-        seed: of the training.
-        settings: of the training.
-        stage: the source stage that it starts from.
-        context: the data and code that it is trained with.
+        seed: seed of the training.
+        settings: settings of the training.
+        stage: the source stage that the training starts from.
+        context: data and code of the training.
     """
 
     folder: str
@@ -198,11 +204,11 @@ class Cell:
 
     @property
     def digest(self) -> str:
-        """A checksum of all that decides the figures of the cell, but for the code (see ``context.code``).
+        """A checksum of everything that decides the figures of the cell, except the code (see ``context.code``).
 
-        These are the settings that differ from their defaults, the revision of the method, options, splits and
-        checksums of the data, and the checksum of the weights that the trunk starts from. Paths are no part of it: a
-        benchmark may continue where the folders have other names.
+        It covers the settings that differ from their defaults, the revision of the method, options, splits and
+        checksums of the data, and the checksum of the weights that the trunk starts from. Paths are not part of it,
+        so that a benchmark can continue where folders have other names.
         """
         causes = _changed(self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"device", "options"}))
         causes["revision"] = find_method(self.settings.method).revision
@@ -217,12 +223,22 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """The cell in a few words."""
+        """A short description of the cell."""
         return f"{self.source.name} to {self.target.name}, {self.entry.name}, seed {self.seed}"
 
 
 def read_plan(file: Path) -> Plan:
-    """Read a plan; ``$NAME`` in it stands for a variable of the environment. Raises UsageError."""
+    """Read a plan from a TOML file; ``$NAME`` in it is replaced by a variable of the environment.
+
+    Args:
+        file: the file.
+
+    Returns:
+        The plan, with the settings of all its cells checked.
+
+    Raises:
+        UsageError: when the file cannot be read, or something in it is not valid.
+    """
     try:
         values = read_toml(file, expand=True)
     except (OSError, ValueError) as error:
@@ -235,14 +251,17 @@ def read_plan(file: Path) -> Plan:
 
 
 def cells_of(plan: Plan, context: PlanContext | None = None) -> Iterator[Cell]:
-    """Yield every cell of a plan; those that share a source stage come close together.
+    """Yield every cell of a plan. Cells that share a source stage follow closely on each other.
 
     Args:
         plan: the plan.
-        context: the data and code that the cells are trained with; None where only names and settings matter.
+        context: data and code of the training; None where only names and settings matter.
+
+    Yields:
+        The cells.
 
     Raises:
-        UsageError: a setting is none.
+        UsageError: when a setting is not valid.
     """
     context = context or PlanContext()
     for source in plan.sources:
@@ -261,10 +280,17 @@ def cells_of(plan: Plan, context: PlanContext | None = None) -> Iterator[Cell]:
 def settings_of(plan: Plan, entry: PlanEntry, trunk: str, seed: int) -> RunSettings:
     """Return the settings of the run of a row.
 
-    A precision of ``auto`` becomes fp32: by stopwatch, two cells of one table could get different ones.
+    A precision of ``auto`` becomes fp32. Chosen by a timing, as in a single run, it could differ between two cells of a
+    table.
+
+    Args:
+        plan: the plan, with the settings of all rows.
+        entry: the row, whose settings have priority.
+        trunk: name of the trunk.
+        seed: seed of the run.
 
     Raises:
-        UsageError: a setting is none.
+        UsageError: when a setting is not valid.
     """
     values = merged(merged(plan.settings, {"network": {"trunk": trunk}}), entry.settings)
     if values.get("precision", "auto") == "auto":
@@ -276,16 +302,16 @@ def settings_of(plan: Plan, entry: PlanEntry, trunk: str, seed: int) -> RunSetti
 
 
 def stage_of(source: PlanDomain, target: PlanDomain, settings: RunSettings, context: PlanContext) -> PlanStage:
-    """Return the source stage that a run starts from, under a name that holds a checksum of all that decides it.
+    """Return the source stage that a run starts from.
 
-    Of the settings those count that differ from their defaults, so that the name stays when a setting is added. Of the
-    target the classes count that it has in common with the source.
+    Its name holds a checksum of everything that decides it: the settings that differ from their defaults, so that the
+    name stays the same when a setting is added, the source data, and the classes that source and target share.
 
     Args:
         source: the labelled data.
-        target: the data that is adapted to.
-        settings: of the run.
-        context: the data and code that the stage is trained with.
+        target: the data of the adaptation.
+        settings: settings of the run.
+        context: data and code of the training.
     """
     causes = _changed(settings.model_dump(mode="json", include=_CAUSES, exclude_defaults=True))
     causes["data"] = source.data
@@ -322,12 +348,29 @@ def _changed(causes: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest_of(causes: dict[str, Any]) -> str:
-    """Return ten hexadecimal digits that change with any of the JSON-able ``causes``."""
+    """Return ten hexadecimal digits of a SHA-256.
+
+    Args:
+        causes: values that JSON can hold; their order does not matter.
+
+    Example:
+        >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+        True
+    """
     return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings, the second above the first."""
+    """Return nested settings merged.
+
+    Args:
+        common: settings.
+        own: settings that have priority.
+
+    Example:
+        >>> merged({"source": {"lr": 0.1, "epochs": 3}}, {"source": {"lr": 0.2}})
+        {'source': {'lr': 0.2, 'epochs': 3}}
+    """
     out = dict(common)
     for key, value in own.items():
         below = out.get(key)
@@ -336,9 +379,13 @@ def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def slug(name: str) -> str:
-    """Return a name as part of a folder's.
+    """Return a name in lower-case letters, digits and hyphens, as a part of a file name.
 
-    >>> slug("LFW expressions (test)")
-    'lfw-expressions-test'
+    Args:
+        name: the name.
+
+    Example:
+        >>> slug("LFW expressions (test)")
+        'lfw-expressions-test'
     """
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "x"

@@ -1,4 +1,4 @@
-"""Before a benchmark runs: its packs, its plan as a table, and an estimate of its time from a few measured steps."""
+"""Preparation of a benchmark: its packs, the plan as a table, and an estimate of the time from a few measured steps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ _TEACHER = 0.4
 
 
 class RemainingWork(NamedTuple):
-    """What a plan has done and what is left."""
+    """The progress of a plan.
+
+    Attributes:
+        stages: number of source stages.
+        stages_done: number of those that are finished.
+        cells: number of cells.
+        cells_done: number of those that are finished.
+        seconds: estimated training time of the rest in one process. Scoring and start-up are not in it.
+    """
 
     stages: int
     stages_done: int
@@ -41,8 +49,14 @@ class RemainingWork(NamedTuple):
     """Of one process at a time, for what is left; scoring and start-up are not in it."""
 
 
-def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> RemainingWork:
-    """Estimate the work of what is not done; ``packs`` by spec, sources with labels and targets without."""
+def remaining_work(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> RemainingWork:
+    """Estimate the remaining training time of a plan.
+
+    Args:
+        cells: the cells.
+        packs: packs by ``source SPEC`` (with labels) and ``target SPEC`` (without).
+        out: folder of the benchmark.
+    """
     stages = {cell.stage.folder: cell.stage for cell in cells}
     costs: dict[tuple[NetworkSettings, str, int, str], float] = {}
     faces: dict[tuple[str, str], tuple[int, int]] = {}
@@ -56,7 +70,7 @@ def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> Rema
     def cost(settings: RunSettings) -> float:
         key = settings.network, settings.method, settings.size, settings.device
         if key not in costs:
-            costs[key] = seconds_a_face(settings)
+            costs[key] = seconds_per_face(settings)
         return costs[key]
 
     seconds = 0.0
@@ -74,8 +88,15 @@ def left_to_do(cells: Sequence[Cell], packs: dict[str, Pack], out: Path) -> Rema
     return RemainingWork(len(stages), sum(stage_done(s, out) for s in stages.values()), len(cells), done, seconds)
 
 
-def seconds_a_face(settings: RunSettings) -> float:
-    """Return the measured time of forward and backward pass for one face, the least of three small steps."""
+def seconds_per_face(settings: RunSettings) -> float:
+    """Measure forward and backward pass on the device of the settings.
+
+    Args:
+        settings: settings of a run.
+
+    Returns:
+        Seconds for one face, the least of three small steps.
+    """
     device = pick_device(settings.device)
     network = settings.build(7).to(device)
     faces = torch.rand(_MEASURED_FACES, 3, settings.size, settings.size, device=device)
@@ -126,9 +147,14 @@ def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pa
 
 
 def devices(jobs: int | None) -> list[str]:
-    """Return one entry for each process at a time: the CUDA devices there are, or "cpu" for each core.
+    """Return a device for each process that may run at a time.
 
-    ``jobs`` limits the cores, or lets several processes share the CUDA devices in turn.
+    Args:
+        jobs: number of processes; None for one for each CUDA device, else one for each core. With more processes than
+            CUDA devices, they share them in turn.
+
+    Returns:
+        Numbers of CUDA devices, or "cpu".
     """
     import torch
 
@@ -140,7 +166,15 @@ def devices(jobs: int | None) -> list[str]:
 
 
 def plan_table(plan: Plan, cells: Sequence[Cell], work: RemainingWork, processes: int, out: Path) -> Table:
-    """Return what is to be done and how long it may take."""
+    """Return the plan as a table, with the estimated time.
+
+    Args:
+        plan: the plan.
+        cells: its cells.
+        work: the remaining work.
+        processes: number of processes at a time.
+        out: folder of the benchmark.
+    """
     rows = []
     for entry in (*plan.methods, *plan.ablations):
         own = [cell for cell in cells if cell.entry.key == entry.key]
@@ -156,10 +190,14 @@ def plan_table(plan: Plan, cells: Sequence[Cell], work: RemainingWork, processes
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words.
+    """Return a time as text.
 
-    >>> duration(40), duration(4000), duration(100_000)
-    ('1 min', '1 h 07 min', '27 h 47 min')
+    Args:
+        seconds: the time.
+
+    Example:
+        >>> duration(40), duration(4000), duration(100_000)
+        ('1 min', '1 h 07 min', '27 h 47 min')
     """
     minutes = max(1, round(seconds / 60))
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,4 +1,4 @@
-"""What a benchmark's figures depend on beside its plan: the code, the weights that trunks start from, the data."""
+"""What the figures of a benchmark depend on besides its plan: code, start weights of the trunks, data."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _WEIGHTS, _INFO = "model.safetensors", "model.json"
 
 @dataclass(frozen=True)
 class PlanContext:
-    """What is known of the data and of the code when the cells of a plan are made.
+    """Data and code with which the cells of a plan are trained.
 
     Attributes:
-        classes: spec -> class names of its data. A spec without an entry counts as of all classes.
+        classes: spec -> class names of its data. A spec without an entry counts as having all classes.
         checksums: spec -> SHA-256 of its faces.
         code: :func:`code_revision`; empty when the revision does not matter.
     """
@@ -58,6 +58,9 @@ def code_revision(package: Path = Path(__file__).parents[1]) -> str:
 
 def code_of(source: str) -> str:
     """Return source code without comments, docstrings and layout.
+
+    Args:
+        source: source code of a Python module.
 
     Example:
         >>> code_of("def f(x):\\n    'Double.'\\n    return 2*x  # by two\\n")

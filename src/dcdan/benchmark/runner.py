@@ -1,4 +1,4 @@
-"""Run a plan: one process for each stage or cell, as many at a time as there are devices."""
+"""Execution of a plan: one process for each stage or cell, as many at a time as there are devices."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ _COMPILER = ("torch._inductor.compile_fx",)
 
 @dataclass
 class Queue:
-    """Stages and cells in the order in which they run; a cell waits for its stage, and fails with it."""
+    """Stages and cells in the order in which they run. A cell waits for its source stage and fails with it.
+
+    Attributes:
+        cells: the cells.
+        out: folder of the benchmark.
+        started: folders of what has been started.
+        failed: folder of a stage or cell that failed -> the reason.
+    """
 
     cells: Sequence[Cell]
     out: Path
@@ -36,7 +43,7 @@ class Queue:
     """Folder -> why."""
 
     def next(self) -> str | None:
-        """Return the folder of something that can start now and has not been tried, or None."""
+        """Return the folder of a stage or cell that can start now and has not been tried; None when there is none."""
         for cell in self.cells:
             if cell_done(cell, self.out) or cell.folder in self.failed:
                 continue
@@ -53,7 +60,7 @@ class Queue:
         return None
 
     def left(self) -> int:
-        """Return how many cells are neither done nor failed."""
+        """Return the number of cells that are neither finished nor failed."""
         return sum(not cell_done(cell, self.out) and cell.folder not in self.failed for cell in self.cells)
 
 
@@ -66,10 +73,22 @@ def run_plan(
     command: str,
     quiet: bool,
 ) -> dict[str, str]:
-    """Train and score what is not done yet; return folder -> reason of each cell that failed.
+    """Train and score the cells that are not finished. Ctrl-C and SIGTERM let every process save first.
 
-    ``devices``: one entry for each process that may run at a time, "cpu" or the number of a CUDA device. Ctrl-C and
-    SIGTERM let every process save first; then Interrupted is raised.
+    Args:
+        plan: the plan.
+        cells: its cells.
+        context: data and code of the training.
+        out: folder of the benchmark.
+        devices: a device for each process that may run at a time: "cpu" or the number of a CUDA device.
+        command: the command of the user, for ``run.json``.
+        quiet: show no progress.
+
+    Returns:
+        Folder of each cell that failed -> the reason.
+
+    Raises:
+        Interrupted: when the user stops it.
     """
     queue = Queue(cells, out)
     processes = prepared_context(devices)
@@ -104,10 +123,13 @@ def run_plan(
 
 
 def prepared_context(devices: Sequence[str]) -> ForkServerContext | SpawnContext:
-    """Return a multiprocessing context whose processes have imported already what training needs.
+    """Return a multiprocessing context whose processes have imported what training needs.
 
-    Where the system cannot fork, processes are spawned. Each chooses its device and number of threads before either is
-    used, so modules that ask for CUDA on import are imported beforehand only where all devices are "cpu".
+    Where the system cannot fork, processes are spawned. Each process selects its device and number of threads before
+    either is used, so modules that initialise CUDA on import are imported beforehand only where all devices are "cpu".
+
+    Args:
+        devices: as in :func:`run_plan`.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -117,7 +139,12 @@ def prepared_context(devices: Sequence[str]) -> ForkServerContext | SpawnContext
 
 
 def reason(folder: Path, code: int | None) -> str:
-    """Return why a process failed: its own sentence, or how it ended."""
+    """Return why a process failed: its own message, or its exit code.
+
+    Args:
+        folder: folder of the stage or cell.
+        code: exit code of the process.
+    """
     try:
         return str(read_json(folder / FAILED)["error"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -125,7 +152,12 @@ def reason(folder: Path, code: int | None) -> str:
 
 
 class ProgressBoard:
-    """Progress on a terminal: number of finished cells, and the step of each training."""
+    """Progress on a terminal: number of finished cells, and the step of each training.
+
+    Args:
+        total: number of cells.
+        quiet: show nothing.
+    """
 
     def __init__(self, total: int, quiet: bool) -> None:
         self.total = total
@@ -133,7 +165,7 @@ class ProgressBoard:
         self.lines: dict[str, Any] = {}
 
     def __enter__(self) -> ProgressBoard:
-        """Start the display, where a person is watching."""
+        """Start the display, if standard error is a terminal."""
         import sys
 
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -152,7 +184,12 @@ class ProgressBoard:
         self.progress.stop()
 
     def show(self, done: int, running: dict[str, Path]) -> None:
-        """Update the display; ``running`` gives the folder of every training that runs."""
+        """Update the display.
+
+        Args:
+            done: number of cells that are finished or failed.
+            running: name of each training that runs -> its folder.
+        """
         self.progress.update(self.all, completed=done)
         for name in [name for name in self.lines if name not in running]:
             self.progress.remove_task(self.lines.pop(name))
@@ -164,7 +201,14 @@ class ProgressBoard:
 
 
 def last_step(log: Path) -> tuple[int, str]:
-    """Return the last step in a log and its rate in words; reads the log's end only."""
+    """Return the last step in a log and its rate as text. Only the end of the file is read.
+
+    Args:
+        log: a ``log.jsonl``.
+
+    Returns:
+        The step and, for example, ``source 82 faces/s``; 0 and an empty text where the log has none.
+    """
     try:
         with log.open("rb") as file:
             file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""The tables of a benchmark, as in the paper: one row a method, one column a target, by source and trunk."""
+"""The tables of a benchmark, as in the paper: a row for each method, a column for each target, by source and trunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcdan.benchmark.cell import cell_done, read_correct, read_epochs, read_scores
+from dcdan.benchmark.cell import cell_done
+from dcdan.benchmark.cells import read_cell
 from dcdan.benchmark.plan import Cell, Plan, PlanDomain, PlanEntry
 from dcdan.methods.base import find_method
 from dcdan.metrics.intervals import LAST, Interval, bootstrap_interval, wilson
@@ -23,17 +24,17 @@ SIGNIFICANT = 0.05
 
 
 class Figures(NamedTuple):
-    """One row on one test: means over the seeds, all 0..1.
+    """The scores of one row on one test set: means over the seeds, all 0..1.
 
     Attributes:
         seeds: number of seeds.
-        images: number of faces of the test.
+        images: number of faces of the test set.
         accuracy: mean accuracy.
         deviation: standard deviation of the accuracy over the seeds (n - 1); NaN for one seed.
-        interval: 95 % interval of the mean accuracy. With several seeds it holds the spread of seeds and of faces, by
-            the bootstrap over both; for one seed it is Wilson's.
+        interval: 95 % interval of the mean accuracy. With several seeds it is a bootstrap over seeds and faces; with
+            one seed it is Wilson's.
         macro_f1: mean macro-F1.
-        uar: mean of the unweighted average recall.
+        uar: mean unweighted average recall.
         ece: mean expected calibration error.
     """
 
@@ -48,17 +49,19 @@ class Figures(NamedTuple):
 
 
 class ScoredCell(NamedTuple):
-    """A cell that is done, with its report on one test.
+    """A finished cell with its report on one test set.
 
     Attributes:
         cell: the cell.
         report: the report, from ``scores.json``.
-        correct: ``(N,) bool``, which faces of the test were classified correctly; None where this was not kept.
+        correct: ``(N,) bool``, which faces of the test set were classified correctly; None where this was not kept.
+        epochs: scores of each epoch, from ``epochs.json``, in ascending order; empty where no epochs were kept.
     """
 
     cell: Cell
     report: dict[str, Any]
     correct: np.ndarray | None = None
+    epochs: Sequence[dict[str, Any]] = ()
 
 
 class Compared(NamedTuple):
@@ -78,29 +81,36 @@ class Compared(NamedTuple):
 
 
 def done_cells(cells: Iterable[Cell], out: Path) -> list[ScoredCell]:
-    """Return every report of the cells that are done, with the answers where they were kept."""
-    return [
-        ScoredCell(cell, report, _correct(cell, out, report["test"]))
-        for cell in cells
-        if cell_done(cell, out)
-        for report in read_scores(cell, out)
-    ]
+    """Read the finished cells.
 
+    Args:
+        cells: the cells of a plan.
+        out: folder of the benchmark.
 
-def _correct(cell: Cell, out: Path, test: str) -> np.ndarray | None:
-    try:
-        return read_correct(cell, out, test)
-    except (OSError, KeyError):
-        return None
+    Returns:
+        One entry for each report, in the order of the cells and of their reports.
+
+    Raises:
+        DataError: when the files of a cell cannot be read.
+    """
+    scored = []
+    for cell in cells:
+        if cell_done(cell, out):
+            found = read_cell(out, cell.folder)
+            for report in found.reports:
+                answers = (found.answers or {}).get(report["test"])
+                correct = None if answers is None else answers.correct
+                scored.append(ScoredCell(cell, report, correct, found.epochs or ()))
+    return scored
 
 
 def figures(reports: Sequence[dict[str, Any]], correct: Sequence[np.ndarray | None] = ()) -> Figures:
-    """Return the figures of one row on one test.
+    """Return the scores of one row on one test set.
 
     Args:
-        reports: one report a seed.
+        reports: a report for each seed.
         correct: for each seed ``(N,) bool``, which faces were classified correctly. Where they are missing, the
-            interval is Wilson's of the mean accuracy, which holds the faces alone.
+            interval is Wilson's of the mean accuracy, which covers the sampling of faces alone.
     """
     mean = {key: statistics.mean(report[key] for report in reports) for key in ("accuracy", "macro_f1", "uar", "ece")}
     images = int(reports[0]["images"])
@@ -116,14 +126,32 @@ def figures(reports: Sequence[dict[str, Any]], correct: Sequence[np.ndarray | No
 def reports_of(
     scored: Sequence[ScoredCell], key: str, test: str, source: str, trunk: str, target: str = ""
 ) -> list[Any]:
-    """Return the reports of a row on a test, by seed; of the target's own test where no target is named."""
+    """Return the reports of a row on a test set, by seed.
+
+    Args:
+        scored: the scored cells.
+        key: key of the row.
+        test: name of the test set.
+        source: name of the source.
+        trunk: name of the trunk.
+        target: name of the target, for a further test set; empty for the target's own.
+    """
     return [one.report for one in scored_of(scored, key, test, source, trunk, target)]
 
 
 def scored_of(
     scored: Sequence[ScoredCell], key: str, test: str, source: str, trunk: str, target: str = ""
 ) -> list[ScoredCell]:
-    """Return the scored cells of a row on a test, by seed; of the target's own test where no target is named."""
+    """Return the scored cells of a row on a test set, by seed.
+
+    Args:
+        scored: the scored cells.
+        key: key of the row.
+        test: name of the test set.
+        source: name of the source.
+        trunk: name of the trunk.
+        target: name of the target, for a further test set; empty for the target's own.
+    """
     return [
         one
         for one in scored
@@ -135,21 +163,31 @@ def scored_of(
     ]
 
 
-def compare(cells: Sequence[Cell], out: Path, reference: str, other: str, target: str) -> Compared | None:
-    """Compare two rows on a target's test by McNemar's test, over the seeds that both have; None without any.
+def compare(
+    scored: Sequence[ScoredCell], reference: str, other: str, target: str, source: str, trunk: str
+) -> Compared | None:
+    """Compare two rows on the test of a target by McNemar's test, over the seeds that both have.
 
-    ``cells`` are of one source and trunk.
+    Args:
+        scored: the scored cells.
+        reference: key of the first row.
+        other: key of the second row.
+        target: name of the target.
+        source: name of the source.
+        trunk: name of the trunk.
+
+    Returns:
+        The comparison; None when no seed has the predictions for each face of both rows.
     """
-    by_seed: dict[tuple[str, int], Cell] = {
-        (cell.entry.key, cell.seed): cell for cell in cells if cell.target.name == target and cell_done(cell, out)
-    }
+    correct = [
+        {one.cell.seed: one.correct for one in scored_of(scored, key, target, source, trunk) if one.correct is not None}
+        for key in (reference, other)
+    ]
     p_values, better, worse = [], 0, 0
-    for key, seed in by_seed:
-        if key != reference or (other, seed) not in by_seed:
+    for seed, first in correct[0].items():
+        if seed not in correct[1]:
             continue
-        first = read_correct(by_seed[reference, seed], out, target)
-        second = read_correct(by_seed[other, seed], out, target)
-        found = mcnemar(first, second)
+        found = mcnemar(first, correct[1][seed])
         p_values.append(found.p_value)
         if found.p_value < SIGNIFICANT:
             better += found.only_first > found.only_second
@@ -158,43 +196,77 @@ def compare(cells: Sequence[Cell], out: Path, reference: str, other: str, target
 
 
 def target_means(scored: Sequence[ScoredCell], plan: Plan, key: str, source: str, trunk: str) -> list[float]:
-    """Return a row's mean accuracy on every target, in the plan's order; [] unless all of them are there."""
+    """Return the mean accuracy of a row on every target, 0..1.
+
+    Args:
+        scored: the scored cells.
+        plan: the plan.
+        key: key of the row.
+        source: name of the source.
+        trunk: name of the trunk.
+
+    Returns:
+        The means in the order of the plan; empty unless every target has been scored.
+    """
     found = [reports_of(scored, key, target.name, source, trunk) for target in targets_of(plan, source)]
     return [figures(reports).accuracy for reports in found] if all(found) else []
 
 
-def all_tables(plan: Plan, cells: Sequence[Cell], scored: Sequence[ScoredCell], out: Path) -> list[Table]:
-    """Return every table of a benchmark, for what is done of it."""
+def all_tables(plan: Plan, scored: Sequence[ScoredCell]) -> list[Table]:
+    """Return every table of a benchmark that has a row.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+    """
     tables: list[Table] = []
     for source in plan.sources:
         for trunk in plan.trunks:
-            own = [cell for cell in cells if cell.source.name == source.name and cell.trunk == trunk]
             tables.append(accuracy_table(plan, scored, source.name, trunk))
             tests = tests_of(plan, source.name)
             tables += [figures_table(plan, scored, source.name, trunk, name, target) for name, target in tests]
-            tables.append(mcnemar_table(plan, own, out, source.name, trunk))
+            tables.append(mcnemar_table(plan, scored, source.name, trunk))
             if len(plan.targets_of(source)) > 1:
                 tables.append(paired_table(plan, scored, source.name, trunk))
             if plan.ablations:
                 tables.append(ablation_table(plan, scored, source.name, trunk))
-            tables.append(choice_table(plan, own, out, source.name, trunk))
+            tables.append(choice_table(plan, scored, source.name, trunk))
     return [table for table in tables if table.rows]
 
 
 def targets_of(plan: Plan, source: str) -> tuple[PlanDomain, ...]:
-    """Return the targets of the source of this name, in the plan's order."""
+    """Return the targets of a source, in the order of the plan.
+
+    Args:
+        plan: the plan.
+        source: name of the source.
+    """
     return next(plan.targets_of(one) for one in plan.sources if one.name == source)
 
 
 def tests_of(plan: Plan, source: str) -> list[tuple[str, str]]:
-    """Return each test with the target whose models it scores; '' where the test is the target's own."""
+    """Return each test set with the target whose models it scores.
+
+    Args:
+        plan: the plan.
+        source: name of the source.
+
+    Returns:
+        Pairs of test set and target; the target is empty where the test set is its own.
+    """
     targets = targets_of(plan, source)
     own = [(target.name, "") for target in targets]
     return own + [(test.name, target.name) for test in plan.also for target in targets]
 
 
 def transductive(plan: Plan, scored: Sequence[ScoredCell], source: str) -> set[str]:
-    """Return the names of the targets whose models are adapted to and tested on the same images."""
+    """Return the names of the targets whose models are adapted to and tested on the same images.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+    """
     targets = {target.name: target for target in targets_of(plan, source)}
     return {
         one.report["test"]
@@ -206,12 +278,27 @@ def transductive(plan: Plan, scored: Sequence[ScoredCell], source: str) -> set[s
 
 
 def heading(name: str, marked: set[str]) -> str:
-    """Return the name of a target as the head of a column, marked where it is transductive."""
+    """Return the name of a target as the head of a column, marked where it is transductive.
+
+    Args:
+        name: name of the target.
+        marked: names of the transductive targets.
+
+    Example:
+        >>> heading("JAFFE", {"JAFFE"}), heading("LFW", {"JAFFE"})
+        ('JAFFE (transductive)', 'LFW')
+    """
     return f"{name} (transductive)" if name in marked else name
 
 
 def trained_by(scored: Sequence[ScoredCell], source: str, trunk: str) -> str:
-    """Say in which precision, and by how many revisions of the code, the cells of a table were trained."""
+    """Describe the precision of the cells of a table, and how many revisions of the code trained them.
+
+    Args:
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+    """
     own = [one.report for one in scored if one.cell.source.name == source and one.cell.trunk == trunk]
     precisions = sorted({str(report.get("precision") or "precision not recorded") for report in own})
     revisions = {report.get("code") or "" for report in own}
@@ -220,7 +307,14 @@ def trained_by(scored: Sequence[ScoredCell], source: str, trunk: str) -> str:
 
 
 def accuracy_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
-    """Return accuracy in per cent by method and target, and the means of all targets and of the last four."""
+    """Return accuracy in per cent by method and target, with the means of all targets and of the last four.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+    """
     names = [target.name for target in targets_of(plan, source)]
     marked = transductive(plan, scored, source)
     header = ["method", "sees target", *(heading(name, marked) for name in names)]
@@ -247,7 +341,16 @@ def accuracy_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk:
 def figures_table(
     plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str, test: str, target: str = ""
 ) -> Table:
-    """Return all figures of one test."""
+    """Return all scores of one test set.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+        test: name of the test set.
+        target: name of the target, for a further test set; empty for the target's own.
+    """
     rows = []
     images = 0
     for entry in (*plan.methods, *plan.ablations):
@@ -277,15 +380,22 @@ def figures_table(
     return Table(title, header, tuple(rows), note)
 
 
-def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
-    """Return McNemar's test of the reference against every other row, on each target's test."""
+def mcnemar_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
+    """Return McNemar's test of the reference against every other row, on the test set of each target.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+    """
     targets = targets_of(plan, source)
     header = ("against", *(target.name for target in targets))
     rows = []
     for entry in (*plan.methods, *plan.ablations):
         if entry.key == plan.against:
             continue
-        found = [compare(cells, out, plan.against, entry.key, target.name) for target in targets]
+        found = [compare(scored, plan.against, entry.key, target.name, source, trunk) for target in targets]
         if any(found):
             rows.append((entry.name, *(_compared(f.better, f.worse, f.seeds, f.p_value) if f else "–" for f in found)))
     reference = name_of(plan, plan.against)
@@ -297,7 +407,14 @@ def mcnemar_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, tru
 
 
 def paired_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
-    """Return paired tests of the reference against every other method over the targets."""
+    """Return paired t and Wilcoxon tests of the reference against every other method, over the targets.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+    """
     own = target_means(scored, plan, plan.against, source, trunk)
     rows = []
     for entry in plan.methods:
@@ -315,7 +432,14 @@ def paired_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: s
 
 
 def ablation_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
-    """Return the change of accuracy when a part is taken away, seed against seed."""
+    """Return the change of accuracy that each ablation causes, paired by seed.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+    """
     targets = targets_of(plan, source)
     rows = []
     for entry in plan.ablations:
@@ -336,14 +460,21 @@ def ablation_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk:
     return Table(f"{source}, {trunk}: ablations", header, tuple(rows), note)
 
 
-def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trunk: str) -> Table:
-    """Return what each label-free score's pick among the epochs would have had, beside the last and the best epoch."""
+def choice_table(plan: Plan, scored: Sequence[ScoredCell], source: str, trunk: str) -> Table:
+    """Return the accuracy of the epoch that each label-free score picks, with that of the last and the best epoch.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+        source: name of the source.
+        trunk: name of the trunk.
+    """
     header = ("method", "target", "cells", "last", *(name.replace("_", " ") for name in SCORES), "oracle")
     rows = []
     for entry in (*plan.methods, *plan.ablations):
         for target in targets_of(plan, source):
-            own = [c for c in cells if c.entry.key == entry.key and c.target.name == target.name and cell_done(c, out)]
-            kept = [found for found in (read_epochs(cell, out) for cell in own) if found]
+            own = scored_of(scored, entry.key, target.name, source, trunk)
+            kept = [one.epochs for one in own if one.epochs]
             if not kept:
                 continue
             picked = [[_accuracy(epochs, score) for epochs in kept] for score in SCORES]
@@ -358,19 +489,29 @@ def choice_table(plan: Plan, cells: Sequence[Cell], out: Path, source: str, trun
     return Table(f"{source}, {trunk}: choosing an epoch without labels", header, tuple(rows), note)
 
 
-def _accuracy(epochs: list[dict[str, Any]], by: Score) -> float:
+def _accuracy(epochs: Sequence[dict[str, Any]], by: Score) -> float:
     """Return the accuracy of the epoch that a score picks."""
     taken = select_epoch([scores_from_metadata(epoch) for epoch in epochs], by).epoch
     return next(float(e["accuracy"]) for e in epochs if e["epoch"] == taken)
 
 
 def name_of(plan: Plan, key: str) -> str:
-    """Return the name of a row."""
+    """Return the name of a row.
+
+    Args:
+        plan: the plan.
+        key: key of the row.
+    """
     return next(entry.name for entry in (*plan.methods, *plan.ablations) if entry.key == key)
 
 
 def sees_target(plan: Plan, entry: PlanEntry) -> str:
-    """Say what a method's training uses of the target."""
+    """Return what the training of a row uses of the target: ``images``, ``statistics`` or ``no``.
+
+    Args:
+        plan: the plan.
+        entry: the row.
+    """
     method = find_method(str(entry.settings.get("method", plan.settings.get("method", "dcdan"))))
     return "images" if method.sees_target else "statistics" if method.estimates_statistics else "no"
 

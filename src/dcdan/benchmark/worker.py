@@ -1,4 +1,4 @@
-"""A process that trains one stage or cell; nothing heavy is imported here, since it must choose its device first."""
+"""A process that trains one stage or cell. It imports torch only after it has selected its device."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 
 def work(plan_text: str, context: PlanContext, folder: str, out: Path, command: str, device: str) -> None:
-    """Train one stage or cell and end the process: exit code 0 done, 1 failed, 130 stopped and saved.
+    """Train one stage or cell and end the process. The message of a failure is written to ``failed.json``.
 
     Args:
         plan_text: the plan as JSON.
-        context: the data and code that the cells were made with.
+        context: data and code of the training.
         folder: name of the stage or cell.
         out: folder of the benchmark.
-        command: what the user typed, for ``run.json``.
+        command: the command of the user, for ``run.json``.
         device: "cpu" (one thread) or the number of a CUDA device.
 
-    The sentence of a failure goes to ``failed.json``.
+    Raises:
+        SystemExit: with exit code 1 after a failure, 130 when it was stopped and has saved.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if device == "cpu":

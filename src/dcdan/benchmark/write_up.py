@@ -1,4 +1,10 @@
-"""Write the results of a benchmark from its finished cells: Markdown, CSV, LaTeX, figures and one HTML page."""
+"""The results of a benchmark from its finished cells, in two places.
+
+- The folder of results is small and holds what a repository keeps: ``table.md`` with all tables, ``plot.png`` and
+  ``cells.parquet`` with the values that both are computed from.
+- The folder of the runs gets what can be made again: one HTML page, each table as CSV and LaTeX, the confusion
+  matrices and the t-SNE pictures.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +13,65 @@ from pathlib import Path
 
 import numpy as np
 
-from dcdan.benchmark.cell import ANSWERS, EPOCHS, SCORES, cell_done, check_same
+from dcdan.benchmark.cell import cell_done, check_same
+from dcdan.benchmark.cells import CELLS, read_cell, read_cells, update_cells, write_folder
 from dcdan.benchmark.plan import Cell, Plan, slug
-from dcdan.benchmark.tables import ScoredCell, all_tables, done_cells, name_of, reports_of
-from dcdan.core.atomic_io import copy_file, write_bytes, write_text
+from dcdan.benchmark.tables import ScoredCell, all_tables, done_cells, name_of, reports_of, sees_target
+from dcdan.core.atomic_io import write_bytes, write_text
 from dcdan.core.sanitize import inert, printable
 from dcdan.evaluation.embeddings import embed
 from dcdan.packs.build import pack_for
+from dcdan.plots.accuracies import accuracies_png
 from dcdan.plots.confusion import confusion_png
 from dcdan.plots.embeddings import embedding_png
 from dcdan.reports.page import data_uri, render
 from dcdan.reports.text_table import Table
 
-MARKDOWN, PAGE = "table.md", "report.html"
-KEPT = ("run.json", ANSWERS, EPOCHS, SCORES)
-"""Files of a cell that are copied to the results; weights are not."""
+MARKDOWN, PLOT = "table.md", "plot.png"
+"""Files of the folder of results, beside :data:`~dcdan.benchmark.cells.CELLS`."""
+PAGE, TABLES, FIGURES = "report.html", "tables", "figures"
+"""The page, and the folders of tables and of pictures, in the folder of the runs."""
 Pictures = list[tuple[str, str, bytes]]
-"""File name, caption, PNG."""
+"""File name, caption and PNG of each picture."""
 
 
 def write_up(
     plan: Plan, cells: Sequence[Cell], out: Path, results: Path, failed: dict[str, str], command: str, tsne: bool = True
 ) -> list[Table]:
-    """Write everything to ``results`` and return the tables; ``failed`` gives the reason of each cell that failed."""
+    """Write the results of the cells that are finished.
+
+    Args:
+        plan: the plan.
+        cells: its cells.
+        out: folder of the runs. It gets the page, the tables as CSV and LaTeX, and the pictures.
+        results: folder of the results. It gets the tables as Markdown, the plot, and the cells as Parquet.
+        failed: folder of a cell that failed -> the reason.
+        command: the command that made the results, as the page quotes it.
+        tsne: whether to draw t-SNE pictures.
+
+    Returns:
+        The tables.
+
+    Raises:
+        DataError: when the files of a cell, or the cells that the results hold already, cannot be read.
+        OutputError: when something cannot be written.
+    """
     scored = done_cells(cells, out)
-    tables = all_tables(plan, cells, scored, out)
+    tables = all_tables(plan, scored)
     pictures = confusions(plan, scored)
     if tsne:
-        pictures += embeddings(plan, cells, out, results)
+        pictures += embeddings(plan, cells, out)
     missing = missing_lines(cells, out, failed)
-    for name, _, png in pictures:
-        write_bytes(results / name, png)
-    for table in tables:
-        write_text(results / "tables" / f"{slug(table.title)}.csv", table.csv())
-        write_text(results / "tables" / f"{slug(table.title)}.tex", table.latex())
     keep_cells(cells, out, results)
-    write_text(results / MARKDOWN, markdown(plan, tables, pictures, missing, command))
+    plot = accuracies(plan, scored)
+    if plot is not None:
+        write_bytes(results / PLOT, plot)
+    write_text(results / MARKDOWN, markdown(plan, tables, missing, command, plot=plot is not None))
+    for name, _, png in pictures:
+        write_bytes(out / FIGURES / name, png)
+    for table in tables:
+        write_text(out / TABLES / f"{slug(table.title)}.csv", table.csv())
+        write_text(out / TABLES / f"{slug(table.title)}.tex", table.latex())
     page = render(
         "benchmark.html.j2",
         plan=plan,
@@ -51,37 +80,64 @@ def write_up(
         pictures=[(caption, data_uri(png)) for _, caption, png in pictures],
         missing=missing,
     )
-    write_text(results / PAGE, page)
+    write_text(out / PAGE, page)
     return tables
 
 
 def keep_cells(cells: Sequence[Cell], out: Path, results: Path) -> None:
-    """Copy what the tables need of every finished cell, and its ``run.json``, to the results."""
-    place = results / "cells"
-    for cell in cells:
-        for name in KEPT:
-            if cell_done(cell, out) and (out / cell.folder / name).exists():
-                copy_file(out / cell.folder / name, place / f"{cell.folder}.{name}")
+    """Put every finished cell into the Parquet file of the results; other cells in it stay.
+
+    Args:
+        cells: the cells of the plan.
+        out: folder of the runs.
+        results: folder of the results.
+
+    Raises:
+        DataError: when the files of a cell or the Parquet file cannot be read.
+        OutputError: when the Parquet file cannot be written.
+    """
+    finished = [cell.folder for cell in cells if cell_done(cell, out)]
+    if finished:
+        update_cells((read_cell(out, name) for name in finished), results / CELLS)
 
 
 def take_over(cells: Sequence[Cell], out: Path, results: Path, *, any_revision: bool = False) -> None:
-    """Take finished cells that another machine left in the results, so that they are not trained again.
+    """Write the files of cells that another machine left in the results, so that they are not trained again.
 
-    Raises UsageError for one of another plan.
+    Cells that ``out`` has already, that the plan does not have, or that come without the predictions for each face
+    are left out.
+
+    Args:
+        cells: the cells of the plan.
+        out: folder of the runs.
+        results: folder of the results; it need not hold any cells.
+        any_revision: whether cells of another revision of the code are accepted.
+
+    Raises:
+        UsageError: when a cell was measured with something else than the plan gives it now.
+        DataError: when the Parquet file cannot be read.
     """
-    for cell in cells:
-        kept = {name: results / "cells" / f"{cell.folder}.{name}" for name in KEPT}
-        if cell_done(cell, out) or not all(kept[name].exists() for name in (SCORES, ANSWERS)):
-            continue
-        check_same(cell, kept[SCORES], any_revision=any_revision)
-        for name, path in kept.items():
-            if path.exists() and name != SCORES:
-                copy_file(path, out / cell.folder / name)
-        copy_file(kept[SCORES], out / cell.folder / SCORES)
+    file = results / CELLS
+    wanted = {cell.folder: cell for cell in cells if not cell_done(cell, out)}
+    if not wanted or not file.is_file():
+        return
+    for found in read_cells(file):
+        cell = wanted.get(found.name)
+        if cell is not None and found.answers is not None:
+            check_same(cell, found.reports, file, any_revision=any_revision)
+            write_folder([found], out, nested=True)
 
 
-def markdown(plan: Plan, tables: Sequence[Table], pictures: Pictures, missing: Sequence[str], command: str) -> str:
-    """Return the whole as one Markdown text."""
+def markdown(plan: Plan, tables: Sequence[Table], missing: Sequence[str], command: str, *, plot: bool) -> str:
+    """Return all tables as one Markdown text.
+
+    Args:
+        plan: the plan.
+        tables: the tables.
+        missing: a line for everything that the tables do not hold.
+        command: the command that made the results.
+        plot: whether there is a plot beside the text.
+    """
     parts = [
         f"# {printable(plan.title)}",
         "",
@@ -95,13 +151,20 @@ def markdown(plan: Plan, tables: Sequence[Table], pictures: Pictures, missing: S
     ]
     if missing:
         parts += ["Not in these tables:", "", *(f"- {printable(line).replace('<', '&lt;')}" for line in missing), ""]
+    if plot:
+        parts += [f"![Accuracy of every method and seed on every target]({PLOT})", ""]
     parts += [table.markdown() for table in tables]
-    parts += [f"![{text}]({name})\n\n{text}\n" for name, text in ((name, printable(c)) for name, c, _ in pictures)]
     return "\n".join(parts)
 
 
 def missing_lines(cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> list[str]:
-    """Return a line for every cell that failed, with why, and one for every row of which cells have not run yet."""
+    """Return what the tables lack: a line for each cell that failed, and one for each row with cells not run yet.
+
+    Args:
+        cells: the cells of the plan.
+        out: folder of the runs.
+        failed: folder of a cell that failed -> the reason.
+    """
     lines = [f"{cell.title}: {failed[cell.folder].rstrip('.')}." for cell in cells if cell.folder in failed]
     for name in dict.fromkeys(cell.entry.name for cell in cells):
         own = [cell for cell in cells if cell.entry.name == name]
@@ -111,8 +174,41 @@ def missing_lines(cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> l
     return lines
 
 
+def accuracies(plan: Plan, scored: Sequence[ScoredCell]) -> bytes | None:
+    """Draw the accuracy of every method and seed, with a panel for each source, target and trunk.
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+
+    Returns:
+        The bytes of a PNG file; None when no method has been scored.
+    """
+    panels: dict[str, dict[str, list[float]]] = {}
+    for source in plan.sources:
+        for trunk in plan.trunks:
+            for target in plan.targets_of(source):
+                title = target.name if len(plan.sources) == 1 else f"{source.name} to {target.name}"
+                title += f", {trunk}" if len(plan.trunks) > 1 else ""
+                found = {
+                    entry.name: [
+                        float(report["accuracy"])
+                        for report in reports_of(scored, entry.key, target.name, source.name, trunk)
+                    ]
+                    for entry in plan.methods
+                }
+                if any(found.values()):
+                    panels[title] = found
+    return accuracies_png(panels, {entry.name: sees_target(plan, entry) for entry in plan.methods}) if panels else None
+
+
 def confusions(plan: Plan, scored: Sequence[ScoredCell]) -> Pictures:
-    """Draw the reference's confusion matrix on each target, its seeds added up (the paper's Figures 4 and 5)."""
+    """Draw the confusion matrix of the reference on each target, summed over its seeds (the paper's Figures 4 and 5).
+
+    Args:
+        plan: the plan.
+        scored: the scored cells.
+    """
     pictures: Pictures = []
     for source in plan.sources:
         for trunk in plan.trunks:
@@ -129,10 +225,15 @@ def confusions(plan: Plan, scored: Sequence[ScoredCell]) -> Pictures:
     return pictures
 
 
-def embeddings(plan: Plan, cells: Sequence[Cell], out: Path, results: Path) -> Pictures:
-    """Draw t-SNE of the first method and of the reference, first seed, on each target.
+def embeddings(plan: Plan, cells: Sequence[Cell], out: Path) -> Pictures:
+    """Draw t-SNE of the features of the first method and of the reference, first seed, on each target.
 
-    Of a cell whose weights are elsewhere the picture that the results have is kept.
+    For a cell whose weights are not in ``out``, a picture that was drawn before is used again, if there is one.
+
+    Args:
+        plan: the plan.
+        cells: its cells.
+        out: folder of the runs.
     """
     pictures: Pictures = []
     keys = dict.fromkeys((plan.methods[0].key, plan.against))
@@ -143,13 +244,22 @@ def embeddings(plan: Plan, cells: Sequence[Cell], out: Path, results: Path) -> P
         title = f"{cell.entry.name}, {cell.source.name} to {cell.target.name} ({cell.trunk}, seed {cell.seed})"
         if (out / cell.folder / "model.safetensors").exists():
             pictures.append((name, f"t-SNE: {title}", embedding(cell, out, title)))
-        elif (results / name).exists():
-            pictures.append((name, f"t-SNE: {title}", (results / name).read_bytes()))
+        elif (out / FIGURES / name).exists():
+            pictures.append((name, f"t-SNE: {title}", (out / FIGURES / name).read_bytes()))
     return pictures
 
 
 def embedding(cell: Cell, out: Path, title: str) -> bytes:
-    """Draw one cell's features; return the bytes of a PNG file."""
+    """Draw t-SNE of the features of one cell.
+
+    Args:
+        cell: a finished cell with weights.
+        out: folder of the runs.
+        title: line above the picture.
+
+    Returns:
+        The bytes of a PNG file.
+    """
     size, align = cell.settings.size, cell.settings.align
     source = pack_for(cell.source.data, size, align, progress=False)
     target = pack_for(cell.target.scored, size, align, progress=False)

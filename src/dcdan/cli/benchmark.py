@@ -19,7 +19,10 @@ def benchmark(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="DIR", help="Folder of tables, pictures and page.", show_default="OUT/results"
+            "--results",
+            metavar="DIR",
+            help="Folder of table.md, plot.png and cells.parquet; cells in it are not trained again.",
+            show_default="OUT/results",
         ),
     ] = None,
     jobs: Annotated[
@@ -47,7 +50,7 @@ def benchmark(
 
     from dcdan.benchmark.cell import check_cells
     from dcdan.benchmark.plan import read_plan
-    from dcdan.benchmark.prepare import devices, left_to_do, plan_table, prepared_cells
+    from dcdan.benchmark.prepare import devices, plan_table, prepared_cells, remaining_work
     from dcdan.benchmark.runner import run_plan
     from dcdan.benchmark.write_up import PAGE, take_over, write_up
     from dcdan.core.atomic_io import sweep
@@ -66,7 +69,7 @@ def benchmark(
     check_cells(cells, out, any_revision=any_revision or tables_only)
     if not tables_only:
         places = devices(jobs)
-        console.print(plan_table(plan, cells, left_to_do(cells, packs, out), len(places), out).rich())
+        console.print(plan_table(plan, cells, remaining_work(cells, packs, out), len(places), out).rich())
         if plan_only:
             return
     failed: dict[str, str] = {}
@@ -77,7 +80,7 @@ def benchmark(
             failed = run_plan(plan, cells, prepared, out, places, command, quiet)
         for table in write_up(plan, cells, out, place, failed, command, tsne):
             console.print(table.rich())
-    typer.echo(printable(str(place / PAGE)))
+    typer.echo(printable(str(out / PAGE)))
     if failed:
         first, why = next(iter(failed.items()))
         raise TrainingError(f"{len(failed)} of {len(cells)} cells failed, {first} first: {why}")

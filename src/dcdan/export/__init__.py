@@ -1,1 +1,1 @@
-"""Graphs of a run for other machines: fp32 and int8, with what int8 costs and gains."""
+"""Model graphs for other machines: fp32 and int8, with the accuracy and speed of both."""

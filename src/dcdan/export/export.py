@@ -1,6 +1,6 @@
-"""A run's graph for other machines: fp32 as it was trained, int8 beside it, and what int8 costs and gains.
+"""Export of a run: the fp32 graph, an int8 graph beside it, and ``export.json`` with the differences between them.
 
-What an export has written, what was measured of it, and how that is told.
+Compared are size, speed, agreement on target faces and accuracy on held-out source faces.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what was measured of it; shares are 0..1, differences are of probabilities.
+    """The files of an export and what was measured of them. Shares are 0..1, differences are of probabilities.
 
     Attributes:
-        folder: where the files are.
-        megabytes: size of each graph by precision.
-        milliseconds: by precision, faces in a batch -> milliseconds of processor time a face, one thread, best of many.
-        parity: faces in a batch -> largest difference between the fp32 graph and the network in torch.
+        folder: folder of the files.
+        megabytes: precision -> size of the graph.
+        milliseconds: precision -> faces in a batch -> least processor time for one face, one thread, milliseconds.
+        parity: faces in a batch -> largest difference between the fp32 graph and the network in PyTorch.
         rounding: faces in a batch -> largest difference between int8 and fp32.
-        accuracy: on held-out source faces, by precision; empty where there are none to be had.
-        source_faces: how many these are.
-        agreement: share of target faces that both graphs answer alike; None without int8.
-        target_faces: how many these are.
-        notes: what a reader must know, in sentences.
+        accuracy: precision -> accuracy on held-out source faces; empty where there are none.
+        source_faces: number of these faces.
+        agreement: share of target faces for which both graphs predict the same; None without int8.
+        target_faces: number of these faces.
+        notes: warnings, in sentences.
     """
 
     folder: Path
@@ -66,12 +66,12 @@ class Exported:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the folder as plain JSON types, with the versions that it was measured with."""
+        """Return everything but the folder as plain JSON types, with the versions of dcdan and ONNX Runtime."""
         metadata = {name: value for name, value in asdict(self).items() if name != "folder"}
         return {"schema": 1, **metadata, "versions": {name: version(name) for name in ("dcdan", "onnxruntime")}}
 
     def table(self) -> RenderableType:
-        """Return the figures for a rich console."""
+        """Return the figures as an object that a rich console prints."""
         from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table
@@ -129,23 +129,27 @@ def export(
     parts: Parts = "convolutions",
     activations: Activations = "unsigned",
 ) -> Exported:
-    """Write a run's graphs to ``out`` (or into the run itself), compare them, and leave ``export.json`` beside them.
+    """Write the graphs of a run, compare them, and write ``export.json`` beside them.
 
-    A run that has no graph yet, such as a benchmark's cell, gets it there too.
+    A run without a graph, such as a cell of a benchmark, gets one.
 
     Args:
         run: a finished run, or another model; see :func:`dcdan.inference.resolver.resolve_model`.
-        out: a folder that gets ``model.onnx``, ``model.json`` and the rest; None adds to the run.
+        out: folder for ``model.onnx``, ``model.json`` and the rest; None adds to the run.
         int8: whether to make ``model-int8.onnx``.
-        faces: a pack, spec or folder of faces like those that int8 will see; None for the run's own target.
+        faces: a pack, spec or folder of faces like those that the int8 graph will be used on; None for the target of
+            the run.
         force: replace files of an earlier export.
         progress: show a bar while a pack is built.
-        parts: see :func:`dcdan.export.quantise.quantise`.
-        activations: likewise.
+        parts: parts that become int8; see :func:`dcdan.export.quantise.quantise`.
+        activations: sign of int8 activations; see there.
+
+    Returns:
+        The files and measurements.
 
     Raises:
         ModelError: when the run has no model, or a damaged one.
-        UsageError: when int8 needs faces and the run's target is not there any more.
+        UsageError: when int8 needs faces and the target of the run is missing, or ``activations`` is unknown.
         OutputError: when a file exists already.
     """
     if activations not in ACTIVATIONS:
@@ -169,7 +173,7 @@ def export(
     if target is not None:
         used, rest = _split(target)
         with atomic_write(folder / INT8_NAME) as beside:
-            quantise(graph, pieces(target.faces, used), beside, parts, activations)
+            quantise(graph, face_batches(target.faces, used), beside, parts, activations)
     _describe(run, folder, [GRAPH_NAME] * new + [INT8_NAME] * int8)
     sessions = {"fp32": Session(graph, info, 1)}
     if target is not None:
@@ -217,8 +221,20 @@ def _split(pack: Pack) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(used), np.sort(rest if len(rest) >= len(used) else mixed)
 
 
-def pieces(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the faces of some rows in RGB, a few at a time."""
+def face_batches(faces: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield faces in batches, in RGB.
+
+    Args:
+        faces: ``(N, S, S, 3)`` RGB or ``(N, S, S)`` grey, uint8.
+        rows: ``(M,)`` indices of the faces to yield.
+
+    Yields:
+        ``(B, S, S, 3) uint8``, B at most 16.
+
+    Example:
+        >>> [batch.shape for batch in face_batches(np.zeros((40, 8, 8), np.uint8), np.arange(20))]
+        [(16, 8, 8, 3), (4, 8, 8, 3)]
+    """
     for start in range(0, len(rows), _PIECE):
         yield in_rgb(faces[rows[start : start + _PIECE]])
 
@@ -267,7 +283,7 @@ def _measured(
         accuracy = {name: float((s.run(faces).expression == labels).mean()) for name, s in sessions.items()}
     except DcdanError as error:
         notes.append(f"No accuracy on held-out source faces: {error}")
-    milliseconds = timed(list(sessions.values()), shown)
+    milliseconds = measure_latency(list(sessions.values()), shown)
     speeds = dict(zip(sessions, milliseconds, strict=True))
     if accuracy and min(accuracy.values()) < accuracy["fp32"] - LOST:
         notes.append(f"int8 loses more than {100 * LOST:g} point on source faces: keep to fp32, or give more --faces.")
@@ -325,10 +341,17 @@ def _held_out(data: dict[str, str], info: ModelInfo, progress: bool) -> tuple[np
     return np.asarray(source.faces[rows]), own[source.hard[rows]]
 
 
-def timed(sessions: Sequence[Session], faces: np.ndarray) -> list[dict[int, float]]:
-    """Return for each session of one thread, by faces in a batch, the milliseconds a face of its fastest run.
+def measure_latency(sessions: Sequence[Session], faces: np.ndarray) -> list[dict[int, float]]:
+    """Measure the processor time of sessions that use one thread.
 
-    The thread's own processor time counts, and of many runs in turn the best: other work on the machine only ever adds.
+    The least of many interleaved runs is taken, since other work on the machine can only add time.
+
+    Args:
+        sessions: the sessions.
+        faces: ``(N, S, S, 3) uint8``; they are repeated to fill a batch.
+
+    Returns:
+        For each session: faces in a batch -> milliseconds for one face.
     """
     best: list[dict[int, float]] = [{} for _ in sessions]
     for batch, times in TIMED.items():

@@ -42,15 +42,16 @@ def quantise(
     """Write an int8 version of an exported graph.
 
     Args:
-        graph: what :func:`dcdan.models.deploy.export_onnx` has written.
-        batches: faces ``(B, S, S, 3) uint8`` RGB, like those that the graph will see. They set the ranges of all
+        graph: file of :func:`dcdan.models.deploy.export_onnx`.
+        batches: faces ``(B, S, S, 3) uint8`` RGB, like those that the graph will be used on. They set the ranges of all
             activations.
         out: the file to write.
-        parts: ``trunk`` alone, the ``convolutions`` of all parts, or ``everything`` that ONNX Runtime can (to compare).
+        parts: ``trunk`` alone, the ``convolutions`` of all parts, or ``everything`` that ONNX Runtime can quantise (for
+            comparison).
         activations: ``unsigned`` for x86, ``signed`` for ARM.
 
     Raises:
-        ValueError: there is no face.
+        ValueError: when there is no face.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -83,7 +84,11 @@ def quantise(
 
 
 def trunk_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Return the nodes before the first that has a weight of another part than the trunk."""
+    """Return the nodes of the trunk: those before the first that uses a weight of another part.
+
+    Args:
+        model: an exported graph.
+    """
     weights = {weight.name for weight in model.graph.initializer if weight.name.startswith("network.")}
     others = {name for name in weights if not name.startswith(_TRUNK)}
     nodes: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""The page ``docs/paper-errata.md``: what in the paper contradicts itself, recomputed, beside what dcdan does."""
+"""The page ``docs/paper-errata.md``: the inconsistencies of the paper, recomputed, and what dcdan does instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH = 100
 
 
 class Remedy(NamedTuple):
-    """What a kind of inconsistency is about, and what dcdan does instead.
+    """The heading of a kind of inconsistency, and what dcdan does instead.
 
     Attributes:
         heading: title of the section.
@@ -81,7 +81,7 @@ REMEDIES: dict[str, Remedy] = {
 
 
 def errata_page() -> str:
-    """Return the page as Markdown; every figure on it is computed from the tables as printed.
+    """Return the page as Markdown. Every figure on it is computed from the tables as printed.
 
     Example:
         >>> errata_page().splitlines()[0]

@@ -1,14 +1,8 @@
-"""Where the paper disagrees with itself or with what is plausible: rules, each computing it from the data.
+"""Inconsistencies of the paper, found by rules that compute each from the printed figures.
 
-An inconsistency of the paper: the record that every rule writes, and what counts as the same figure in print.
-
-Rules on the paper's single figures: where two places disagree, lack what they mean, or are not to be expected.
-
-Rules on the paper's means and tests: where they do not follow from its own tables.
-
-Where the paper disagrees with itself or with what is plausible: found by rules, each computing it from the data.
-
-A rule reads the tables, so other tables give other findings, and tables without slips give none.
+Each rule is a function of the tables that yields a :class:`Finding` for every inconsistency of its kind: places that
+contradict each other, figures without the context that gives them a meaning, means and tests that do not follow from
+the tables, and figures that are not plausible. Other tables give other findings, consistent ones give none.
 """
 
 from __future__ import annotations
@@ -27,7 +21,15 @@ Tables = Sequence[PaperTable]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An inconsistency: which rule found it, the tables it touches, what is printed, what comes out, in a sentence."""
+    """An inconsistency of the paper.
+
+    Attributes:
+        rule: key of the rule that found it, as in :data:`dcdan.paper.errata.REMEDIES`.
+        tables: numbers of the tables that it concerns; empty where it concerns the text alone.
+        printed: the printed figure; None where it is not about one.
+        recomputed: the figure that follows from the tables; None likewise.
+        sentence: a description for the reader.
+    """
 
     rule: str
     tables: tuple[int, ...]
@@ -37,12 +39,29 @@ class Finding:
 
 
 def prints_as(value: float, printed: float, decimals: int) -> bool:
-    """Return whether a value rounds to what is printed, either way on a tie."""
+    """Return whether a value rounds to a printed figure; on a tie both neighbours count.
+
+    Args:
+        value: the exact value.
+        printed: the printed figure.
+        decimals: number of its decimals.
+
+    Example:
+        >>> prints_as(75.9125, 75.91, 2), prints_as(75.9125, 75.92, 2)
+        (True, False)
+    """
     return abs(value - printed) <= 0.5 * 10.0**-decimals + 1e-9
 
 
 def prose_figures(tables: Tables) -> Iterator[Finding]:
-    """Compare the figures that the running text gives to a table with those in it."""
+    """Compare the figures that the text gives for a table with those in it.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for claim in published.PROSE:
         for table in tables:
             if table.number != claim.table:
@@ -65,7 +84,14 @@ def prose_figures(tables: Tables) -> Iterator[Finding]:
 
 
 def abstract_figures(tables: Tables) -> Iterator[Finding]:
-    """Compare the abstract's figure of each data set with the best that a table has for it."""
+    """Compare the figure of the abstract for each data set with those of the tables.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for name, said in published.ABSTRACT:
         cells = [(own, table.number) for table in tables for own in [_ours_on(table, name)] if own is not None]
         if cells and said not in {figure for figure, _ in cells}:
@@ -80,7 +106,14 @@ def abstract_figures(tables: Tables) -> Iterator[Finding]:
 
 
 def repeated_figures(tables: Tables) -> Iterator[Finding]:
-    """List the figures that a method has for a target in two tables alike: by chance, or copied."""
+    """List the figures that a method has on one target in two tables alike.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for one, two in combinations(tables, 2):
         for row in one.rows:
             other = dict(zip(two.targets, two.row(row.method).figures, strict=True))
@@ -97,7 +130,14 @@ def repeated_figures(tables: Tables) -> Iterator[Finding]:
 
 
 def one_baseline_two_results(tables: Tables) -> Iterator[Finding]:
-    """Count the baselines' cells that differ between two tables though trunk, source and target are the same."""
+    """Count the figures of baselines that differ between two tables of the same source, targets and trunks.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for one, two in combinations(tables, 2):
         if (one.source, one.targets) != (two.source, two.targets):
             continue
@@ -122,7 +162,14 @@ def one_baseline_two_results(tables: Tables) -> Iterator[Finding]:
 
 
 def ablations(_: Tables) -> Iterator[Finding]:
-    """List the ablations that do not say of what they are."""
+    """List the ablations that are printed without source, target, trunk or unit.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for claim in published.ABLATIONS:
         metadata = {"source": claim.source, "target": claim.target, "trunk": claim.trunk, "unit": claim.unit}
         missing = [name for name, value in metadata.items() if value is None]
@@ -138,7 +185,14 @@ def ablations(_: Tables) -> Iterator[Finding]:
 
 
 def categories(_: Tables) -> Iterator[Finding]:
-    """List the confusion matrices of more or fewer categories than the data set has."""
+    """List the confusion matrices of more or fewer categories than the data set has.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for figure in published.CONFUSIONS:
         if figure.categories != CLASSES[figure.data_set]:
             yield Finding(
@@ -152,7 +206,14 @@ def categories(_: Tables) -> Iterator[Finding]:
 
 
 def implausible(tables: Tables) -> Iterator[Finding]:
-    """List the cross-domain figures above what training on the target's own labels is known to reach."""
+    """List the cross-domain figures above the best known accuracy of training on labels of the target.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for table in tables:
         for name, figure in zip(table.targets, table.ours.figures, strict=True):
             if name in IN_DOMAIN and figure > IN_DOMAIN[name]:
@@ -175,7 +236,14 @@ MEAN_TOLERANCE = 0.1
 
 
 def mean_of_what(tables: Tables) -> Iterator[Finding]:
-    """Say of which targets the printed means are, where that is not all of them."""
+    """Report rows whose printed mean leaves out the first target.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     rows = [row for table in tables for row in table.rows]
     closer = [row for row in rows if abs(row.mean - means_of(row)[1]) < abs(row.mean - means_of(row)[0])]
     if closer:
@@ -190,7 +258,14 @@ def mean_of_what(tables: Tables) -> Iterator[Finding]:
 
 
 def printed_means(tables: Tables) -> Iterator[Finding]:
-    """List the printed means that miss the mean of the last four targets by more than the tolerance."""
+    """List the printed means that miss the mean of the last four targets by more than the tolerance.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for table in tables:
         for row in table.rows:
             mean = means_of(row)[1]
@@ -206,7 +281,14 @@ def printed_means(tables: Tables) -> Iterator[Finding]:
 
 
 def gains(tables: Tables) -> Iterator[Finding]:
-    """List the gains over the best baseline that miss the one between the recomputed means."""
+    """List the printed gains over the best baseline that differ from those of the recomputed means.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for claim in published.GAINS:
         for table in tables:
             if table.number == claim.table:
@@ -223,7 +305,14 @@ def gains(tables: Tables) -> Iterator[Finding]:
 
 
 def swapped_trunks(tables: Tables) -> Iterator[Finding]:
-    """Find the table whose mean, sd and interval the text quotes, and say so when its trunk is another."""
+    """Find the statistics that the text gives for a trunk while they are those of a table of another trunk.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for claim in published.SPREADS:
         for own in table_summaries(tables):
             found = (own.summary.mean, own.summary.sd, own.summary.low, own.summary.high)
@@ -240,7 +329,14 @@ def swapped_trunks(tables: Tables) -> Iterator[Finding]:
 
 
 def anova_of_pairs(tables: Tables) -> Iterator[Finding]:
-    """Find the tables of which the printed analysis of variance is, and hold the paired test against it."""
+    """Find the tables of the printed analysis of variance, and compare it with the paired test.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     claim = published.ANOVA
     for pair in trunk_comparisons(tables):
         if prints_as(pair.anova.f, claim.f, 2) and prints_as(pair.anova.p_value, claim.p_value, 3):
@@ -258,7 +354,14 @@ def anova_of_pairs(tables: Tables) -> Iterator[Finding]:
 
 
 def significance(tables: Tables) -> Iterator[Finding]:
-    """List the best baselines against which a paired t test over the targets of the printed mean is not significant."""
+    """List the best baselines against which a paired t test is not significant.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     best = {table.number: best_baseline(table).method for table in tables}
     for versus in against_baselines(tables):
         for test, which in ((versus.all, "all targets"), (versus.last_four, "the four targets of the printed mean")):
@@ -275,7 +378,14 @@ def significance(tables: Tables) -> Iterator[Finding]:
 
 
 def too_few_targets(tables: Tables) -> Iterator[Finding]:
-    """Say when the targets are so few that a rank test cannot reach the level that the text claims."""
+    """Report tables with too few targets for a rank test to reach the claimed level.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     least = {table.number: least_rank_p(len(table.targets)) for table in tables}
     low = tuple(number for number, p in least.items() if p >= published.SIGNIFICANCE)
     if low:
@@ -291,7 +401,14 @@ def too_few_targets(tables: Tables) -> Iterator[Finding]:
 
 
 def closest_competitor(tables: Tables) -> Iterator[Finding]:
-    """List the tables in which another baseline is the best when the mean is of all targets, as the text says."""
+    """List the tables in which the best baseline depends on which targets the mean is over.
+
+    Args:
+        tables: tables of the paper.
+
+    Yields:
+        One finding for each.
+    """
     for table in tables:
         printed, every = best_baseline(table, "printed"), best_baseline(table, "all")
         if printed.method != every.method:
@@ -325,5 +442,17 @@ RULES: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
 
 
 def find_inconsistencies(tables: Tables) -> tuple[Finding, ...]:
-    """Return what all rules find in the tables, rule by rule."""
+    """Apply all rules to the tables.
+
+    Args:
+        tables: tables of the paper, or corrected ones.
+
+    Returns:
+        The findings, in the order of :data:`RULES`.
+
+    Example:
+        >>> from dcdan.paper.published import TABLES
+        >>> len(find_inconsistencies(TABLES)), len(find_inconsistencies(TABLES[:1]))
+        (27, 10)
+    """
     return tuple(finding for rule in RULES for finding in rule(tables))

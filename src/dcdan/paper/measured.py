@@ -1,7 +1,7 @@
-"""What results folders hold: the rows that were measured, each over its seeds, with the interval of its accuracy.
+"""The rows that folders of results hold, each over its seeds, with the interval of its accuracy.
 
-Read are ``scores.json`` with ``run.json`` beside it, in a folder for each cell (`dcdan benchmark`), and
-``CELL.scores.json`` with ``CELL.run.json`` (experiments/table.py), at any depth.
+Three layouts are read, at any depth: ``cells.parquet`` of ``dcdan benchmark``, and the same cells as files, either in
+a folder for each (``CELL/scores.json`` and ``CELL/run.json``) or side by side (``CELL.scores.json``).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import hashlib
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcdan.benchmark.cells import RUN, SCORES, holds_cells, read_cells
 from dcdan.core.errors import DataError
 from dcdan.core.limits import read_json
 from dcdan.metrics.intervals import Interval, wilson
 
-SCORES, RUN = "scores.json", "run.json"
 TRUNKS: dict[str, str] = {"resnet50": "ResNet-50", "mobilenetv2_100": "MobileNet-V2"}
 """The paper's trunks by their names in timm; other widths are other trunks."""
 DATA_SETS: dict[str, str] = {
@@ -37,19 +37,22 @@ DATA_SETS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
-    """Accuracy (0..1) of one row on one test, mean over its seeds.
+    """One row of a results table on one test set, over its seeds.
 
     Attributes:
-        folder: the results folder.
-        row: the row's name in its table.
-        source: data set that was learnt from; of the paper's sets its name there, else the spec.
-        target: data set that was adapted to, likewise.
-        tested: data set that was scored, likewise; ``test`` is its name in the plan, ``split`` the split.
-        trunk: of the paper's trunks its name there, else timm's.
-        size: side of the faces, pixels.
-        seeds: in ascending order.
-        images: faces scored at each seed.
-        accuracies: one a seed.
+        folder: folder of the results.
+        row: name of the row in its table.
+        source: labelled data set of the training: its name in the paper where it is one of the paper's sets, else its
+            spec.
+        target: unlabelled data set of the adaptation, named likewise.
+        tested: data set that was scored, named likewise.
+        test: name of the test set in the plan.
+        split: split that was scored.
+        trunk: name of the trunk in the paper where it is one of the paper's, else in timm.
+        size: side of the faces, pixels; None where it was not recorded.
+        seeds: the seeds, in ascending order.
+        images: number of faces that were scored with each seed.
+        accuracies: accuracy with each seed, 0..1.
     """
 
     folder: str
@@ -67,28 +70,37 @@ class MeasuredRow:
 
     @property
     def accuracy(self) -> float:
-        """Mean over the seeds."""
+        """Mean accuracy over the seeds, 0..1."""
         return statistics.fmean(self.accuracies)
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation (n - 1) over the seeds; None of one seed."""
+        """Standard deviation (n - 1) of the accuracy over the seeds; None for one seed."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
     @property
     def interval(self) -> Interval:
-        """95 % Wilson interval of the mean accuracy over so many faces; seeds see the same faces and add none."""
+        """95 % Wilson interval of the mean accuracy over the number of faces, 0..1.
+
+        All seeds are scored on the same faces, so more seeds do not count as more faces.
+        """
         return wilson(round(self.accuracy * self.images), self.images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON types."""
+        """Return all attributes and statistics as plain JSON types."""
         metadata = {name: getattr(self, name) for name in self.__slots__}
         lists = {"seeds": list(self.seeds), "accuracies": list(self.accuracies)}
         return metadata | lists | {"accuracy": self.accuracy, "sd": self.sd, "accuracy_95": list(self.interval)}
 
 
 def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
-    """Return the rows that results folders hold; a score that lies there twice counts once.
+    """Read the rows that folders of results hold. A score that is there twice counts once.
+
+    Args:
+        folders: the folders, each with everything below it. Parquet files of other tables are left out.
+
+    Returns:
+        One row for each method, pair of data sets, trunk and settings, in the order of the files.
 
     Raises:
         DataError: when a folder is missing or holds no scores, when a file cannot be read, or when one row has two
@@ -97,24 +109,29 @@ def read_results(folders: Sequence[Path]) -> tuple[MeasuredRow, ...]:
     groups: dict[tuple[Any, ...], dict[int, float]] = {}
     seen: set[str] = set()
     for folder in folders:
-        for scores in _score_files(folder):
-            run = scores.with_name(scores.name.removesuffix(SCORES) + RUN)
-            metadata = _load(run) if run.is_file() else {}
-            for score in _scores(scores):
+        for file, place, scores, metadata in _cells(folder):
+            for score in scores:
                 content = hashlib.sha256(json.dumps([score, metadata], sort_keys=True).encode()).hexdigest()
                 if content not in seen:
                     seen.add(content)
-                    _add(groups, _table_folder(scores), score, metadata, scores)
+                    _add(groups, place, score, metadata, file)
     return tuple(_row(key, by_seed) for key, by_seed in groups.items())
 
 
 def data_set_of(*names: str) -> str | None:
-    """Return the paper's name of the data set that a spec or a name stands for, the first that does, or None.
+    """Return the paper's name of the data set that a spec or name stands for.
 
-    Data that a spec shifts (``?shift=blur``) are no longer that set.
+    Args:
+        names: specs or names of one data set; the first that is one of the paper's sets decides.
 
-    >>> data_set_of("raf_db:basic?split=test"), data_set_of("packs/a", "RAF-DB"), data_set_of("ferplus:x?shift=blur")
-    ('RAF-DB', 'RAF-DB', None)
+    Returns:
+        A value of :data:`DATA_SETS`; None for another data set, and for one that a spec corrupts (``?shift=blur``).
+
+    Example:
+        >>> data_set_of("raf_db:basic?split=test"), data_set_of("packs/a", "RAF-DB")
+        ('RAF-DB', 'RAF-DB')
+        >>> data_set_of("ferplus:x?shift=blur") is None
+        True
     """
     if any(re.search(r"[?&]shift=", name) for name in names):
         return None
@@ -122,15 +139,22 @@ def data_set_of(*names: str) -> str | None:
     return next((DATA_SETS[word] for word in words if word in DATA_SETS), None)
 
 
-def _score_files(folder: Path) -> list[Path]:
+def _cells(folder: Path) -> Iterator[tuple[Path, str, Sequence[Any], Any]]:
+    """Yield the cells below a folder: file, folder of the whole table, scores, and ``run.json`` or {}."""
     if not folder.is_dir():
         raise DataError(f"There is no folder '{folder}': give one that holds the results of a benchmark.")
-    found = sorted(
+    tables = [file for file in sorted(folder.rglob("*.parquet")) if file.is_file() and holds_cells(file)]
+    files = sorted(
         path for path in folder.rglob(f"*{SCORES}") if path.name == SCORES or path.name.endswith("." + SCORES)
     )
-    if not found:
-        raise DataError(f"'{folder}' holds no {SCORES}: give the folder of a benchmark's results.")
-    return found
+    if not files and not tables:
+        raise DataError(f"'{folder}' holds no cells.parquet or {SCORES}: give the folder of a benchmark's results.")
+    for table in tables:
+        for cell in read_cells(table, answers=False):
+            yield table, str(table.parent), cell.reports, cell.run or {}
+    for file in files:
+        run = file.with_name(file.name.removesuffix(SCORES) + RUN)
+        yield file, _table_folder(file), _scores(file), _load(run) if run.is_file() else {}
 
 
 def _load(path: Path) -> Any:

@@ -1,12 +1,8 @@
-"""What the paper prints, and figures of others to hold it against.
-
-What the paper prints: its four tables and the figures of its prose, as quotations to be checked against each other.
+"""Quotations: the four tables of the paper, the figures of its text, and published figures of others.
 
 Alzahrani et al., "A novel facial expression recognition framework using deep learning based dynamic cross-domain dual
 attention network", PeerJ Computer Science 2025, doi 10.7717/peerj-cs.2866. All figures are accuracies in per cent
-unless said otherwise. Nothing here is computed.
-
-Figures of others to hold the paper's against: accuracies in per cent, quoted, with how each was measured.
+unless stated otherwise. Nothing here is computed: :mod:`dcdan.paper.recomputed` does that.
 """
 
 from __future__ import annotations
@@ -19,7 +15,14 @@ RESNET, MOBILENET = "ResNet-50", "MobileNet-V2"
 
 @dataclass(frozen=True, slots=True)
 class PaperRow:
-    """A method's accuracies in the order of its table's targets, the printed mean, and the trunk its line names."""
+    """The accuracies of one method in one table, per cent.
+
+    Attributes:
+        method: name of the method.
+        backbone: trunk that the row names.
+        figures: accuracy on each target, in the order of the targets of the table.
+        mean: the printed mean.
+    """
 
     method: str
     backbone: str
@@ -29,7 +32,15 @@ class PaperRow:
 
 @dataclass(frozen=True, slots=True)
 class PaperTable:
-    """One of the tables 1 to 4; ``trunk`` is that of its caption, which the baselines do not share."""
+    """One of the tables 1 to 4.
+
+    Attributes:
+        number: number of the table.
+        source: name of the source data set.
+        trunk: trunk of the caption, which only the row of DCD-DAN has.
+        targets: names of the target data sets.
+        rows: the rows as printed.
+    """
 
     number: int
     source: str
@@ -38,7 +49,14 @@ class PaperTable:
     rows: tuple[PaperRow, ...]
 
     def row(self, method: str) -> PaperRow:
-        """Return the row of a method; KeyError when there is none."""
+        """Return the row of a method.
+
+        Args:
+            method: its name as printed.
+
+        Raises:
+            KeyError: when the table has no such row.
+        """
         for row in self.rows:
             if row.method == method:
                 return row
@@ -46,12 +64,12 @@ class PaperTable:
 
     @property
     def ours(self) -> PaperRow:
-        """The row of the paper's own method."""
+        """The row of DCD-DAN, the method of the paper."""
         return self.row(OURS)
 
     @property
     def baselines(self) -> tuple[PaperRow, ...]:
-        """The rows of the others."""
+        """The rows of all other methods."""
         return tuple(row for row in self.rows if row.method != OURS)
 
 
@@ -141,7 +159,13 @@ TABLES: tuple[PaperTable, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ProseFigures:
-    """What the running text says of the paper's row of a table: figures in the table's order, and the mean."""
+    """What the text states of the DCD-DAN row of a table.
+
+    Attributes:
+        table: number of the table.
+        figures: accuracies in the order of its targets.
+        mean: the mean.
+    """
 
     table: int
     figures: tuple[float, ...]
@@ -150,7 +174,15 @@ class ProseFigures:
 
 @dataclass(frozen=True, slots=True)
 class ProseSpread:
-    """Mean, standard deviation and 95 % confidence interval "across all datasets" that the text gives to a trunk."""
+    """Statistics "across all datasets" that the text gives for a trunk.
+
+    Attributes:
+        trunk: name of the trunk.
+        mean: mean accuracy.
+        sd: standard deviation.
+        low: lower end of the 95 % confidence interval.
+        high: upper end.
+    """
 
     trunk: str
     mean: float
@@ -161,7 +193,12 @@ class ProseSpread:
 
 @dataclass(frozen=True, slots=True)
 class ProseAnova:
-    """The analysis of variance between the two trunks; the text does not say of which source."""
+    """The analysis of variance between the two trunks. The text does not state the source.
+
+    Attributes:
+        f: the F statistic.
+        p_value: its probability, 0..1.
+    """
 
     f: float
     p_value: float
@@ -169,7 +206,14 @@ class ProseAnova:
 
 @dataclass(frozen=True, slots=True)
 class ProseGain:
-    """Points by which the text says that the paper's mean in a table beats its best baseline."""
+    """The lead of DCD-DAN over the best baseline of a table, as the text states it.
+
+    Attributes:
+        table: number of the table.
+        baseline: name of the baseline.
+        points: difference of the means, percentage points.
+        decimals: number of decimals with which it is printed.
+    """
 
     table: int
     baseline: str
@@ -179,7 +223,16 @@ class ProseGain:
 
 @dataclass(frozen=True, slots=True)
 class ProseAblation:
-    """A drop "in accuracy", in per cent or points, and what the text says of how it was measured (None: nothing)."""
+    """A drop "in accuracy" of an ablation, with what the text states about its measurement.
+
+    Attributes:
+        removed: the removed part.
+        drop: the drop; the text does not state whether in per cent or in points.
+        source: source data set; None where it is not stated, as for the following.
+        target: target data set.
+        trunk: trunk.
+        unit: unit of the drop.
+    """
 
     removed: str
     drop: float
@@ -191,7 +244,13 @@ class ProseAblation:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionFigure:
-    """A figure with a confusion matrix: of which data set, and how many categories the text says it has."""
+    """A figure of the paper that shows a confusion matrix.
+
+    Attributes:
+        number: number of the figure.
+        data_set: data set of the matrix.
+        categories: number of categories that the text states.
+    """
 
     number: int
     data_set: str
@@ -228,7 +287,18 @@ CONFUSIONS: tuple[ConfusionFigure, ...] = (ConfusionFigure(4, "FERPlus", 8), Con
 
 
 def table(number: int) -> PaperTable:
-    """Return a table by its number, 1..4; KeyError when there is none."""
+    """Return a table of the paper.
+
+    Args:
+        number: its number, 1..4.
+
+    Raises:
+        KeyError: for another number.
+
+    Example:
+        >>> table(2).source, table(2).trunk, table(2).ours.mean
+        ('FERPlus', 'MobileNet-V2', 64.48)
+    """
     for candidate in TABLES:
         if candidate.number == number:
             return candidate
@@ -245,7 +315,16 @@ never saw these labels is not expected above it."""
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A published cross-domain result; ``mean`` as printed, None where none is."""
+    """A published cross-domain result, per cent.
+
+    Attributes:
+        name: name of the method.
+        source: source data set.
+        trunk: trunk; empty where it is not stated.
+        figures: target data set and accuracy of each figure.
+        mean: the printed mean; None where none is printed.
+        note: how it was measured.
+    """
 
     name: str
     source: str
@@ -286,7 +365,17 @@ REFERENCES: tuple[Reference, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class SupervisedReference:
-    """Accuracies, ``low`` to ``high``, on a set's test images: of models taught its labels, and of shipped tools."""
+    """The range of accuracies on the test images of a data set, per cent.
+
+    It is of models that were trained on labels of that set, or of released tools.
+
+    Attributes:
+        name: name of the model or tool.
+        data_set: the data set.
+        low: lowest known accuracy.
+        high: highest known accuracy.
+        note: how it was measured.
+    """
 
     name: str
     data_set: str

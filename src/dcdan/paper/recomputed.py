@@ -1,11 +1,8 @@
-"""The paper's statistics, computed again from its own tables.
+"""The statistics of the paper, recomputed from its own tables: means, spreads, and tests that suit paired figures.
 
-One-way analysis of variance, kept only to recompute what the paper prints.
-
-It takes the groups for independent samples. Figures of two methods on the same targets are not: how hard a target is
-moves both, that spread lands in the error term, and real differences vanish. Use :mod:`dcdan.metrics.significance`.
-
-The paper's statistics, computed again from its own tables: means, spreads, and the tests that fit the figures.
+The one-way analysis of variance is here only because the paper prints one. It assumes independent samples. Figures of
+two methods on the same targets are paired: the difficulty of a target moves both, this variance enters the error term,
+and real differences are missed. Use :mod:`dcdan.metrics.significance` for results of your own.
 """
 
 from __future__ import annotations
@@ -23,7 +20,14 @@ from dcdan.paper.published import PaperRow, PaperTable
 
 
 class Anova(NamedTuple):
-    """F with its degrees of freedom between and within groups, and its probability."""
+    """A one-way analysis of variance.
+
+    Attributes:
+        f: the F statistic.
+        between: degrees of freedom between the groups.
+        within: degrees of freedom within the groups.
+        p_value: probability of an F at least as large, 0..1.
+    """
 
     f: float
     between: int
@@ -32,10 +36,21 @@ class Anova(NamedTuple):
 
 
 def one_way_anova(*groups: Sequence[float]) -> Anova:
-    """Return the one-way analysis of variance of two or more groups (Fisher 1925); wrong for paired figures.
+    """Return the one-way analysis of variance of independent groups (Fisher 1925). It is wrong for paired figures.
+
+    Args:
+        groups: two or more samples.
+
+    Returns:
+        F, its degrees of freedom and its p-value.
 
     Raises:
         ValueError: with fewer than two groups, with an empty one, or when no group has any spread.
+
+    Example:
+        >>> found = one_way_anova([1, 2, 3], [2, 3, 4])
+        >>> round(found.f, 3), found.between, found.within, round(found.p_value, 3)
+        (1.5, 1, 4, 0.288)
     """
     samples = [np.asarray(group, np.float64) for group in groups]
     if len(samples) < 2 or not all(sample.size for sample in samples):
@@ -51,7 +66,15 @@ def one_way_anova(*groups: Sequence[float]) -> Anova:
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """The paper's own row of a table: over all targets, over the last four, and what is printed as the mean."""
+    """Statistics of the DCD-DAN row of a table, in per cent.
+
+    Attributes:
+        table: number of the table.
+        trunk: trunk of its caption.
+        summary: mean, standard deviation and interval over all targets.
+        last_four: mean over the last four targets.
+        printed: the mean that the table prints.
+    """
 
     table: int
     trunk: str
@@ -62,7 +85,15 @@ class TableSummary:
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """The paper's method less a baseline, over all targets and over those of the printed mean."""
+    """DCD-DAN minus a baseline of its table, paired by target.
+
+    Attributes:
+        table: number of the table.
+        baseline: name of the baseline.
+        all: paired t test over all targets.
+        last_four: paired t test over the last four targets, of which the printed means are.
+        rank: Wilcoxon's signed-rank test over all targets.
+    """
 
     table: int
     baseline: str
@@ -73,7 +104,16 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class TrunkComparison:
-    """The paper's method with two trunks on the same source and targets; ``trunks`` and ``tables`` in one order."""
+    """DCD-DAN with two trunks on the same source and targets.
+
+    Attributes:
+        tables: numbers of the two tables.
+        source: their source.
+        trunks: their trunks, in the order of ``tables``.
+        anova: analysis of variance, as the paper computes it.
+        paired: paired t test over the targets.
+        rank: Wilcoxon's signed-rank test over the targets.
+    """
 
     tables: tuple[int, int]
     source: str
@@ -84,14 +124,27 @@ class TrunkComparison:
 
 
 def means_of(row: PaperRow) -> tuple[float, float]:
-    """Return the means of a row over all five targets and over the last four."""
+    """Return the means of a row over all five targets and over the last four.
+
+    Args:
+        row: a row of one of the paper's tables.
+
+    Example:
+        >>> from dcdan.paper.published import table
+        >>> [round(mean, 3) for mean in means_of(table(1).ours)]
+        [79.366, 75.912]
+    """
     means: TargetMeans = target_means(row.figures)
     assert means.last_four is not None  # the paper's rows have five figures
     return means.all, means.last_four
 
 
 def table_summaries(tables: Sequence[PaperTable]) -> tuple[TableSummary, ...]:
-    """Return the summary of the paper's own row of each table."""
+    """Return the statistics of the DCD-DAN row of each table.
+
+    Args:
+        tables: tables of the paper.
+    """
     return tuple(
         TableSummary(table.number, table.trunk, summarise(table.ours.figures), means_of(table.ours)[1], table.ours.mean)
         for table in tables
@@ -99,7 +152,14 @@ def table_summaries(tables: Sequence[PaperTable]) -> tuple[TableSummary, ...]:
 
 
 def against_baselines(tables: Sequence[PaperTable]) -> tuple[Versus, ...]:
-    """Compare the paper's method with every baseline of its own table."""
+    """Compare DCD-DAN with every baseline of its own table.
+
+    Args:
+        tables: tables of the paper.
+
+    Returns:
+        One entry for each baseline, table by table.
+    """
     return tuple(
         Versus(
             table.number,
@@ -114,7 +174,11 @@ def against_baselines(tables: Sequence[PaperTable]) -> tuple[Versus, ...]:
 
 
 def trunk_comparisons(tables: Sequence[PaperTable]) -> tuple[TrunkComparison, ...]:
-    """Compare the paper's method between the trunks, for every two tables of one source and the same targets."""
+    """Compare DCD-DAN between trunks, for every two tables of one source and the same targets.
+
+    Args:
+        tables: tables of the paper.
+    """
     return tuple(
         TrunkComparison(
             (one.number, two.number),
@@ -130,7 +194,20 @@ def trunk_comparisons(tables: Sequence[PaperTable]) -> tuple[TrunkComparison, ..
 
 
 def best_baseline(table: PaperTable, mean: str = "printed") -> PaperRow:
-    """Return the baseline with the highest mean: as ``printed``, of the ``last_four`` targets, or of ``all``."""
+    """Return the baseline with the highest mean.
+
+    Args:
+        table: a table of the paper.
+        mean: which mean: as ``printed``, of the ``last_four`` targets, or of ``all``.
+
+    Raises:
+        KeyError: for another mean.
+
+    Example:
+        >>> from dcdan.paper.published import table
+        >>> best_baseline(table(1)).method, best_baseline(table(1), "all").method
+        ('SCN', 'RAN')
+    """
     scores = {
         "printed": lambda row: row.mean,
         "last_four": lambda row: means_of(row)[1],

@@ -1,8 +1,7 @@
-"""The study of the paper in words and tables, for a terminal and as Markdown.
+"""The recomputed paper as sections of text and tables, for a terminal and as Markdown.
 
-A part of a document: a heading, paragraphs, tables and points, for a terminal and as Markdown.
-
-The study of the paper in words and tables.
+A :class:`Section` is a heading with paragraphs, tables and points. :func:`sections` makes those of
+:func:`dcdan.paper.study.study`; :func:`markdown_page` joins them into the page ``docs/paper.md``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of the second level and what stands below it, in this order."""
+    """A heading of the second level and what is below it, in this order.
+
+    Attributes:
+        title: the heading.
+        text: paragraphs.
+        tables: tables.
+        points: items of a list.
+
+    Example:
+        >>> print(Section("Tables", ("As printed.",), points=("one", "two")).markdown())
+        ## Tables
+        <BLANKLINE>
+        As printed.
+        <BLANKLINE>
+        - one
+        - two
+        <BLANKLINE>
+        <BLANKLINE>
+    """
 
     title: str
     text: tuple[str, ...] = ()
@@ -34,7 +51,7 @@ class Section:
     points: tuple[str, ...] = ()
 
     def markdown(self) -> str:
-        """Return the section as Markdown, ending in an empty line."""
+        """Return the section as Markdown that ends with an empty line."""
         parts = [f"## {self.title}\n", *(f"{paragraph}\n" for paragraph in self.text)]
         parts += [table.markdown() for table in self.tables]
         if self.points:
@@ -42,7 +59,7 @@ class Section:
         return "\n".join(part.rstrip("\n") + "\n" for part in parts) + "\n"
 
     def rich(self) -> RenderableType:
-        """Return the section for a rich console."""
+        """Return the section as an object that a rich console prints."""
         from rich.console import Group
         from rich.padding import Padding
         from rich.text import Text
@@ -66,7 +83,16 @@ def _narrow(table: Table) -> RichTable:
 
 
 def markdown_page(title: str, head: str, sections: Sequence[Section]) -> str:
-    """Return a whole page: the title, a paragraph below it, and the sections."""
+    """Return a whole page as Markdown.
+
+    Args:
+        title: heading of the first level.
+        head: paragraph below it.
+        sections: the sections.
+
+    Returns:
+        Markdown that ends with one line break.
+    """
     return f"# {title}\n\n{head}\n\n" + "".join(section.markdown() for section in sections).rstrip("\n") + "\n"
 
 
@@ -74,7 +100,14 @@ TITLE = "The paper's figures, recomputed"
 
 
 def sections(paper: Paper) -> list[Section]:
-    """Return all sections; what was measured only where results were given."""
+    """Return all sections of the recomputed paper.
+
+    Args:
+        paper: what :func:`dcdan.paper.study.study` computed.
+
+    Returns:
+        The sections in the order of the page. The one of measured results is there only when results were given.
+    """
     parts = [_tables(paper), _spread(paper), _trunks(paper), _baselines(paper), _inconsistencies(paper), _others()]
     return parts if paper.measured is None else [*parts, _measured(paper)]
 
@@ -82,8 +115,12 @@ def sections(paper: Paper) -> list[Section]:
 def probability(p: float) -> str:
     """Return a probability with three decimals, and a small one with its power of ten.
 
-    >>> probability(0.0368), probability(9.99e-6)
-    ('0.037', '1.0e-5')
+    Args:
+        p: a probability, 0..1.
+
+    Example:
+        >>> probability(0.0368), probability(9.99e-6)
+        ('0.037', '1.0e-5')
     """
     if p == 0 or p >= 0.0005:
         return f"{p:.3f}"

@@ -1,4 +1,4 @@
-"""The paper's claims beside what its own tables give, and beside what was measured here."""
+"""The claims of the paper, what its own tables give, and what was measured here, as one record."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ DOI = "10.7717/peerj-cs.2866"
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A measured row and the paper's figure for the same source, target and trunk, in per cent.
+    """A measured row and the paper's figures for the same source, target and trunk, in per cent.
 
-    ``same`` is that of the method of the same name, None where the paper has no such row; ``ours`` is DCD-DAN's.
+    Attributes:
+        table: number of the paper's table, 1..4.
+        target: name of the target in that table.
+        measured: the measured row.
+        same: the paper's figure of the method of the same name; None where the table has no such row.
+        ours: the paper's figure of DCD-DAN.
     """
 
     table: int
@@ -40,7 +45,10 @@ class Beside:
 
     @property
     def against_interval(self) -> str:
-        """Where the paper's figure of the same row lies, of the interval: above, below, within; empty without one."""
+        """Position of the paper's figure relative to the measured 95 % interval.
+
+        It is ``above``, ``below`` or ``within``; empty where the table has no row of this name.
+        """
         if self.same is None:
             return ""
         low, high = self.measured.interval
@@ -49,16 +57,16 @@ class Beside:
 
 @dataclass(frozen=True)
 class Paper:
-    """Some of the paper's tables with all that is computed from them.
+    """Some of the paper's tables with everything that is computed from them.
 
     Attributes:
-        tables: as printed.
-        summaries: of the paper's own row of each.
-        trunks: comparisons between tables of one source.
-        baselines: comparisons with the baselines of each.
+        tables: the tables as printed.
+        summaries: statistics of the DCD-DAN row of each table.
+        trunks: comparisons between tables of one source with different trunks.
+        baselines: comparisons of DCD-DAN with each baseline of its table.
         findings: the inconsistencies.
-        measured: rows of results folders; None when none was given.
-        beside: those of them that a figure of the tables can be held against.
+        measured: rows of measured results; None when no results were given.
+        beside: the measured rows that a figure of the tables can be compared with.
     """
 
     tables: tuple[PaperTable, ...]
@@ -101,9 +109,19 @@ class Paper:
 
 
 def study(number: int | None = None, measured: Sequence[MeasuredRow] | None = None) -> Paper:
-    """Compute all there is to say of the paper, or of one of its tables (1..4) alone.
+    """Compute the statistics and inconsistencies of the paper, or of one of its tables.
 
-    Inconsistencies are looked for in all tables; of one table those are kept that touch it.
+    Args:
+        number: number of a table, 1..4; None for all. With a number, inconsistencies are still searched in all tables,
+            and those that concern it are returned.
+        measured: measured rows to compare with the tables; None when there are none.
+
+    Returns:
+        The record of everything.
+
+    Example:
+        >>> [table.number for table in study(2).tables], study(2).measured
+        ([2], None)
     """
     tables = tuple(table for table in TABLES if number in (None, table.number))
     return Paper(
@@ -113,12 +131,22 @@ def study(number: int | None = None, measured: Sequence[MeasuredRow] | None = No
         against_baselines(tables),
         tuple(found for found in find_inconsistencies(TABLES) if number is None or number in found.tables),
         None if measured is None else tuple(measured),
-        hold_beside(tables, measured or ()),
+        match_published(tables, measured or ()),
     )
 
 
-def hold_beside(tables: Sequence[PaperTable], measured: Sequence[MeasuredRow]) -> tuple[Beside, ...]:
-    """Pair measured rows with the tables' figures: source and trunk must match, and what was adapted to was tested."""
+def match_published(tables: Sequence[PaperTable], measured: Sequence[MeasuredRow]) -> tuple[Beside, ...]:
+    """Pair measured rows with the figures of the tables.
+
+    A row is paired when its source and trunk are those of the table, and it was scored on the target it adapted to.
+
+    Args:
+        tables: the paper's tables.
+        measured: the measured rows.
+
+    Returns:
+        One entry for each pair, in the order of the tables.
+    """
     return tuple(
         Beside(table.number, row.tested, row, _figure(table, row.row, row.tested), ours)
         for table in tables

@@ -1,1 +1,1 @@
-"""Pictures of results as PNG bytes: confusion, curves, reliability, embeddings, contact sheets."""
+"""Pictures of results as PNG bytes: accuracy, class counts, confusion, curves, embeddings, reliability, faces."""

@@ -1,4 +1,4 @@
-"""Contact sheets: faces with what a model says of them, as one PNG that a person can read."""
+"""Contact sheets: faces with the predictions of a model below them, as one PNG."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _GAP, _LINE = 10, 18
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line below a face; ``right`` puts a tick or a cross before it, None (no label is known) neither."""
+    """A line of text below a face.
+
+    Attributes:
+        text: the text.
+        right: True puts a tick before it, False a cross; None, where no label is known, neither.
+    """
 
     text: str
     right: bool | None = None
@@ -31,7 +36,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class SheetCell:
-    """A face ``(S, S, 3)`` RGB or ``(S, S)`` grey, uint8, and the lines below it."""
+    """A face with the lines below it.
+
+    Attributes:
+        face: ``(S, S, 3)`` RGB or ``(S, S)`` grey, uint8.
+        marks: the lines.
+    """
 
     face: np.ndarray
     marks: tuple[Mark, ...]
@@ -39,20 +49,35 @@ class SheetCell:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """Cells under a heading; as many lines of faces as they need."""
+    """Faces under a heading, in as many lines as they need.
+
+    Attributes:
+        heading: the heading; none when empty.
+        cells: the faces.
+    """
 
     heading: str
     cells: tuple[SheetCell, ...]
 
 
 def sheet_png(rows: Sequence[SheetRow], *, columns: int, side: int = 120) -> bytes:
-    """Draw rows of faces, ``columns`` side by side, each ``side`` pixels wide.
+    """Draw a contact sheet.
+
+    Args:
+        rows: groups of faces, from above. Groups without a face are left out.
+        columns: number of faces side by side.
+        side: width and height of each face in the picture, pixels.
 
     Returns:
         The bytes of a PNG file.
 
     Raises:
         ValueError: when there is no face to draw.
+
+    Example:
+        >>> face = np.zeros((48, 48), np.uint8)
+        >>> sheet_png([SheetRow("anger", (SheetCell(face, (Mark("92 %", True),)),))], columns=3)[:4]
+        b'\\x89PNG'
     """
     from PIL import Image
 

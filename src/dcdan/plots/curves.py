@@ -1,4 +1,4 @@
-"""Training curves as one picture, from the ``log.jsonl`` of one or several runs."""
+"""Training curves of one or several runs as one picture, from their ``log.jsonl``."""
 
 from __future__ import annotations
 
@@ -27,26 +27,48 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 def series(records: Sequence[Record], kind: str, name: str) -> tuple[list[float], list[float]]:
-    """Return the steps and values of one number in the records of a kind."""
+    """Return one quantity over the steps of a log.
+
+    Args:
+        records: records of a log.
+        kind: kind of the records, such as ``source-epoch``.
+        name: name of the quantity.
+
+    Returns:
+        Steps and values, equally long. Records without the quantity are left out.
+
+    Example:
+        >>> series([{"kind": "source", "step": 10, "cls": 0.5}, {"kind": "counted", "step": 20}], "source", "cls")
+        ([10], [0.5])
+    """
     found = [(record["step"], record[name]) for record in records if record["kind"] == kind and name in record]
     return [step for step, _ in found], [value for _, value in found]
 
 
 def losses_in(records: Sequence[Record], kind: str) -> list[str]:
-    """Return the names of the losses that the records of a kind hold, in the order of the log."""
+    """Return the names of the losses in the records of a kind, in the order of the log.
+
+    Args:
+        records: records of a log.
+        kind: kind of the records.
+
+    Example:
+        >>> losses_in([{"kind": "adaptation", "step": 1, "lr": 0.1, "cls": 0.5, "adv": 0.7}], "adaptation")
+        ['cls', 'adv']
+    """
     names = [name for record in records if record["kind"] == kind for name in record if name not in _NOT_LOSSES]
     return list(dict.fromkeys(names))
 
 
 def curves_png(logs: Mapping[str, Path], *, columns: int = 2) -> bytes | None:
-    """Draw losses by stage, source validation, label-free signals of the target, and the share of labels that count.
+    """Draw the losses of both stages, source validation, label-free signals and the share of pseudo-labels used.
 
     Args:
-        logs: name of a run -> its ``log.jsonl``; runs that share a source stage may have it in one log only.
-        columns: panels side by side; 1 suits a phone.
+        logs: name of a run -> its ``log.jsonl``. Of runs that share a source stage, one log may hold it for all.
+        columns: number of panels side by side; 1 suits a phone.
 
     Returns:
-        The bytes of a PNG file, or None when the logs hold nothing to draw.
+        The bytes of a PNG file; None when the logs hold nothing to draw.
     """
     runs = {name: read_log(path) for name, path in logs.items()}
     panels = [

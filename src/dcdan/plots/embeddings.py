@@ -1,4 +1,4 @@
-"""t-SNE of the global and local features of source and target faces, by domain and by class (the paper's Figures)."""
+"""t-SNE of the global and local features of source and target faces, by domain and by class, as in the paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ _CLASSES = ("#e6a817", "#7b5ea7", "#3a7d44", "#d1495b", "#1d4e89", "#8c2d04", "#
 
 
 class Embedded(NamedTuple):
-    """Places ``(N, 2)`` of global and of local features, whose domain (0 source, 1 target) and class (-1 none)."""
+    """Features of N faces embedded in the plane.
+
+    Attributes:
+        of_global: ``(N, 2) float64``, positions of the global features.
+        of_local: ``(N, 2) float64``, positions of the local features.
+        domain: ``(N,) int64``, 0 source, 1 target.
+        label: ``(N,) int64``, class; -1 without one.
+    """
 
     of_global: NDArray[np.float64]
     of_local: NDArray[np.float64]
@@ -23,9 +30,20 @@ class Embedded(NamedTuple):
 
 
 def tsne(features: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
-    """Return places ``(N, 2)`` of features ``(N, D)`` (van der Maaten and Hinton, JMLR 2008).
+    """Embed features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008).
 
-    Features that are all alike, such as those of a branch that is not there, lie in one place.
+    Features that are all equal, such as those of a branch that is switched off, get the same position.
+
+    Args:
+        features: ``(N, D) float32``.
+        seed: seed of the optimisation.
+
+    Returns:
+        Positions ``(N, 2) float64``.
+
+    Example:
+        >>> tsne(np.ones((3, 8), np.float32), seed=0).tolist()
+        [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     from sklearn.manifold import TSNE
 
@@ -38,9 +56,16 @@ def tsne(features: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
 
 
 def embedding_png(found: Embedded, classes: Sequence[str], names: tuple[str, str], title: str = "") -> bytes:
-    """Draw global and local features, by domain above and by class below; return the bytes of a PNG file.
+    """Draw global and local features side by side, by domain above and by class below.
 
-    ``names`` of source and target.
+    Args:
+        found: the embedded features.
+        classes: names of the classes.
+        names: names of source and target.
+        title: line above the picture.
+
+    Returns:
+        The bytes of a PNG file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -56,7 +56,15 @@ def reliability_png(after: Bins, before: Bins | None = None, *, title: str = "",
 
 
 def bins_of(columns: Mapping[str, Sequence[float | None]]) -> Bins:
-    """Return the bins that ``run.json`` holds as lists, where None stands for the means of an empty bin."""
+    """Return bins of confidence from lists, as ``run.json`` holds them.
+
+    Args:
+        columns: ``faces``, ``confidence`` and ``accuracy`` of each bin. None stands for the mean of an empty bin.
+
+    Example:
+        >>> bins_of({"faces": [0, 2], "confidence": [None, 0.75], "accuracy": [None, 0.5]}).faces.tolist()
+        [0, 2]
+    """
     count = np.asarray(columns["faces"], np.int64)
     confidence, accuracy = (np.asarray(columns[name], np.float64) for name in ("confidence", "accuracy"))
     return Bins(count, confidence, accuracy)

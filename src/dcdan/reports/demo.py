@@ -1,8 +1,7 @@
-"""The demonstration: a whole adaptation on drawn faces, and the page that shows it.
+"""The demonstration: a whole adaptation on drawn faces.
 
-What the demonstration leaves behind: ``index.html``, its pictures, and the figures as ``results.json``.
-
-The demonstration: drawn studio faces teach, street faces without labels are adapted to, a page tells the rest.
+A model is trained on labelled studio faces and adapted to unlabelled street faces. The folder then holds
+``index.html``, its pictures, and the figures as ``results.json``.
 """
 
 from __future__ import annotations
@@ -58,7 +57,12 @@ COLUMNS, SHOWN = 3, 6
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A model and its scores on the target's test faces."""
+    """A model and its scores on the test faces of the target.
+
+    Attributes:
+        recogniser: the model.
+        report: its scores.
+    """
 
     recogniser: Recogniser
     report: Report
@@ -67,8 +71,15 @@ class ScoredModel:
 def results(
     scored: Mapping[str, ScoredModel], at_home: Report, validation: float | None, seconds: float | None
 ) -> dict[str, Any]:
-    """Return all figures of the demonstration as plain JSON types."""
-    test = compared(scored)
+    """Return all figures of the demonstration as plain JSON types.
+
+    Args:
+        scored: method -> model and scores on the street test faces.
+        at_home: scores of the source-only model on the studio test faces.
+        validation: its accuracy on held-out source faces, 0..1; None where it was not measured.
+        seconds: duration of the demonstration; None when it was interrupted.
+    """
+    test = compare_methods(scored)
     return {
         "schema": 1,
         "gain": round(scored["dcdan"].report.accuracy - scored["source_only"].report.accuracy, 6),
@@ -80,8 +91,12 @@ def results(
     }
 
 
-def compared(scored: Mapping[str, ScoredModel]) -> McNemar:
-    """Compare source-only (first) and DCD-DAN (second) on the test faces."""
+def compare_methods(scored: Mapping[str, ScoredModel]) -> McNemar:
+    """Compare source-only (first) and DCD-DAN (second) on the test faces by McNemar's test.
+
+    Args:
+        scored: method -> model and scores.
+    """
     return mcnemar(scored["source_only"].report.correct, scored["dcdan"].report.correct)
 
 
@@ -94,7 +109,7 @@ def write_page(
     settings: RunSettings,
     seconds: float | None,
 ) -> None:
-    """Write pictures, results.json and, last, the page.
+    """Write pictures, ``results.json`` and, last, the page.
 
     Args:
         out: folder of the demonstration, with the runs in ``runs/``.
@@ -102,8 +117,11 @@ def write_page(
         at_home: the source-only model on the test faces of ``studio``.
         studio: the labelled source.
         street: the target, opened with its labels, which only this page reads.
-        settings: of DCD-DAN's run.
-        seconds: how long it took, None when it was interrupted.
+        settings: settings of the DCD-DAN run.
+        seconds: duration of the demonstration; None when it was interrupted.
+
+    Raises:
+        OutputError: when a file cannot be written.
     """
     source_log = out / "runs" / "source_only" / "log.jsonl"
     logs = {"source stage": source_log, "DCD-DAN": out / "runs" / "dcdan" / "log.jsonl"}
@@ -139,14 +157,26 @@ def write_page(
 
 
 def recalls(scored: Mapping[str, ScoredModel]) -> list[dict[str, Any]]:
-    """Return the share of each expression's faces that source-only and DCD-DAN name rightly."""
+    """Return the recall of each expression by source-only and by DCD-DAN.
+
+    Args:
+        scored: method -> model and scores.
+
+    Returns:
+        One dict for each class: ``name``, and ``before`` and ``after``, 0..1.
+    """
     first, second = scored["source_only"].report, scored["dcdan"].report
     table = zip(first.classes, class_scores(first.confusion).recall, class_scores(second.confusion).recall, strict=True)
     return [{"name": name, "before": float(before), "after": float(after)} for name, before, after in table]
 
 
 def street_rows(scored: Mapping[str, ScoredModel], street: Pack) -> list[SheetRow]:
-    """Return test faces of each expression, drawn by lot, with what both models say of them."""
+    """Return random test faces of each expression with the predictions of both models.
+
+    Args:
+        scored: method -> model and scores.
+        street: the target, opened with its labels.
+    """
     test = street.select("test")
     lot = np.random.default_rng(0)
     rows = []
@@ -162,14 +192,29 @@ def street_rows(scored: Mapping[str, ScoredModel], street: Pack) -> list[SheetRo
 
 
 def answers(recogniser: Recogniser, faces: np.ndarray, truth: str, tag: str) -> list[Mark]:
-    """Return a line for each face ``(N, S, S[, 3])``: who says it, what, and how surely."""
+    """Return a line for each face: the tag of the model, its prediction and the probability.
+
+    Args:
+        recogniser: the model.
+        faces: ``(N, S, S, 3)`` RGB or ``(N, S, S)`` grey, uint8.
+        truth: the labelled expression of all faces.
+        tag: one letter for the model.
+    """
     said = recogniser.recognise_faces(faces)
     named = [(recogniser.classes[index], p) for index, p in zip(said.expression, said.confidence, strict=True)]
     return [Mark(f"{tag} {name} {percent(float(p))}", name == truth) for name, p in named]
 
 
 def samples_png(pack: Pack, *, labelled: bool) -> bytes:
-    """Draw training faces of each expression, with their names where they teach."""
+    """Draw one random training face of each expression.
+
+    Args:
+        pack: the faces.
+        labelled: whether to write the expression below each face, instead of a question mark.
+
+    Returns:
+        The bytes of a PNG file.
+    """
     train = pack.select("train")
     lot = np.random.default_rng(1)
     cells = []
@@ -180,7 +225,11 @@ def samples_png(pack: Pack, *, labelled: bool) -> bytes:
 
 
 def table(out: Path) -> list[str]:
-    """Return the scores of a finished demonstration as lines of text."""
+    """Return the scores of a finished demonstration as lines of text.
+
+    Args:
+        out: folder of the demonstration.
+    """
     figures = json.loads((out / RESULTS).read_text(encoding="utf-8"))
     lines = [f"{'street test faces':<20}{'accuracy':>10}{'95 % interval':>18}{'macro-F1':>10}{'UAR':>8}"]
     for method, scores in figures["methods"].items():
@@ -206,7 +255,7 @@ TRAINING = RunSettings(
 
 
 class DemoSettings(BaseModel):
-    """What a demonstration draws and how it trains."""
+    """Faces that a demonstration draws, and settings of its training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -216,11 +265,23 @@ class DemoSettings(BaseModel):
     training: RunSettings = TRAINING
 
     def spec(self, domain: str) -> str:
-        """Return the spec of a domain's faces."""
+        """Return the spec of the faces of a domain.
+
+        Args:
+            domain: ``studio`` or ``street``.
+
+        Example:
+            >>> DemoSettings(faces=100).spec("street")
+            'synthetic:street?n=100&seed=0'
+        """
         return f"synthetic:{domain}?n={self.faces}&seed={self.seed}"
 
     def of(self, method: str) -> RunSettings:
-        """Return the settings of a method's run; the training's options are DCD-DAN's."""
+        """Return the settings of the run of a method. Method options apply to DCD-DAN alone.
+
+        Args:
+            method: name of the method.
+        """
         options = self.training.options if method == "dcdan" else {}
         return self.training.model_copy(update={"method": method, "seed": self.seed, "options": options})
 
@@ -233,10 +294,19 @@ def run_demo(
     settings: DemoSettings | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Draw, train, score and write it all up in the folder ``out``; return the page.
+    """Draw faces, train three methods, score them, and write the page.
 
-    A demonstration that was interrupted goes on where it stopped. ``force`` replaces one that is complete, and never
-    anything else. ``say`` is told what happens next.
+    A demonstration that was interrupted resumes where it stopped.
+
+    Args:
+        out: folder of the demonstration.
+        force: replace a demonstration that is complete. Anything else is never replaced.
+        quiet: show no progress bars.
+        settings: faces and training; None for the defaults.
+        say: called with a sentence before each step.
+
+    Returns:
+        The page.
 
     Raises:
         OutputError: when ``out`` holds something else, or a complete demonstration and ``force`` is not given.
@@ -245,9 +315,9 @@ def run_demo(
     settings = settings or DemoSettings()
     out = out.resolve()
     began = time.time()
-    fresh = claim(out, settings, force)
+    fresh = open_demo_folder(out, settings, force)
     say(f"drawing {settings.faces:,} studio faces and {settings.faces:,} street faces")
-    studio, street = (packed(out, domain, settings, quiet) for domain in ("studio", "street"))
+    studio, street = (domain_pack(out, domain, settings, quiet) for domain in ("studio", "street"))
     shared = out / "runs" / METHODS[0]
     for method in METHODS:
         run = out / "runs" / method
@@ -275,8 +345,15 @@ def run_demo(
     return out / PAGE
 
 
-def packed(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
-    """Return the pack of a domain's faces, drawn unless an earlier call did."""
+def domain_pack(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
+    """Return the pack of the faces of a domain. They are drawn unless an earlier call did.
+
+    Args:
+        out: folder of the demonstration.
+        domain: ``studio`` or ``street``.
+        settings: number and size of the faces.
+        quiet: show no progress bar.
+    """
     place, spec = out / "packs" / domain, settings.spec(domain)
     if not is_pack(place):
         reader = open_reader(parse_spec(spec))
@@ -284,12 +361,24 @@ def packed(out: Path, domain: str, settings: DemoSettings, quiet: bool) -> Path:
     return place
 
 
-def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
-    """Make the folder, or accept one that holds the same demonstration unfinished; return whether it is new."""
+def open_demo_folder(out: Path, settings: DemoSettings, force: bool) -> bool:
+    """Make the folder of a demonstration, or accept one that holds the same demonstration unfinished.
+
+    Args:
+        out: the folder.
+        settings: settings of the demonstration.
+        force: whether to replace another or complete demonstration.
+
+    Returns:
+        Whether the demonstration is new.
+
+    Raises:
+        OutputError: when the folder holds something else, or a demonstration that may not be replaced.
+    """
     about = {"schema": 1, "dcdan": version("dcdan"), "settings": settings.model_dump(mode="json")}
     mark = out / MARK
     if out.exists() and (not out.is_dir() or holds_something(out)):
-        found = earlier(mark)
+        found = read_demo_metadata(mark)
         if found is None:
             raise OutputError(f"'{out}' exists and is no demonstration of dcdan: choose another --out.")
         complete = (out / PAGE).exists()
@@ -307,8 +396,15 @@ def claim(out: Path, settings: DemoSettings, force: bool) -> bool:
     return True
 
 
-def earlier(mark: Path) -> Mapping[str, Any] | None:
-    """Return what the folder of a demonstration says of itself, or None when it is none."""
+def read_demo_metadata(mark: Path) -> Mapping[str, Any] | None:
+    """Read the record in the folder of a demonstration.
+
+    Args:
+        mark: the file :data:`MARK` of the folder.
+
+    Returns:
+        Its content; None when the folder holds no demonstration.
+    """
     try:
         found = json.loads(mark.read_text(encoding="utf-8"))
     except (OSError, ValueError):

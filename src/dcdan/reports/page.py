@@ -1,4 +1,4 @@
-"""Static pages: templates filled in, with every picture inside, so that one file can be mailed or moved."""
+"""Static HTML pages from templates. Pictures are embedded, so that a page is one file that can be mailed or moved."""
 
 from __future__ import annotations
 
@@ -18,15 +18,29 @@ RESPONSIBLE_USE: tuple[str, ...] = (
 
 
 def data_uri(content: bytes, kind: str = "image/png") -> str:
-    """Return a file's content as a URI that carries it, base64."""
+    """Return a file as a data URI (RFC 2397), base64.
+
+    Args:
+        content: bytes of the file.
+        kind: its media type.
+
+    Example:
+        >>> data_uri(b"abc", "text/plain")
+        'data:text/plain;base64,YWJj'
+    """
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Return a share in 0..1 as text; small ones do not vanish.
+    """Return a share as text in per cent. A small one becomes "< 1 %" instead of "0 %".
 
-    >>> percent(0.5), percent(0.123, 1), percent(0.002), percent(0.0)
-    ('50 %', '12.3 %', '< 1 %', '0 %')
+    Args:
+        share: 0..1.
+        digits: number of decimals.
+
+    Example:
+        >>> percent(0.5), percent(0.123, 1), percent(0.002), percent(0.0)
+        ('50 %', '12.3 %', '< 1 %', '0 %')
     """
     if not digits and 0 < share < 0.005:
         return "< 1 %"
@@ -39,7 +53,18 @@ def _shown(value: Any) -> Any:
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in one of the package's templates; all text in ``values`` is escaped."""
+    """Fill in one of the templates of the package.
+
+    Args:
+        template: file name of the template.
+        values: its variables. All text in them is escaped.
+
+    Returns:
+        The page as HTML.
+
+    Raises:
+        jinja2.UndefinedError: when a variable of the template is missing.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(

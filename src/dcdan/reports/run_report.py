@@ -1,6 +1,6 @@
-"""``report.html`` of a run: what was adapted to what, how the answers on the target changed, and what to do next.
+"""The page ``report.html`` of a run: source and target, how the predictions on the target changed, what to do next.
 
-It is for someone whose faces have no labels, so nothing here reads a label of the target.
+It is for users whose faces have no labels, so nothing here reads a label of the target.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
 
 def source_stage_of(run: Path) -> Path | None:
-    """Return the checkpoint of a run's source stage, its own or the one that it started from; None when it is gone."""
+    """Return the checkpoint of the source stage of a run.
+
+    Args:
+        run: the run folder.
+
+    Returns:
+        Its own checkpoint or that of the run that it started from; None when the file is missing.
+    """
     from dcdan.training.run_folder import data_of
     from dcdan.training.source_stage import finished_stage
 
@@ -42,11 +49,16 @@ def source_stage_of(run: Path) -> Path | None:
     return finished_stage(run, Path(start)) if start else None
 
 
-def before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
-    """Return the source stage's probabilities ``(N, K)`` of target faces, or None when its checkpoint is gone.
+def predict_before_adaptation(run: Path, faces: np.ndarray) -> np.ndarray | None:
+    """Predict target faces by the source stage of a run, as a user would who adapts nothing.
 
-    ``faces`` are ``(N, S, S, 3)`` RGB or ``(N, S, S)`` grey, uint8, of the run's size; they are normalised by the
-    source's statistics, as by a user who adapts nothing.
+    Args:
+        run: the run folder.
+        faces: ``(N, S, S, 3)`` RGB or ``(N, S, S)`` grey, uint8, of the size of the run. They are normalised by the
+            batch-norm statistics of the source.
+
+    Returns:
+        Probabilities ``(N, K) float32``; None without faces, or when the checkpoint is missing.
     """
     checkpoint = source_stage_of(run)
     if checkpoint is None or not len(faces):
@@ -86,18 +98,40 @@ _DECIDERS = {
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of N faces: class index and its probability ``(N,)``, deciding head ``(N,)`` or None."""
+    """Predictions of a model for N faces.
+
+    Attributes:
+        classes: ``(N,) int64``, predicted class.
+        probabilities: ``(N,) float64``, its probability, 0..1.
+        deciders: ``(N,)``, name of the output that decided; None where it is not known.
+    """
 
     classes: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     deciders: NDArray[np.str_] | None = None
 
     def shares(self, count: int) -> NDArray[np.float64]:
-        """Return the share of each of ``count`` classes among the answers."""
+        """Return the share of each class among the predictions.
+
+        Args:
+            count: number of classes K.
+
+        Returns:
+            ``(K,) float64``, 0..1.
+
+        Example:
+            >>> Answers(np.array([0, 0, 2]), np.ones(3)).shares(3).round(2).tolist()
+            [0.67, 0.0, 0.33]
+        """
         return np.bincount(self.classes, minlength=count) / max(len(self.classes), 1)
 
     def summary(self, count: int, unsure_below: float = UNSURE) -> dict[str, float]:
-        """Return mean probability, share of unsure faces and share of the commonest answer."""
+        """Return mean probability, share of unsure predictions and share of the most frequent class.
+
+        Args:
+            count: number of classes.
+            unsure_below: probability below which a prediction is unsure.
+        """
         return {
             "confidence": float(self.probabilities.mean()),
             "unsure": float((self.probabilities < unsure_below).mean()),
@@ -106,7 +140,16 @@ class Answers:
 
 
 def write_predictions(run: Path, recogniser: Recogniser, pack: Pack) -> None:
-    """Write ``predictions.csv``: a row for every face of a pack, then one for every picture without a face."""
+    """Write ``predictions.csv``: a row for every face of a pack, then one for every picture without a face.
+
+    Args:
+        run: the run folder.
+        recogniser: model of the run.
+        pack: the faces.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
     with atomic_text(run / PREDICTIONS, newline="") as file:
         sink = csv_sink(file, recogniser.classes, recogniser.info.actions)
         for result in predict_pack(recogniser, pack):
@@ -114,7 +157,18 @@ def write_predictions(run: Path, recogniser: Recogniser, pack: Pack) -> None:
 
 
 def read_answers(file: Path, classes: Sequence[str]) -> tuple[Answers, int]:
-    """Return the answers of a predictions.csv, in its order, and how many rows have none."""
+    """Read the predictions of a ``predictions.csv``.
+
+    Args:
+        file: the file.
+        classes: names of the classes of the model.
+
+    Returns:
+        The predictions in the order of the rows, and the number of rows without one.
+
+    Raises:
+        KeyError: when an expression is not one of the classes.
+    """
     with file.open(encoding="utf-8", newline="") as handle:
         rows = [(row["expression"], row["probability"], row["decided_by"]) for row in csv.DictReader(handle)]
     given = [row for row in rows if row[0]]
@@ -128,12 +182,15 @@ def read_answers(file: Path, classes: Sequence[str]) -> tuple[Answers, int]:
 
 
 def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | None = None) -> Path:
-    """Write ``report.html`` into a finished run, and ``predictions.csv`` where it is missing; return the page.
+    """Write ``report.html`` into a finished run, and ``predictions.csv`` where it is missing.
 
     Args:
         run: the run folder.
         target_pack: the target, opened with ``labelled=False``.
-        recogniser: the run's model when it is loaded already.
+        recogniser: the model of the run where it is loaded already.
+
+    Returns:
+        The page.
 
     Raises:
         ModelError: when the run is not finished, or its predictions are of another pack.
@@ -155,7 +212,7 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
     sample = np.unique(np.linspace(0, len(target_pack) - 1, min(COMPARED, len(target_pack))).astype(np.int64))
     faces = np.asarray(target_pack.faces[sample])
     method = find_method(metadata["settings"]["method"])
-    earlier = before_adaptation(run, faces) if method.adapts() else None
+    earlier = predict_before_adaptation(run, faces) if method.adapts() else None
     # Both sides of the comparison at one temperature: the earlier model has none of its own.
     confidence = None if earlier is None else tempered(earlier, recogniser.info.temperature).max(1)
     before = None if earlier is None or confidence is None else Answers(earlier.argmax(1), confidence)
@@ -218,8 +275,13 @@ def _words(run: Path, recogniser: Recogniser, metadata: Mapping[str, Any]) -> di
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings as dotted names and values.
 
-    >>> flat({"seed": 0, "source": {"lr": 0.08}})
-    [('seed', '0'), ('source.lr', '0.08')]
+    Args:
+        values: the settings.
+        prefix: text before every name.
+
+    Example:
+        >>> flat({"seed": 0, "source": {"lr": 0.08}})
+        [('seed', '0'), ('source.lr', '0.08')]
     """
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
@@ -263,14 +325,14 @@ def conclusions(
     sample: NDArray[np.int64],
     unsure_below: float = UNSURE,
 ) -> list[str]:
-    """Return what the figures of a report mean, in sentences; no label of the target is behind them.
+    """Return what the figures of a report mean, in sentences. No label of the target is used.
 
     Args:
         classes: the K class names.
-        before: answers of the model before the adaptation to M of the faces; None where there is none.
-        after: answers of the finished model to all N faces.
-        sample: ``(M,)``, which of the N faces ``before`` is about.
-        unsure_below: probability below which an answer is unsure.
+        before: predictions for M of the faces by the model before the adaptation; None where there is none.
+        after: predictions of the finished model for all N faces.
+        sample: ``(M,) int64``, indices of the faces that ``before`` is about.
+        unsure_below: probability below which a prediction is unsure.
 
     Example:
         >>> before = Answers(np.array([0, 0, 1, 1]), np.full(4, 0.6))

@@ -1,4 +1,4 @@
-"""A table of text that can be printed, and written as Markdown, CSV and LaTeX."""
+"""A table of text for a terminal, Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -24,7 +24,25 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, all rows as long as the header; the first column names the row."""
+    """A table whose cells are text.
+
+    Attributes:
+        title: title.
+        header: names of the columns.
+        rows: the rows, each as long as the header; the first cell names the row.
+        note: remark below the table.
+
+    Example:
+        >>> print(Table("Accuracy", ("method", "LFW"), (("AdaBN", "73.5"),), "In per cent.").markdown())
+        ### Accuracy
+        <BLANKLINE>
+        | method | LFW |
+        |---|---|
+        | AdaBN | 73.5 |
+        <BLANKLINE>
+        In per cent.
+        <BLANKLINE>
+    """
 
     title: str
     header: tuple[str, ...]
@@ -32,13 +50,13 @@ class Table:
     note: str = ""
 
     def markdown(self) -> str:
-        """Return the table with its title as a heading of the third level, and the note below it."""
+        """Return the table as Markdown, the title as a heading of the third level and the note below."""
         lines = [f"### {printable(self.title)}", "", _piped(self.header), "|---" * len(self.header) + "|"]
         lines += [_piped(row) for row in self.rows]
         return "\n".join([*lines, "", *([inert(self.note), ""] if self.note else [])])
 
     def csv(self) -> str:
-        """Return the table as CSV; a cell that a spreadsheet would take for a formula is quoted by an apostrophe."""
+        """Return the table as CSV. A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.header)
@@ -46,7 +64,7 @@ class Table:
         return text.getvalue()
 
     def latex(self) -> str:
-        """Return the table as a LaTeX `table` in the manner of booktabs."""
+        """Return the table as a LaTeX ``table`` in the style of booktabs."""
         body = [" & ".join(map(_escaped, row)) + r" \\" for row in self.rows]
         caption = _escaped(f"{self.title}. {self.note}".strip())
         return "\n".join(
@@ -66,7 +84,7 @@ class Table:
         )
 
     def rich(self) -> RichTable:
-        """Return the table for a terminal."""
+        """Return the table as an object that a rich console prints."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table as RichTable
         from rich.text import Text

@@ -3,8 +3,7 @@
 Each face is normalised by the statistics of its own domain, as target faces are in use. Soft labels count by their
 majority, because accuracy is counted that way. For a method that adapts, the temperature is then set so that the mean
 confidence on the target equals the accuracy that ATC predicts (Garg et al., ICLR 2022). That accuracy is an estimate
-without target labels. On known shifts it calibrates better than the source temperature, and as well as importance
-weights, which a few faces dominate (docs/results/calibration/README.md).
+without target labels.
 """
 
 from __future__ import annotations

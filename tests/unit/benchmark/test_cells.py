@@ -19,6 +19,7 @@ from dcdan.benchmark.cells import (
     SCHEMA,
     Answers,
     CellRecord,
+    holds_cells,
     read_cell,
     read_cells,
     read_folder,
@@ -152,6 +153,25 @@ def test_cells_of_the_same_name_are_replaced_and_others_stay(tmp_path: Path) -> 
     found = list(read_cells(file))
     assert [each.name for each in found] == ["a", "b", "c"]
     assert_same(found[1], cell("b", 7))
+
+
+def test_a_table_of_cells_is_known_by_its_metadata(tmp_path: Path) -> None:
+    write_cells([cell()], tmp_path / "a.parquet")
+    parquet.write_table(arrow.table({"cell": ["a"]}), tmp_path / "b.parquet")
+    assert holds_cells(tmp_path / "a.parquet")
+    assert not holds_cells(tmp_path / "b.parquet")
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 no")
+    for name in ("c.parquet", "d.parquet"):
+        with pytest.raises(DataError, match="no readable Parquet file"):
+            holds_cells(tmp_path / name)
+
+
+def test_a_cell_is_read_without_its_answers(tmp_path: Path) -> None:
+    write_folder([cell("a")], tmp_path, nested=True)
+    (tmp_path / "a" / "answers.npz").write_bytes(b"damaged")
+    assert read_cell(tmp_path, "a", answers=False).answers is None
+    with pytest.raises(DataError, match="cannot be read"):
+        read_cell(tmp_path, "a")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dcdan.benchmark.cell import SCORES, check_same
+from dcdan.benchmark.cell import check_same
 from dcdan.benchmark.plan import Cell, Plan, PlanDomain, cells_of
 from dcdan.benchmark.revision import PlanContext, code_of, code_revision, start_weights
 from dcdan.core.errors import UsageError
@@ -186,22 +186,20 @@ def test_the_revision_follows_the_code_and_not_its_prose(tmp_path: Path) -> None
     assert len(code_revision()) == 10
 
 
-def test_cells_of_other_code_are_refused_unless_asked_for(tmp_path: Path) -> None:
+def test_cells_of_other_code_are_refused_unless_asked_for() -> None:
     """F7: stale cells are not reused in silence."""
     cell = one(plan(), context=PlanContext(code="now"))
-    scores = tmp_path / SCORES
+    file = Path("cells.parquet")
     for report, words in (
         ({"plan": cell.digest, "code": "then"}, r"another revision of the code \(then, now now\)"),
         ({"plan": cell.digest}, r"another revision of the code \(not recorded"),
         ({"plan": "other", "code": "now"}, "other settings, data or start weights"),
     ):
-        scores.write_text(json.dumps([report]))
         with pytest.raises(UsageError, match=words):
-            check_same(cell, scores)
+            check_same(cell, [report], file)
         if report.get("plan") == cell.digest:
-            check_same(cell, scores, any_revision=True)
-    scores.write_text(json.dumps([{"plan": cell.digest, "code": "now"}]))
-    check_same(cell, scores)
+            check_same(cell, [report], file, any_revision=True)
+    check_same(cell, [{"plan": cell.digest, "code": "now"}], file)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import dcdan.export.export as module
 from dcdan.core.atomic_io import sha256
 from dcdan.core.errors import ModelError, OutputError, UsageError
 from dcdan.evaluation.torch_recogniser import TorchRecogniser
-from dcdan.export.export import export, timed
+from dcdan.export.export import export, measure_latency
 from dcdan.inference.model_card import INT8_NAME, read_model_info, verified
 from dcdan.inference.recogniser import load
 from dcdan.inference.session import Session
@@ -122,7 +122,7 @@ def test_other_faces_may_set_the_ranges(trained: Path, domains: tuple[Path, Path
 def test_speeds_are_milliseconds_a_face(run: Path) -> None:
     info = read_model_info(run)
     sessions = [Session(run / "model.onnx", info, 1)] * 2
-    for speeds in timed(sessions, np.zeros((3, 32, 32, 3), np.uint8)):
+    for speeds in measure_latency(sessions, np.zeros((3, 32, 32, 3), np.uint8)):
         assert set(speeds) == {1, 32}
         assert 0 < speeds[32] < speeds[1]
 

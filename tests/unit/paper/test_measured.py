@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dcdan.benchmark.cells import read_cells, write_folder
+from dcdan.benchmark.cells import holds_cells, read_cells, write_folder
 from dcdan.core.errors import DataError
 from dcdan.metrics.intervals import wilson
 from dcdan.paper.measured import data_set_of, read_results
@@ -111,9 +112,8 @@ def test_a_plans_names_serve_where_specs_do_not(tmp_path: Path) -> None:
     assert (row.source, row.target, row.tested) == ("FERPlus", "RAF-DB", "RAF-DB")
 
 
-def test_the_committed_results_are_read_and_match_nothing(tmp_path: Path) -> None:
-    write_folder(read_cells(CELLS), tmp_path)
-    rows = read_results([tmp_path])
+def test_the_committed_results_are_read_and_match_nothing() -> None:
+    rows = read_results([CELLS.parent])
     on_lfw = {row.row: row for row in rows if row.test == "LFW expressions"}
     assert f"{100 * on_lfw['+ votes as soft labels'].accuracy:.1f}" == "77.9"
     assert on_lfw["+ votes as soft labels"].seeds == (0,)
@@ -123,6 +123,35 @@ def test_the_committed_results_are_read_and_match_nothing(tmp_path: Path) -> Non
     assert "Nothing measured has a source, a target and a trunk of these tables." in text
     assert "FERPlus to lfw_expressions:data/facial_expressions, MobileNet-V2, 48 px" in text
     assert "| + votes as soft labels | LFW expressions | test | 77.92 | one seed | 76.16 to 79.58 | 1 | 2,260 |" in text
+
+
+def test_cells_as_parquet_and_as_files_are_the_same_rows(tmp_path: Path) -> None:
+    write_folder(read_cells(CELLS), tmp_path)
+    from_files, from_table = read_results([tmp_path]), read_results([CELLS.parent])
+    assert {replace(row, folder="") for row in from_files} == {replace(row, folder="") for row in from_table}
+    assert len(from_files) == len(from_table) > 10
+    assert {row.folder for row in from_table} == {str(CELLS.parent)}
+    both = read_results([CELLS.parent, tmp_path])
+    assert {row.folder for row in both} == {str(CELLS.parent)}
+
+
+def test_all_committed_results_are_found_and_other_tables_left_out() -> None:
+    folder = CELLS.parents[1]
+    others = [file.parent.name for file in folder.glob("*/cells.parquet") if not holds_cells(file)]
+    assert others
+    rows = read_results([folder])
+    assert {Path(row.folder).name for row in rows} == {"cross_domain", "weights_means"}
+    dcdan = [row for row in rows if row.row == "DCD-DAN" and row.test == row.target == "LFW expressions"]
+    assert all(row.seeds == (0, 1, 2) for row in dcdan)
+    for name in others:
+        with pytest.raises(DataError, match=r"holds no cells\.parquet or scores\.json"):
+            read_results([folder / name])
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cells.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="no readable Parquet file"):
+        read_results([tmp_path])
 
 
 def test_without_run_json_a_row_matches_nothing(tmp_path: Path) -> None:
@@ -136,7 +165,7 @@ def test_without_run_json_a_row_matches_nothing(tmp_path: Path) -> None:
 def test_what_is_no_results_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no folder"):
         read_results([tmp_path / "nix"])
-    with pytest.raises(DataError, match=r"holds no scores\.json"):
+    with pytest.raises(DataError, match=r"holds no cells\.parquet or scores\.json"):
         read_results([tmp_path])
     (tmp_path / "scores.json").write_text("[{")
     with pytest.raises(DataError, match="cannot be read as JSON"):

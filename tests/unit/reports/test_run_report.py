@@ -159,13 +159,15 @@ def test_before_and_after_are_concluded_and_changed_faces_shown(
     (trained / "run.json").write_text(json.dumps(facts))
     before = np.full((9, 8), 0.02)
     before[:, FEAR] = 0.86  # all fear; now six are surprise and one happiness
-    monkeypatch.setattr("dcdan.reports.run_report.before_adaptation", lambda run, faces: before)
+    monkeypatch.setattr("dcdan.reports.run_report.predict_before_adaptation", lambda run, faces: before)
     page = write_run_report(trained, target).read_text()
     assert "The adaptation changed 78 % of the answers, most often from fear to surprise (6 of 7 changes)." in page
     assert "Surprise became commoner by 67 points, fear rarer by 78." in page
     assert "7 of 9 compared faces" in page
     assert page.count("data:image/png") == 3 + 2 + 1
-    monkeypatch.setattr("dcdan.reports.run_report.before_adaptation", lambda run, faces: after_of(trained, target))
+    monkeypatch.setattr(
+        "dcdan.reports.run_report.predict_before_adaptation", lambda run, faces: after_of(trained, target)
+    )
     page = write_run_report(trained, target).read_text()
     assert "The adaptation changed no answer." in page
     assert "Faces whose answer changed" not in page
