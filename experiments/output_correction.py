@@ -399,7 +399,9 @@ def write_results(parts: dict[str, list[dict]], out: Path) -> None:
         table = csv.DictWriter(file, parts["corrections"][0].keys(), lineterminator="\n")
         table.writeheader()
         table.writerows(parts["corrections"])
-    every = [row for row in parts["corrections"] if (row["faces of"], row["class shares"]) == ("FERPlus, shifted", "all")]
+    every = [
+        row for row in parts["corrections"] if (row["faces of"], row["class shares"]) == ("FERPlus, shifted", "all")
+    ]
     figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
     for row in every:
         at = float(row["draws harmed %"]), float(row["mean gain"])

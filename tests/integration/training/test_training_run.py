@@ -274,11 +274,11 @@ def test_a_shared_source_stage_gives_what_an_own_one_gives(
     for other in (taken, by_file):
         assert all(torch.equal(value, first[name]) for name, value in load_file(other / "model.safetensors").items())
         assert {record["kind"] for record in records(other)} == {
-                "precision",
-                "adaptation",
-                "adaptation-method",
-                "adaptation-epoch",
-            }
+            "precision",
+            "adaptation",
+            "adaptation-method",
+            "adaptation-epoch",
+        }
     assert tomllib.loads((taken / "config.toml").read_text())["data"]["start"] == str(shared)
     alone = trained(domains, tmp_path / "alone", quick(method="adabn"), start=shared)
     assert [record["kind"] for record in records(alone)] == ["precision"]
