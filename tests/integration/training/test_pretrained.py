@@ -106,6 +106,8 @@ def test_a_run_from_its_source_stage_is_as_gentle(
     """Whether a trunk was pre-trained decides the rates of the adaptation too, also of one that takes a stage over."""
     monkeypatch.setattr(run, "export_onnx", lambda _model, _size, path: path.write_bytes(b"no graph"))
     monkeypatch.setattr("dcdan.training.loop.LOGGED_EVERY", 2)
+    # A training of seconds may give one class nearly all faces; here only its rates matter.
+    monkeypatch.setattr("dcdan.training.loop.check_prediction_collapse", lambda *_: None)
     settings = quick(f"pretrained={adapted['dcdan']}").model_copy(
         update={"adaptation": quick("adaptation.lr=0.01").adaptation}
     )

@@ -40,7 +40,7 @@ class EpochEvaluation(NamedTuple):
         """
         of_target = {} if self.target is None else self.target._asdict()
         by_name = {} if self.scores is None else self.scores.scores
-        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **by_name}
+        metadata: dict[str, float] = {"source_validation": self.right, **of_target, **dict(by_name.items())}
         return {name: round(value, 4) for name, value in metadata.items()}
 
 
