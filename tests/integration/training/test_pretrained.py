@@ -118,9 +118,6 @@ def test_a_run_from_its_source_stage_is_as_gentle(
     assert rates[0] == rates[1]
     cells = [(folder / "model.safetensors").read_bytes() for folder in (whole, taken)]
     assert cells[0] == cells[1]
-    random = tmp_path / "random"
-    train_run(*map(str, domains), random, settings.model_copy(update={"pretrained": "no"}), quiet=True)
-    assert max(r["lr"] for r in records(random) if r["kind"] == "adaptation") > 2 * max(rates[0])
 
 
 def test_it_answers_as_the_exported_graph(adapted: dict[str, Path], domains: tuple[Path, Path]) -> None:
