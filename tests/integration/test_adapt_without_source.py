@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dcdan.api import adapt as adapt_in_python
 from dcdan.cli.main import run as dcdan
+from dcdan.core.errors import UsageError
+from dcdan.correction.verdict import Answer
 from dcdan.expressions import EXPRESSIONS
 from dcdan.inference.recogniser import load
 from tiny_model import coloured, write_run
@@ -166,3 +169,19 @@ def test_answers_in_the_terminal(
         rows = [row["expression"] for row in csv.DictReader(file)]
     assert len(rows) == 60
     assert len([row for row in rows if row]) == 3
+
+
+def test_from_python(tmp_path: Path, model: Path) -> None:
+    truth = tinted(tmp_path / "photos")
+    recogniser = adapt_in_python(target=tmp_path / "photos", shares="balanced", model=model, progress=False)
+    assert recogniser.verdict is not None
+    assert recogniser.verdict.answer is Answer.USE
+    names = sorted(truth)
+    found = [faces[0].expression for faces in recogniser.stream([tmp_path / "photos" / name for name in names])]
+    old = [faces[0].expression for faces in load(model, threads=1).stream([tmp_path / "photos" / n for n in names])]
+    right = [EXPRESSIONS[truth[name]] for name in names]
+    assert sum(a == b for a, b in zip(found, right, strict=True)) > sum(a == b for a, b in zip(old, right, strict=True))
+    with pytest.raises(UsageError, match="needs a source"):
+        adapt_in_python(target=tmp_path / "photos", method="dann")
+    with pytest.raises(UsageError, match="grouping"):
+        adapt_in_python(target=tmp_path / "photos", groups="all")

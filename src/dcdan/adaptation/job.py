@@ -132,7 +132,7 @@ def adapt_to_faces(
         check_free(out, settings, force=force)
         mark, total, groups = _look(work)
         state = _state(work, mark, minutes)
-        seconds = _extract(work, out, state, total, groups, minutes, progress, say, force=force)
+        seconds = _extract(work, out, state, total, groups, minutes, progress, say, count=count, force=force)
         answers = read_answers(out / ANSWERS, work.classes)
         if len(answers) == 0:
             (out / ANSWERS).unlink()
@@ -243,6 +243,7 @@ def _extract(
     progress: bool,
     say: Say,
     *,
+    count: int,
     force: bool,
 ) -> float | None:
     """Write the answers where they are not there yet; return the seconds, None where nothing was to do."""
@@ -260,7 +261,7 @@ def _extract(
                 f"The pictures or settings have changed since '{out}' was made: choose another --out, or --force."
             )
         path.unlink()
-    say(_plan(work, total, groups, minutes))
+    say(_plan(work, total, groups, minutes, count))
     begun = time.monotonic()
     ends = None if minutes is None else begun + 60 * minutes
     with progress_bar("faces", total, shown=progress) as advance:
@@ -268,7 +269,7 @@ def _extract(
     return round(time.monotonic() - begun, 1)
 
 
-def _plan(work: _Work, total: int, groups: int, minutes: float | None) -> str:
+def _plan(work: _Work, total: int, groups: int, minutes: float | None, count: int) -> str:
     seconds = _seconds_each(work, total) * total
     if minutes is not None:
         seconds = min(seconds, 60 * minutes)
@@ -276,7 +277,7 @@ def _plan(work: _Work, total: int, groups: int, minutes: float | None) -> str:
     tried = "declared shares" if work.settings.shares else "nothing without --shares or labels"
     if groups > 1 and work.settings.groups is not Grouping.NONE:
         tried += f", offsets of {groups} groups" if work.settings.groups is Grouping.ALIKE else ""
-    return f"{total} pictures, {groups or 'no'} groups; tried: {tried}; {COUNT} faces to label; {long}."
+    return f"{total} pictures, {groups or 'no'} groups; tried: {tried}; {count} faces to label; {long}."
 
 
 def _seconds_each(work: _Work, total: int) -> float:
