@@ -84,9 +84,9 @@ def adapt(
                 "and settings of the source stage as source__lr=0.05."
             )
     if source is None:
-        given = sorted({**values, **({"settings": 0} if settings else {}), **({"start": 0} if start else {})})
-        if given:
-            raise UsageError(f"'{given[0]}' needs a source: give labelled faces, or leave it out.")
+        foreign = sorted({**values, **({"settings": 0} if settings else {}), **({"start": 0} if start else {})})
+        if foreign:
+            raise UsageError(f"'{foreign[0]}' needs a source: give labelled faces, or leave it out.")
         return _without_source(target, out, shares, groups, labels, model, progress=progress, command=command)
     if target is None or out is None:
         raise UsageError("With a source, give the target and the run folder too: adapt(source, target, out).")
