@@ -1,7 +1,8 @@
 """dcdan: facial expression recognition that adapts to your own, unlabelled faces.
 
-``dcdan.load().recognise(image)`` needs only the core install. ``dcdan.adapt(source=..., target=..., out=...)`` needs
-``dcdan[train]``. A public name imports its module when it is first used, so ``import dcdan`` is fast.
+``dcdan.load().recognise(image)`` and ``dcdan.adapt(target=...)`` need only the core install. With a ``source``, the
+latter trains and needs ``dcdan[train]``. A public name imports its module when it is first used, so ``import dcdan`` is
+fast.
 
 Example:
     >>> import dcdan

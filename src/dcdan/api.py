@@ -1,44 +1,60 @@
-"""The package's two long jobs from Python: adapt to a target, and evaluate where labels exist."""
+"""The package's two long jobs from Python: adapt to a target, and evaluate where labels exist.
+
+Adapting without a source set needs the core install alone, so what trains is imported where it is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from dcdan.core.errors import UsageError
 from dcdan.core.locks import folder_lock
 from dcdan.core.signals import interruptible
-from dcdan.evaluation.evaluate import evaluate
 from dcdan.inference.recogniser import Recogniser, load
 from dcdan.inference.resolver import resolve_model
-from dcdan.packs.build import pack_for
-from dcdan.reports.run_report import write_predictions, write_run_report
-from dcdan.training.distributed import processes
-from dcdan.training.run import train_run
-from dcdan.training.settings import RunSettings, read_settings
 
-__all__ = ["adapt", "evaluate"]
+if TYPE_CHECKING:
+    from dcdan.training.settings import RunSettings
+
+__all__ = ["adapt"]
 
 
 def adapt(
-    source: str | Path,
-    target: str | Path,
-    out: str | Path,
+    source: str | Path | None = None,
+    target: str | Path | None = None,
+    out: str | Path | None = None,
     *,
+    shares: str | Mapping[str, float] | None = None,
+    groups: str = "auto",
+    labels: str | Path | None = None,
+    model: str | Path | None = None,
     settings: RunSettings | None = None,
     start: str | Path | None = None,
     progress: bool = True,
     command: str = "dcdan.adapt(...)",
     **values: Any,
 ) -> Recogniser:
-    """Train on labelled source faces and unlabelled target faces, and return the recogniser that results.
+    """Adapt a recogniser to unlabelled target faces, with or without labelled source faces, and return it.
+
+    Without ``source`` the output of a finished model is corrected, which needs no torch; ``.verdict`` of the recogniser
+    says whether that is used, and why. With it, a network is trained.
 
     Args:
-        source: a labelled pack, spec (``reader:path?option=value``) or folder with one sub-folder per expression.
+        source: a labelled pack, spec (``reader:path?option=value``) or folder with one sub-folder per expression; None
+            where there are no labelled faces.
         target: a pack, spec or plain folder of pictures. Its labels, where it has any, are never read.
-        out: the run folder; one that holds the same run unfinished is resumed.
+        out: the run folder; one that holds the same run unfinished is resumed. Without a source it may be left out:
+            then nothing is kept on the disk.
+        shares: without a source, the class shares that you know the target to have: ``balanced``, ``source``, or
+            class -> share; classes that are not named divide what is left.
+        groups: without a source, ``auto`` (sub-folders are persons or cameras), ``alike`` (and each shows the same mix
+            of expressions) or ``none``.
+        labels: a ``labels.csv`` of the run in ``out`` that was filled in; then without ``target``.
+        model: without a source, the model to start from; None for the package's.
         settings: all settings of the run; or give single ones as ``values``, for example ``method="dann"``,
             ``size=64``, ``adaptation={"epochs": 5}``, or ``source__lr=0.05``, where two underscores lead into a table.
         start: a finished run whose source stage is taken over.
@@ -54,6 +70,9 @@ def adapt(
 
     Example:
         >>> import dcdan
+        >>> recogniser = dcdan.adapt(target="photos/", shares="balanced")  # doctest: +SKIP
+        >>> recogniser.verdict.answer  # doctest: +SKIP
+        <Answer.USE: 'use it'>
         >>> recogniser = dcdan.adapt("ferplus:/data/FERPlus", "photos/", "runs/mine", minutes=10)  # doctest: +SKIP
         >>> recogniser.recognise("photo.jpg")[0].expression  # doctest: +SKIP
         'happiness'
@@ -64,6 +83,23 @@ def adapt(
                 f"'{name}' of dcdan.adapt names the data, and here it holds settings: write {name}='...' for the data, "
                 "and settings of the source stage as source__lr=0.05."
             )
+    if source is None:
+        foreign = sorted({**values, **({"settings": 0} if settings else {}), **({"start": 0} if start else {})})
+        if foreign:
+            raise UsageError(f"'{foreign[0]}' needs a source: give labelled faces, or leave it out.")
+        return _without_source(target, out, shares, groups, labels, model, progress=progress, command=command)
+    if target is None or out is None:
+        raise UsageError("With a source, give the target and the run folder too: adapt(source, target, out).")
+    if shares is not None or labels is not None or model is not None or groups != "auto":
+        raise UsageError("shares, groups, labels and model are for adapting without a source: leave them out.")
+    try:
+        from dcdan.training.distributed import processes
+        from dcdan.training.run import train_run
+        from dcdan.training.settings import read_settings
+    except ModuleNotFoundError as error:
+        from dcdan.core.extras import missing_extra
+
+        raise missing_extra(error) or error from error
     if settings is not None and values:
         raise UsageError(f"Give settings as a whole or one by one, not both (here: {', '.join(sorted(values))}).")
     chosen = settings or read_settings(None, [], **flat(values))
@@ -80,8 +116,44 @@ def adapt(
             return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
 
 
+def _without_source(
+    target: str | Path | None,
+    out: str | Path | None,
+    shares: str | Mapping[str, float] | None,
+    groups: str,
+    labels: str | Path | None,
+    model: str | Path | None,
+    *,
+    progress: bool,
+    command: str,
+) -> Recogniser:
+    from dcdan.adaptation.folder import OutputRun
+    from dcdan.adaptation.groups import Grouping
+    from dcdan.adaptation.job import adapt_to_faces, adapted, continue_with_labels
+    from dcdan.core.errors import unknown
+
+    if groups not in list(Grouping):
+        raise unknown("grouping", groups, list(Grouping))
+    if (target is None) == (labels is None):
+        raise UsageError("Without a source, give target, or labels and out of a run that exists.")
+    if labels is not None:
+        if out is None:
+            raise UsageError("labels belong to a run: give its folder as out.")
+        continue_with_labels(Path(out), Path(labels), command=command)
+        return adapted(Path(out))
+    if isinstance(shares, Mapping):
+        shares = ",".join(f"{name}={share}" for name, share in shares.items())
+    asked = OutputRun(target=str(target), model=str(model or ""), shares=shares or "", groups=Grouping(groups))
+    with nullcontext(str(out)) if out is not None else TemporaryDirectory(prefix="dcdan-") as folder:
+        adapt_to_faces(asked, Path(folder), progress=progress, command=command)
+        return adapted(Path(folder))
+
+
 def answered(run: Path, target: str, settings: RunSettings, quiet: bool) -> Recogniser:
     """Write what a trained run says of its target, and its report; return the recogniser."""
+    from dcdan.packs.build import pack_for
+    from dcdan.reports.run_report import write_predictions, write_run_report
+
     pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
     recogniser = load(run)
     write_predictions(run, recogniser, pack)

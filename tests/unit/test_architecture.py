@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("evaluation",),
     ("training",),
+    ("adaptation",),
     ("inference",),
     ("methods",),
     ("models",),
@@ -48,7 +49,7 @@ torch. ``metrics`` and ``plots`` are low: arrays in, numbers or PNG bytes out.
 
 WITHOUT_TORCH = (
     *("core", "expressions", "metrics", "plots", "jobs", "images", "faces"),
-    *("corruptions", "datasets", "packs", "audit", "inference", "cli"),
+    *("corruptions", "datasets", "packs", "audit", "inference", "adaptation", "correction", "cli"),
 )
 """Rooms in which no module imports torch; the command line reaches it only through the rooms that train."""
 

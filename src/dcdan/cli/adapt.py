@@ -1,33 +1,80 @@
-"""`dcdan adapt`: from labelled source faces and unlabelled target faces to a model and its predictions."""
+"""`dcdan adapt`: from your faces, with or without a labelled source set, to a model, a verdict and predictions."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from typing import Annotated
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcdan.cli import options
 from dcdan.cli.methods import help_text
+from dcdan.core.errors import UsageError
 from dcdan.core.sanitize import printable
+
+if TYPE_CHECKING:
+    from dcdan.adaptation.job import Outcome
 
 EPILOG = help_text
 
 
+class GroupChoice(StrEnum):
+    """Values of ``--groups``."""
+
+    AUTO = "auto"
+    ALIKE = "alike"
+    NONE = "none"
+
+
 def adapt(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Option("--source", "-s", metavar="SPEC", help="Labelled faces: a pack, reader:path, or a folder."),
-    ],
-    target: Annotated[
-        str,
-        typer.Option(
-            "--target", "-t", metavar="SPEC", help="Your faces, without labels: a pack, reader:path, or a folder."
-        ),
-    ],
     out: options.Out,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="SPEC", help="Your faces, without labels: a folder, a pack, or reader:path."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", "-s", metavar="SPEC", help="Labelled faces to train on; leave it out if you have none."
+        ),
+    ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            "--shares",
+            metavar="SHARES",
+            help="Without --source, what you know of the faces: balanced, source, or happiness=.3,neutral=.5,...",
+        ),
+    ] = None,
+    groups: Annotated[
+        GroupChoice | None,
+        typer.Option(
+            "--groups",
+            metavar="auto | alike | none",
+            help="Without --source: sub-folders are persons or cameras; alike: each shows the same expressions.",
+            show_default="auto",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="CSV", help="Go on with the run in --out by this labels.csv, filled in."),
+    ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Go on with the run in --out: label its faces here, one by one.")
+    ] = False,
+    faces: Annotated[
+        int | None,
+        typer.Option("--faces", min=1, metavar="N", help="How many faces to draw for labelling.", show_default="40"),
+    ] = None,
+    model: options.Model = None,
+    limit: options.Limit = None,
     method: Annotated[
         str | None,
         typer.Option("--method", metavar="NAME", help="A name that `dcdan methods` lists.", show_default="dcdan"),
@@ -63,15 +110,51 @@ def adapt(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, for example source.lr=0.05.")
     ] = None,
+    threads: options.Threads = None,
+    force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Adapt a recogniser to faces without labels.
 
-    Writes a run folder: config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx, model.json,
-    predictions.csv and report.html. The same command resumes a run that was stopped.
+    Without --source: corrects the output of a finished model for your faces, and says whether to use that. Writes
+    run.json, model.json, model.onnx, predictions.csv and label/ (40 faces to label, which helps most).
+
+    With --source: trains. Writes config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx,
+    model.json, predictions.csv and report.html. The same command resumes a run that was stopped.
 
     On several devices: torchrun --nproc-per-node N -m dcdan adapt ...
     """
+    training = {
+        "--method": method, "--preset": preset, "--trunk": trunk, "--size": size, "--seed": seed,
+        "--epochs": epochs, "--start": start, "--config": config, "--set": settings or None,
+    }  # fmt: skip
+    alone = {
+        "--shares": shares, "--groups": groups, "--labels": labels, "--ask": ask or None, "--faces": faces,
+        "--model": model, "--limit": limit, "--threads": threads, "--force": force or None,
+    }  # fmt: skip
+    command = shlex.join(["dcdan", *context.obj])
+    given = training if source is None else alone
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        hint = "needs --source" if source is None else "is for adapting without --source"
+        raise UsageError(f"{wrong[0]} {hint}: leave one of the two out, or see `dcdan adapt --help`.")
+    if source is None:
+        if labels is not None or ask:
+            if target is not None:
+                raise UsageError("--labels and --ask go on with the run in --out: leave out --target.")
+            _with_labels(out, labels, faces, threads, command, ask=ask, quiet=quiet)
+        elif target is None and faces is not None and out.exists():
+            _with_labels(out, None, faces, threads, command, ask=False, quiet=quiet)
+        elif target is None:
+            raise UsageError("Give --target with your faces, or --labels or --ask to go on with the run in --out.")
+        else:
+            _without_source(
+                target, out, command, shares=shares, groups=groups, model=model, limit=limit, count=faces,
+                minutes=minutes, threads=threads, force=force, quiet=quiet,
+            )  # fmt: skip
+        return
+    if target is None:
+        raise UsageError("--source needs --target: give the faces to adapt to.")
     from dcdan.api import adapt as run
     from dcdan.training.settings import read_settings
 
@@ -86,8 +169,80 @@ def adapt(
         adaptation__epochs=epochs,
         minutes=minutes,
     )
-    command = shlex.join(["dcdan", *context.obj])
     run(source, target, out, settings=chosen, start=start, progress=not quiet, command=command)
     if not quiet and os.environ.get("RANK", "0") == "0":
         typer.echo(printable(f"Done: {out / 'report.html'}"), err=True)
         typer.echo(printable(f"Next: dcdan predict PATH... --model {out}"), err=True)
+
+
+def _without_source(
+    target: str,
+    out: Path,
+    command: str,
+    *,
+    shares: str | None,
+    groups: GroupChoice | None,
+    model: str | None,
+    limit: int | None,
+    count: int | None,
+    minutes: float | None,
+    threads: int | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    from dcdan.adaptation.folder import OutputRun
+    from dcdan.adaptation.groups import Grouping
+    from dcdan.adaptation.job import adapt_to_faces
+    from dcdan.adaptation.sheet import COUNT
+
+    if minutes is not None and minutes <= 0:
+        raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
+    asked = OutputRun(
+        target=target,
+        model=model or "",
+        shares=shares or "",
+        groups=Grouping(groups.value if groups is not None else "auto"),
+        limit=limit,
+    )
+    outcome = adapt_to_faces(
+        asked,
+        out,
+        count=count or COUNT,
+        minutes=minutes,
+        threads=threads,
+        force=force,
+        progress=not quiet,
+        command=command,
+        say=_say(quiet),
+    )
+    _tell(out, outcome, quiet)
+
+
+def _with_labels(
+    out: Path, table: Path | None, count: int | None, threads: int | None, command: str, *, ask: bool, quiet: bool
+) -> None:
+    from dcdan.adaptation.job import continue_with_labels
+
+    asker = (lambda question: input(printable(question)), lambda line: typer.echo(printable(line))) if ask else None
+
+    _tell(out, continue_with_labels(out, table, asker, count=count, threads=threads, command=command), quiet)
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    return lambda line: None if quiet else typer.echo(printable(line), err=True)
+
+
+def _tell(out: Path, outcome: Outcome, quiet: bool) -> None:
+    for line in outcome.lines:
+        typer.echo(printable(line))
+    if quiet:
+        return
+    if outcome.left_out:
+        typer.echo(printable(outcome.left_out), err=True)
+    table = out / "label" / "labels.csv"
+    if not outcome.labelled:
+        typer.echo(printable(f"To do better: fill in {table} (faces: {table.with_name('faces.png')}), then"), err=True)
+        typer.echo(
+            printable(f"  dcdan adapt --out {out} --labels {table}    or    dcdan adapt --out {out} --ask"), err=True
+        )
+    typer.echo(printable(f"Next: dcdan predict PATH... --model {out}"), err=True)

@@ -13,6 +13,7 @@ from dcdan.core.atomic_io import sha256, write_text
 from dcdan.core.errors import ModelError, first_line
 from dcdan.core.limits import read_json, within
 from dcdan.core.schema import check_schema
+from dcdan.correction.output import OutputCorrection
 from dcdan.expressions import ClassName
 
 MODEL_SCHEMA: Literal[1] = 1
@@ -88,6 +89,7 @@ class ModelInfo(BaseModel):
         calibration: thresholds measured on held-out faces.
         class_prior: K shares that training put into the outputs; empty when it put none in.
         actions: facial actions in the order of the graph's output ``actions``; empty without that output.
+        correction: what `dcdan adapt` has learned of the output, applied to the graph's answers; None for nothing.
         training: specs of the source and the target.
         licence: what may be done with the weights.
         files: name -> SHA-256 of each file that belongs to the model.
@@ -109,6 +111,7 @@ class ModelInfo(BaseModel):
     calibration: Calibration = Calibration()
     class_prior: tuple[Share, ...] = ()
     actions: tuple[ActionName, ...] = Field(default=(), max_length=100)
+    correction: OutputCorrection | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""
     files: dict[FileName, str]
@@ -124,6 +127,8 @@ class ModelInfo(BaseModel):
             raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
         if self.class_prior and len(self.class_prior) != len(self.classes):
             raise ValueError(f"{len(self.class_prior)} shares in class_prior for {len(self.classes)} classes")
+        if self.correction is not None and self.correction.classes != self.classes:
+            raise ValueError("the correction is for other classes")
         return self
 
 

@@ -21,6 +21,7 @@ from dcdan.images.remote import is_url
 from dcdan.images.status import Status
 from dcdan.images.video_reader import Frame, Video, open_video
 from dcdan.inference.answers import named, quality_of, set_threshold
+from dcdan.inference.corrected import corrected_outputs
 from dcdan.inference.model_card import GRAPHS, ModelInfo, Precision, read_model_info, verified
 from dcdan.inference.resolver import resolve_model
 from dcdan.inference.session import Session, SessionOutputs
@@ -35,6 +36,7 @@ from dcdan.inference.video import (
 )
 
 if TYPE_CHECKING:
+    from dcdan.correction.verdict import Verdict
     from dcdan.packs.pack import Pack
 
 
@@ -54,6 +56,7 @@ class Recogniser:
         min_side: Minimum shorter side of the box of a face in pixels; smaller faces are not recognised.
         sets: Level of the conformal sets in ``candidates``; None for none.
         precision: ``fp32`` or ``int8``.
+        verdict: after `dcdan.adapt` without a source set, whether the adapted model is used, and why; else None.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Recogniser:
     ) -> None:
         self.info = info
         self.precision: Precision = precision
+        self.verdict: Verdict | None = None
         self.min_side = min_side
         self.sets = sets
         self.classes = info.classes
@@ -227,7 +231,17 @@ class Recogniser:
         Raises:
             ModelError: The faces have another size or type.
         """
-        return self._session.run(faces)
+        return corrected_outputs(self._session.run(faces), self.info.correction)
+
+    def faces(self, pictures: Sequence[Picture]) -> list[list[Face]]:
+        """Return the aligned faces of each picture, the largest first, as :meth:`recognise` sees and numbers them."""
+        found = iter(self._found([picture.pixels for picture in pictures if picture.pixels is not None]))
+        return [
+            []
+            if picture.pixels is None
+            else large_enough([scaled(face, picture.scale) for face in next(found)], self.min_side)
+            for picture in pictures
+        ]
 
     def _answer(self, chunk: Sequence[Picture]) -> list[FaceResults]:
         found = self._found([picture.pixels for picture in chunk if picture.pixels is not None])
@@ -260,6 +274,7 @@ class Recogniser:
         if not faces:
             return []
         outputs = self._session.run(np.stack([face.pixels for _, _, face in faces]))
+        outputs = corrected_outputs(outputs, self.info.correction, [path for path, _, _ in faces])
         heads = [
             FaceResult(
                 path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -133,9 +133,12 @@ def _fitting(texts: Sequence[str], width: int) -> int:
 
 @cache
 def _font(size: int, bold: bool = False) -> FreeTypeFont:
-    import matplotlib
     from PIL import ImageFont
 
+    try:
+        import matplotlib
+    except ModuleNotFoundError:  # of the core install, which has no ticks and crosses to draw
+        return cast("FreeTypeFont", ImageFont.load_default(size))
     # matplotlib brings a font with ticks and crosses; Pillow's own has neither.
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
