@@ -25,7 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("paper", "benchmark", "reports"),
     ("export", "evaluation"),
-    ("training", "inference"),
+    ("training", "adaptation", "inference"),
     ("methods", "audit"),
     ("models", "packs"),
     ("datasets", "corruptions"),

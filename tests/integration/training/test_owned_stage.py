@@ -37,7 +37,11 @@ def settings_of(method: str, *more: str) -> RunSettings:
 @pytest.mark.parametrize("method", OWNERS)
 def test_a_killed_run_ends_like_one_that_was_not(domains: Domains, tmp_path: Path, method: str) -> None:
     through = trained(domains, tmp_path / "through", settings_of(method))
-    assert {record["kind"] for record in records(through)} - {"source-method"} == {"precision", "source", "source-epoch"}
+    assert {record["kind"] for record in records(through)} - {"source-method"} == {
+        "precision",
+        "source",
+        "source-epoch",
+    }
     with killed_at("source", 5):
         trained(domains, tmp_path / "killed", settings_of(method))
     again = trained(domains, tmp_path / "killed", settings_of(method))
