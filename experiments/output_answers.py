@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-from dcdan.inference.bundled import model_folder
 
-from dcdan.corruptions.shifts import KINDS, Kind, Shift, shifted
+from dcdan.corruptions.shifts import SHIFT_KINDS, Shift, ShiftKind, shifted
+from dcdan.inference.resolver import model_folder
 from dcdan.packs.pack import Pack
 
 SEVERITIES = (3, 5)
-LFW_SHIFTS: tuple[tuple[Kind, int], ...] = (("lowlight", 5), ("blur", 4), ("pose", 4))
+LFW_SHIFTS: tuple[tuple[ShiftKind, int], ...] = (("lowlight", 5), ("blur", 4), ("pose", 4))
 LFW_SHIFTED = 3000
 BATCH = 64
 SIZE = 64
@@ -62,7 +62,7 @@ def conditions(ferplus: Pack, lfw: Pack) -> Iterator[tuple[str, Pack, np.ndarray
     """Yield name, pack, rows and shift of each condition."""
     validation = ferplus.select("validation")
     yield "ferplus-clean-0", ferplus, validation, None
-    for kind in KINDS:
+    for kind in SHIFT_KINDS:
         for severity in SEVERITIES:
             yield f"ferplus-{kind}-{severity}", ferplus, validation, Shift(kind=kind, severity=severity)
     train = lfw.select("train")

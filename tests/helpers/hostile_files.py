@@ -113,7 +113,7 @@ def png_that_says_a_hundred_thousand_pixels_a_side(good: Good, here: Path) -> li
     return picture("bomb.png", png(100_000, 100_000, zlib.compress(b"\0" * 1000)))(good, here)
 
 
-@hostile("picture", 3, "damaged")
+@hostile("picture", 3, "too many pixels or bytes")
 def png_that_says_more_than_it_holds(good: Good, here: Path) -> list[str]:
     return picture("lie.png", png(9000, 9000, zlib.compress(b"\0" * 1000)))(good, here)
 
@@ -406,7 +406,7 @@ def size_that_overflows(good: Good, here: Path) -> list[str]:
     return evaluate(good, sealed(copied_pack(good, here), size=1 << 62))
 
 
-@hostile("pack", 4, "checksum")
+@hostile("pack", 4, "its SHA-256 is not the one")
 def table_that_was_changed(good: Good, here: Path) -> list[str]:
     pack = copied_pack(good, here)
     content = bytearray((pack / TABLE).read_bytes())

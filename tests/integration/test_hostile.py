@@ -34,6 +34,8 @@ def test_it_does_no_harm(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.setenv("DCDAN_CACHE", str(tmp_path / "cache"))
+    for name in ("DCDAN_OFFLINE", "HF_HUB_OFFLINE"):  # --offline sets them for good; here they are put back
+        monkeypatch.setenv(name, "0")
     (tmp_path / "here").mkdir()
     code = main.run(each.make(good, tmp_path / "here"))
     out, err = capsys.readouterr()
