@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcdan import api
 from dcdan.cli.main import run as dcdan
 from dcdan.core.errors import ModelError
 from tiny_training import drawn, listed
@@ -119,7 +118,7 @@ def test_options_reach_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         seen.extend(arguments)
         raise ModelError("far enough")
 
-    monkeypatch.setattr(api, "train_run", noting)
+    monkeypatch.setattr("dcdan.training.run.train_run", noting)
     config = tmp_path / "a.toml"
     config.write_text("seed = 1\n[adaptation]\nlr = 0.5\nepochs = 9\n[network]\nwidth = 64\n")
     data = ["--source", "a?n=1", "--target", "b", "--out", str(tmp_path / "run"), "--start", str(tmp_path)]

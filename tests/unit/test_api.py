@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 import dcdan
-from dcdan import api
 from dcdan.api import flat
 from dcdan.core.errors import ModelError, OutputError, UsageError
 from dcdan.core.signals import Interrupted
@@ -88,7 +87,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *given: Any, **values: Any) -> tuple[
         seen.append(arguments)
         raise ModelError("far enough")
 
-    monkeypatch.setattr(api, "train_run", noting)
+    monkeypatch.setattr("dcdan.training.run.train_run", noting)
     with pytest.raises(ModelError, match="far enough"):
         dcdan.adapt(*given, **values)
     return seen[0]
@@ -168,7 +167,7 @@ def test_without_torch_adapt_names_the_extra(tmp_path: Path) -> None:
         "import sys; sys.modules['torch'] = None\n"
         "import dcdan\n"
         "from dcdan.core.errors import MissingExtraError\n"
-        "try: dcdan.adapt\n"
+        "try: dcdan.adapt('a', 'b', 'run')\n"
         "except MissingExtraError as error: print(error.exit_code, error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -176,12 +175,12 @@ def test_without_torch_adapt_names_the_extra(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", ["train_run", "answered"])
+@pytest.mark.parametrize("phase", ["dcdan.training.run.train_run", "dcdan.api.answered"])
 def test_an_interrupt_in_any_phase_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals, phase: str
 ) -> None:
     """S7, S19. Also while the model is exported and the report is written, at once."""
-    monkeypatch.setattr(api, "train_run", lambda *_, **__: (tmp_path / "run").mkdir(exist_ok=True))
+    monkeypatch.setattr("dcdan.training.run.train_run", lambda *_, **__: (tmp_path / "run").mkdir(exist_ok=True))
     began = time.perf_counter()
 
     def interrupted(*_: object, **__: object) -> None:
@@ -190,7 +189,7 @@ def test_an_interrupt_in_any_phase_is_a_sentence(
         os.kill(os.getpid(), number)
         time.sleep(20)
 
-    monkeypatch.setattr(api, phase, interrupted)
+    monkeypatch.setattr(phase, interrupted)
     with pytest.raises(
         Interrupted, match=r"Stopped; everything is saved in .*: run the same command to resume"
     ) as caught:

@@ -205,7 +205,8 @@ def check(kind: type[Checked], values: Mapping[str, Any], prefix: str = "") -> C
                 f"There is no setting '{name}'.{nearest(where[-1], allowed)} Known: {', '.join(allowed)}."
             ) from error
         if not name:
-            raise UsageError(f"{first['msg'].removeprefix('Value error, ').capitalize()}.") from error
+            reason = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{reason[:1].upper()}{reason[1:]}.") from error
         given = first.get("input")
         choices = re.findall("'([^']*)'", str(first.get("ctx", {}).get("expected", "")))
         near = nearest(given, choices) if isinstance(given, str) else ""
