@@ -164,7 +164,7 @@ def test_answers_in_the_terminal(
     assert set(given[3:]) == {""}
     assert "no expression" in capsys.readouterr().out
     # More labels later are added to these, and a larger sheet holds all faces of the smaller.
-    assert adapt("--out", out, "--faces", 60) == 0
+    assert adapt("--out", out, "--label-faces", 60) == 0
     with (out / "label" / "labels.csv").open(newline="") as file:
         rows = [row["expression"] for row in csv.DictReader(file)]
     assert len(rows) == 60

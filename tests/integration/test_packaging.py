@@ -72,7 +72,7 @@ def test_the_wheel_recognises_without_extras(tmp_path: Path) -> None:
     told = done(program / "dcdan", "evaluate", "--data", "faces", cwd=tmp_path, code=8).stderr
     assert "pip install 'dcdan[" in told
     code = (
-        "import dcdan, dcdan.core.errors as errors\ntry:\n    dcdan.adapt\n"
+        "import dcdan, dcdan.core.errors as errors\ntry:\n    dcdan.adapt('a', 'b', 'run')\n"
         "except errors.MissingExtraError as error:\n    print(error)"
     )
     assert "pip install 'dcdan[train]'" in done(program / "python", "-c", code, cwd=tmp_path).stdout

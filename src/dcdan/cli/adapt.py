@@ -71,7 +71,9 @@ def adapt(
     ] = False,
     faces: Annotated[
         int | None,
-        typer.Option("--faces", min=1, metavar="N", help="How many faces to draw for labelling.", show_default="40"),
+        typer.Option(
+            "--label-faces", min=1, metavar="N", help="How many faces to draw for labelling.", show_default="40"
+        ),
     ] = None,
     model: options.Model = None,
     limit: options.Limit = None,
@@ -129,7 +131,7 @@ def adapt(
         "--epochs": epochs, "--start": start, "--config": config, "--set": settings or None,
     }  # fmt: skip
     alone = {
-        "--shares": shares, "--groups": groups, "--labels": labels, "--ask": ask or None, "--faces": faces,
+        "--shares": shares, "--groups": groups, "--labels": labels, "--ask": ask or None, "--label-faces": faces,
         "--model": model, "--limit": limit, "--threads": threads, "--force": force or None,
     }  # fmt: skip
     command = shlex.join(["dcdan", *context.obj])

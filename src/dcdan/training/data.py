@@ -103,7 +103,7 @@ def stratified_holdout(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> t
         Training rows and validation rows, ascending.
 
     Example:
-        >>> train, validation = held_out(np.arange(20), np.zeros(20, np.int64))
+        >>> train, validation = stratified_holdout(np.arange(20), np.zeros(20, np.int64))
         >>> len(train), len(validation)
         (18, 2)
     """

@@ -133,7 +133,7 @@ def subsample(rows: np.ndarray, most: int = EVALUATED_FACES, seed: int = 0) -> n
         At most ``most`` rows, ascending.
 
     Example:
-        >>> some(np.arange(3)).tolist()
+        >>> subsample(np.arange(3)).tolist()
         [0, 1, 2]
     """
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
