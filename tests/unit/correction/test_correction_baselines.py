@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from correction_data import answers, naive_log_softmax
 
+from correction_data import answers, naive_log_softmax
 from dcdan.core.errors import DataError
 from dcdan.correction.baselines import BaselineSettings, lame, t3a
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from correction_data import answers, log_answers
 from hypothesis import given, settings
 
+from correction_data import answers, log_answers
 from dcdan.core.errors import DataError
 from dcdan.correction.estimators import (
     AccuracyEstimate,

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from correction_data import CLASSES, answers, naive_log_softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from correction_data import CLASSES, answers, naive_log_softmax
 from dcdan.core.errors import DataError
 from dcdan.correction.labels import (
     Labelled,

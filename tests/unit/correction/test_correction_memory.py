@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from correction_data import CLASSES, answers, naive_log_softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from correction_data import CLASSES, answers, naive_log_softmax
 from dcdan.core.errors import DataError, ModelError
 from dcdan.correction.memory import (
     FEWEST_FACES,

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from correction_data import CLASSES, answers, log_answers, naive_log_softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from correction_data import CLASSES, answers, log_answers, naive_log_softmax
 from dcdan.core.errors import DataError, UsageError
 from dcdan.correction.arrays import checked_log, group_means, log_softmax
 from dcdan.correction.output import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from correction_data import CLASSES, answers, log_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from correction_data import CLASSES, answers, log_answers
 from dcdan.core.errors import DataError, UsageError
 from dcdan.correction.shares import ShareSettings, confusion_shares, em_shares, label_shares, parse_shares
 

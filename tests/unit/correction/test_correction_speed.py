@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from correction_data import CLASSES
 
+from correction_data import CLASSES
 from dcdan.correction import baselines, estimators, labels, memory, output, shares
 from dcdan.correction.arrays import log_softmax
 
