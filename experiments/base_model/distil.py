@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from targets import mirrored_actions, targets_of
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss
-from train import ADJUSTMENT, BaseNetwork, beta, load, save, save_average, scores, soft_loss
+from train import ADJUSTMENT, BaseNetwork, beta, load, make_optimiser, save, save_average, scores, soft_loss
 from views import rendered, training_view
 
 from dcdan.models.afc import fuse
 from dcdan.packs.pack import Pack
 from dcdan.training.batches import Order, ReadAhead
-from dcdan.training.optimiser import fill_momentum, learning_rate
+from dcdan.training.optimiser import learning_rate
 from dcdan.training.step import make_teacher, update_teacher
 
 
@@ -108,15 +108,7 @@ def main() -> None:
         target.load_state_dict(given)
     network = network.to(memory_format=torch.channels_last)
     average = make_teacher(network)
-    trunk, heads = network.network.parameter_groups()
-    heads = [*heads, *network.labels.parameters(), *network.actions.parameters()]
-    groups = [
-        {"params": [p for p in chosen if (p.ndim > 1) == decays], "weight_decay": 5e-4 * decays, "ratio": ratio}
-        for chosen, ratio in ((trunk, 1.0), (heads, options.head_ratio))
-        for decays in (True, False)
-    ]
-    optimiser = torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True, fused=True)
-    fill_momentum(optimiser)
+    optimiser = make_optimiser(network, options.lr, options.head_ratio)
     sizes = (48, 16)
     per_epoch = -(-len(train) // sizes[0])
     steps = round(options.epochs * per_epoch)

@@ -103,15 +103,7 @@ def main() -> None:
         pretrained_trunks.load(network.network.trunk, *found)
     network = network.to(memory_format=torch.channels_last)
     average = make_teacher(network)
-    trunk, heads = network.network.parameter_groups()
-    heads = [*heads, *network.labels.parameters(), *network.actions.parameters()]
-    groups = [
-        {"params": [p for p in chosen if (p.ndim > 1) == decays], "weight_decay": 5e-4 * decays, "ratio": ratio}
-        for chosen, ratio in ((trunk, 1.0), (heads, options.head_ratio))
-        for decays in (True, False)
-    ]
-    optimiser = torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True, fused=True)
-    fill_momentum(optimiser)
+    optimiser = make_optimiser(network, options.lr, options.head_ratio)
     batch, unlabelled = 56, 8
     per_epoch = -(-len(train) // batch)
     steps = round(options.epochs * per_epoch)
@@ -195,6 +187,20 @@ def main() -> None:
             log.flush()
             print(facts, flush=True)
     save_average(options.out / "average.safetensors", average, steps)
+
+
+def make_optimiser(network: BaseNetwork, lr: float, head_ratio: float) -> torch.optim.Optimizer:
+    """Return SGD with the heads at ``head_ratio`` times the trunk's rate; only matrices decay."""
+    trunk, heads = network.network.parameter_groups()
+    heads = [*heads, *network.labels.parameters(), *network.actions.parameters()]
+    groups = [
+        {"params": [p for p in chosen if (p.ndim > 1) == decays], "weight_decay": 5e-4 * decays, "ratio": ratio}
+        for chosen, ratio in ((trunk, 1.0), (heads, head_ratio))
+        for decays in (True, False)
+    ]
+    optimiser = torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
+    fill_momentum(optimiser)
+    return optimiser
 
 
 def beta(generator: torch.Generator) -> float:
