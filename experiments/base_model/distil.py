@@ -1,6 +1,7 @@
 """Distil trained teachers into a student, on labelled FERPlus faces and on LFW faces whose labels are never read.
 
-    python experiments/base_model/distil.py --teacher runs/identities --student mobilenetv1_100 --out runs/base
+    python experiments/base_model/distil.py --teacher runs/identities --model ferplus-mobilenetv2-64 \\
+        --student mobilenetv1_100 --start runs/identities/average.safetensors --out runs/base
 
 The teachers look at each face and its mirror image once, as it is; the student sees strong views and learns their
 mean answer beside the votes. Stopped or killed, the same command resumes.
@@ -22,6 +23,7 @@ from torch.nn.functional import huber_loss
 from train import ADJUSTMENT, BaseNetwork, beta, load, make_optimiser, save, save_average, scores, soft_loss
 from views import rendered, training_view
 
+from dcdan.inference.recogniser import load as load_model
 from dcdan.models.afc import fuse
 from dcdan.packs.pack import Pack
 from dcdan.training.batches import Order, ReadAhead
@@ -66,9 +68,31 @@ def answers(teachers: list[tuple[BaseNetwork, int]], faces: np.ndarray, share: f
     return torch.cat(found), torch.cat(acts)
 
 
+def answers_of_model(name: str, pack: Pack) -> Tensor:
+    """Return the log-probabilities ``(N, 8)`` of a model that ``dcdan predict`` can use."""
+    model = load_model(name, align="none")
+    size = model.info.face.size
+    parts = [
+        model.recognise_faces(resized(np.asarray(pack.faces[start : start + 1024]), size)).probabilities
+        for start in range(0, len(pack), 1024)
+    ]
+    return torch.from_numpy(np.concatenate(parts)).clamp_min(1e-6).log()
+
+
+def resized(faces: np.ndarray, size: int) -> np.ndarray:
+    """Return faces uint8 as grey ones ``(N, S, S)`` uint8 of another size."""
+    out = []
+    for start in range(0, len(faces), 256):
+        part = torch.from_numpy(faces[start : start + 256]).float() / 255
+        part = part[:, None] if part.ndim == 3 else part.mean(3)[:, None]
+        out.append(rendered(part, size))
+    return (torch.cat(out)[:, 0] * 255).round().byte().numpy()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, action="append", required=True)
+    parser.add_argument("--model", action="append", default=[], help="an exported model that teaches too")
     parser.add_argument("--student", required=True)
     parser.add_argument("--start", type=Path, help="averaged weights that the student starts from")
     parser.add_argument("--out", type=Path, required=True)
@@ -78,7 +102,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=12)
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--head-ratio", type=float, default=3)
-    parser.add_argument("--label-share", type=float, default=0.3)
+    parser.add_argument("--label-share", type=float, default=0.0)
     parser.add_argument("--votes", type=float, default=0.5, help="weight of the votes beside the teachers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
@@ -96,7 +120,12 @@ def main() -> None:
     cache = options.out / "answers.pt"
     if not cache.exists():
         teachers = [trained(run) for run in options.teacher]
-        torch.save([answers(teachers, pack.faces, options.label_share) for pack in (ferplus, lfw)], cache)
+        found = []
+        for pack in (ferplus, lfw):
+            logs, actions = answers(teachers, pack.faces, options.label_share)
+            logs = [logs] * len(teachers) + [answers_of_model(name, pack) for name in options.model]
+            found.append((torch.stack(logs).mean(0).log_softmax(1), actions))
+        torch.save(found, cache)
     taught = torch.load(cache, weights_only=True)
 
     network = BaseNetwork(options.student, options.size)

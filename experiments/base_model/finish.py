@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from distil import trained
+from distil import resized, trained
 from safetensors.torch import save_file
 from targets import ACTIONS
 from torch import Tensor
@@ -261,14 +261,6 @@ def halve(path: Path) -> None:
 def down(value: float) -> float:
     """Return a threshold rounded down, so that sets only grow."""
     return math.floor(value * 1e6) / 1e6
-
-
-def resized(faces: np.ndarray, size: int) -> np.ndarray:
-    """Return faces ``(N, S, S)`` uint8 at another size."""
-    out = [
-        rendered(torch.from_numpy(faces[i : i + 256])[:, None].float() / 255, size) for i in range(0, len(faces), 256)
-    ]
-    return (torch.cat(out)[:, 0] * 255).round().byte().numpy()
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ def test_the_wheel_recognises_without_extras(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("dcdan-*.whl")
     names = ZipFile(wheel).namelist()
     assert "dcdan/py.typed" in names
-    assert any(name.endswith("ferplus-mobilenetv2-64/model.onnx") for name in names)
+    assert any(name.endswith("weights/base/model.onnx") for name in names)
     assert not any(name.startswith(("tests/", "docs/", "experiments/")) for name in names)
     assert wheel.stat().st_size < 60e6
 

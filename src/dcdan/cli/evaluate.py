@@ -85,8 +85,8 @@ def default_folder(model: str | None, data: str, split: str) -> Path:
     name never is that of a model.
 
     Example:
-        >>> str(default_folder("ferplus-mobilenetv2-64", "packs/lfw?shift=blur&severity=3", "all"))
-        'evaluation-ferplus-mobilenetv2-64-lfw-shift-blur-severity-3'
+        >>> str(default_folder("small", "packs/lfw?shift=blur&severity=3", "all"))
+        'evaluation-small-lfw-shift-blur-severity-3'
     """
     from dcdan.inference.resolver import WEIGHTS, hub_folder, resolve_model
 

@@ -76,7 +76,7 @@ def models() -> list[dict[str, Any]]:
 
     Example:
         >>> [model["name"] for model in models() if model["default"]]
-        ['ferplus-mobilenetv2-64']
+        ['base']
     """
     from dcdan.core.atomic_io import sha256
     from dcdan.inference.model_card import read_model_info

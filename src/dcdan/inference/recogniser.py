@@ -328,7 +328,7 @@ def load(
         UsageError: An option has an invalid value.
 
     Example:
-        >>> load("ferplus-mobilenetv2-64", threads=1).info.face.size
+        >>> load("small", threads=1).info.face.size
         64
     """
     for name, value in (("threads", threads), ("max_faces", max_faces)):

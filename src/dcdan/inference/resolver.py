@@ -2,7 +2,7 @@
 
 ===========================  ==========================================================
 nothing                      the default model of the package
-``ferplus-mobilenetv2-64``   a model of the package; no folder can shadow it
+``base``, ``small``          a model of the package; no folder can shadow it
 ``runs/mine``, ``./mine``    a run folder; write ``./`` if it has the name of a model
 ``runs/mine/model.onnx``     a graph of a run folder
 ``hf-hub:owner/name``        a model of the Hugging Face hub (``@revision`` may follow)
@@ -54,8 +54,8 @@ def bundled_models(root: Path | None = None) -> list[str]:
         The names.
 
     Example:
-        >>> "ferplus-mobilenetv2-64" in bundled_models()
-        True
+        >>> bundled_models()
+        ['base', 'small']
     """
     folder = WEIGHTS if root is None else root
     return sorted(path.parent.name for path in folder.glob(f"*/{INFO_NAME}"))
@@ -78,8 +78,8 @@ def resolve_model(model: str | Path | None = None) -> ResolvedModel:
         MissingExtraError: A hub model is requested and ``huggingface-hub`` is not installed.
 
     Example:
-        >>> resolve_model("ferplus-mobilenetv2-64").folder.name
-        'ferplus-mobilenetv2-64'
+        >>> resolve_model("small").folder.name
+        'small'
     """
     names = bundled_models()
     if model is None:

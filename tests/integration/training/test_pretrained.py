@@ -28,7 +28,7 @@ from dcdan.training.pretrained import folder_of, network_of, start_trunk
 from dcdan.training.run import train_run
 from tiny_training import TRUNK, quick, records
 
-BUNDLED = "ferplus-mobilenetv2-64"
+BUNDLED = "small"
 
 
 def test_models_of_the_package_are_found_by_name_and_no_folder_takes_their_place(
