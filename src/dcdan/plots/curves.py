@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ _NAMES = {
     "entropy": "entropy of a face",
     "diversity": "entropy of the mean",
     "confidence": "confidence",
+    "discriminator_global": "global",
+    "discriminator_local": "local",
 }
 _COLOURS = ("#1d4e89", "#d1495b", "#e0a030", "#3a7d44", "#7b5ea7", "#5f6b76")
+_CLASS_COLOURS = (*_COLOURS, "#c2689b", "#4aa3a2")
 _STYLES = ("-", "--", ":", "-.")
 
 
-def series(records: Sequence[Record], kind: str, name: str) -> tuple[list[float], list[float]]:
+def series(records: Sequence[Record], kind: str, name: str) -> tuple[list[float], list[Any]]:
     """Return one quantity over the steps of a log.
 
     Args:
@@ -60,12 +64,13 @@ def losses_in(records: Sequence[Record], kind: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def curves_png(logs: Mapping[str, Path], *, columns: int = 2) -> bytes | None:
-    """Draw the losses of both stages, source validation, label-free signals and the share of pseudo-labels used.
+def curves_png(logs: Mapping[str, Path], *, columns: int = 2, classes: Sequence[str] = ()) -> bytes | None:
+    """Draw losses, source validation, label-free signals, discriminators and pseudo-labels over the steps.
 
     Args:
         logs: name of a run -> its ``log.jsonl``. Of runs that share a source stage, one log may hold it for all.
         columns: number of panels side by side; 1 suits a phone.
+        classes: names of the classes, for the panels that have a line for each class; their numbers when empty.
 
     Returns:
         The bytes of a PNG file; None when the logs hold nothing to draw.
@@ -79,6 +84,9 @@ def curves_png(logs: Mapping[str, Path], *, columns: int = 2) -> bytes | None:
             ("Accuracy on held-out source faces", {"source-epoch", "adaptation-epoch"}, _validation),
             ("Label-free signals on the target", {"adaptation-epoch"}, _signals),
             ("Share of pseudo-labels that count", {"counted"}, _counted),
+            ("Accuracy of the discriminators", {"discriminator_global"}, _discriminators),
+            ("Pseudo-label threshold of each class", {"thresholds"}, partial(_by_class, "thresholds", classes)),
+            ("Share of each class's pseudo-labels that count", {"accepted"}, partial(_by_class, "accepted", classes)),
         )
         if any(record["kind"] in kinds or kinds & record.keys() for records in runs.values() for record in records)
     ]
@@ -173,10 +181,35 @@ def _counted(axes: Any, runs: Runs) -> None:
         steps, values = series(records, "adaptation-epoch", "counted")
         if not steps:
             continue
-        name = "counted" if len(runs) == 1 else run
+        name = "all classes" if len(runs) == 1 else run
         axes.plot(steps, values, color=colour, label=name, marker=".", linewidth=1.7)
         _, low = series(records, "adaptation-epoch", "threshold_min")
         _, high = series(records, "adaptation-epoch", "threshold_max")
         if len(low) == len(high) == len(steps):
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0, label="class thresholds")
     axes.set_ylim(0, 1.02)
+
+
+def _discriminators(axes: Any, runs: Runs) -> None:
+    """Draw how often the discriminators tell the domains apart, beside chance."""
+    _lines(axes, runs, "adaptation-epoch", lambda records: _names_with("discriminator_", records))
+    axes.axhline(0.5, color="#9aa5b1", linestyle=":", linewidth=1.2)
+    axes.set_ylim(0.4, 1.12)
+    axes.set_yticks([0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1])
+
+
+def _names_with(prefix: str, records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(name for record in records for name in record if name.startswith(prefix)))
+
+
+def _by_class(name: str, classes: Sequence[str], axes: Any, runs: Runs) -> None:
+    """Draw a quantity with one number per class: a colour a class, a line style a run."""
+    for style, records in zip(_STYLES * len(runs), runs.values(), strict=False):
+        steps, lists = series(records, "adaptation-epoch", name)
+        first = not axes.get_legend_handles_labels()[1]
+        for number, values in enumerate(zip(*lists, strict=False)):
+            label = (classes[number] if number < len(classes) else str(number)) if first else "_"
+            colour = _CLASS_COLOURS[number % len(_CLASS_COLOURS)]
+            axes.plot(steps, values, style, color=colour, label=label, marker=".", linewidth=1.5)
+    axes.set_ylim(0, 1.35)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])

@@ -225,7 +225,7 @@ def write_run_report(run: Path, target_pack: Pack, *, recogniser: Recogniser | N
         **_shift(classes, metadata, before, after, sample, unsure_below),
         conclusions=conclusions(classes, before, after, sample, unsure_below),
         changed_faces=_changed_faces(classes, before, after, sample, faces),
-        **_curves(run),
+        **_curves(run, classes),
         faces=len(after.classes),
         failures=failures,
         compared=len(sample),
@@ -417,15 +417,15 @@ def _sets(conformal: Mapping[str, float], probabilities: NDArray[np.float32]) ->
     return {"level": level, "size": float(sizes.mean()), "single": float((sizes <= 1).mean())}
 
 
-def _curves(run: Path) -> dict[str, Any]:
+def _curves(run: Path, classes: Sequence[str]) -> dict[str, Any]:
     log = run / "log.jsonl"
     records = read_log(log) if log.is_file() else []
     found = [series(records, f"{stage}-epoch", "source_validation")[1] for stage in ("adaptation", "source")]
     logs = {"this run": log} if records else {}
     return {
         "source_validation": next((values[-1] for values in found if values), None),
-        "wide": curves_png(logs, columns=2),
-        "narrow": curves_png(logs, columns=1),
+        "wide": curves_png(logs, columns=2, classes=classes),
+        "narrow": curves_png(logs, columns=1, classes=classes),
     }
 
 

@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from dcdan.core.limits import read_log
@@ -73,3 +75,32 @@ def test_only_panels_with_something_to_show_are_drawn(tmp_path: Path) -> None:
 def test_stages_in_two_logs_make_the_same_panels_as_in_one(tmp_path: Path) -> None:
     logs = {"a": log(tmp_path, SOURCE, "a.jsonl"), "b": log(tmp_path, ADAPTATION, "b.jsonl")}
     assert panels(curves_png(logs)) == (2, 3)
+
+
+def test_thresholds_and_discriminators_have_panels_with_a_line_for_each_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 19 point 1. Each class's threshold and accepted share, and the discriminators, are drawn over the steps."""
+    epochs = [
+        {"kind": "adaptation-epoch", "step": step, "time": 1.0, "epoch": step, "discriminator_global": 0.6,
+         "discriminator_local": 0.7, "thresholds": [0.3, 0.2 + step / 10], "accepted": [0.1 * step, 0.9]}
+        for step in (1, 2, 3)
+    ]  # fmt: skip
+    drawn: list[tuple[str, list[tuple[str, list[float]]]]] = []
+    plain = FigureCanvasAgg.print_png
+
+    def recorded(canvas: FigureCanvasAgg, *arguments: Any, **options: Any) -> None:
+        for axes in canvas.figure.axes:
+            lines = [(str(line.get_label()), list(map(float, line.get_ydata()))) for line in axes.lines]
+            drawn.append((axes.get_title(loc="left"), lines))
+        plain(canvas, *arguments, **options)
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", recorded)
+    assert curves_png({"run": log(tmp_path, epochs)}, classes=("fear", "anger"))
+    found = dict(drawn)
+    thresholds = found["Pseudo-label threshold of each class"]
+    assert [name for name, _ in thresholds] == ["fear", "anger"]
+    assert thresholds[0][1] == [0.3, 0.3, 0.3]
+    assert thresholds[1][1] == pytest.approx([0.3, 0.4, 0.5])
+    assert found["Share of each class's pseudo-labels that count"][0] == ("fear", pytest.approx([0.1, 0.2, 0.3]))
+    assert found["Accuracy of the discriminators"][:2] == [("global", [0.6] * 3), ("local", [0.7] * 3)]
