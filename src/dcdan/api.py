@@ -5,7 +5,7 @@ Adapting without a source set needs the core install alone, so what trains is im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ __all__ = ["adapt"]
 
 
 def adapt(
-    source: str | Path | None = None,
+    source: str | Path | Sequence[str | Path] | None = None,
     target: str | Path | None = None,
     out: str | Path | None = None,
     *,
@@ -45,7 +45,7 @@ def adapt(
 
     Args:
         source: a labelled pack, spec (``reader:path?option=value``) or folder with one sub-folder per expression; None
-            where there are no labelled faces.
+            where there are no labelled faces. A list trains on several sets, each drawn equally often.
         target: a pack, spec or plain folder of pictures. Its labels, where it has any, are never read.
         out: the run folder; one that holds the same run unfinished is resumed. Without a source it may be left out:
             then nothing is kept on the disk.
@@ -111,7 +111,8 @@ def adapt(
         folder_lock(folder) if group.is_main_process else nullcontext(),
     ):
         start = resolve_model(start).folder if start else None
-        train_run(str(source), str(target), folder, chosen, start, quiet, command, group=group)
+        sources = [str(source)] if isinstance(source, str | Path) else [str(each) for each in source]
+        train_run(sources, str(target), folder, chosen, start, quiet, command, group=group)
         with group.main_process_first():
             return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
 

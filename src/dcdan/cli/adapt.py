@@ -40,9 +40,12 @@ def adapt(
         ),
     ] = None,
     source: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--source", "-s", metavar="SPEC", help="Labelled faces to train on; leave it out if you have none."
+            "--source",
+            "-s",
+            metavar="SPEC",
+            help="Labelled faces to train on; leave it out if you have none. Repeat it for several sets.",
         ),
     ] = None,
     shares: Annotated[
@@ -135,12 +138,12 @@ def adapt(
         "--model": model, "--limit": limit, "--threads": threads, "--force": force or None,
     }  # fmt: skip
     command = shlex.join(["dcdan", *context.obj])
-    given = training if source is None else alone
+    given = alone if source else training
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
-        hint = "needs --source" if source is None else "is for adapting without --source"
+        hint = "needs --source" if not source else "is for adapting without --source"
         raise UsageError(f"{wrong[0]} {hint}: leave one of the two out, or see `dcdan adapt --help`.")
-    if source is None:
+    if not source:
         if labels is not None or ask:
             if target is not None:
                 raise UsageError("--labels and --ask go on with the run in --out: leave out --target.")

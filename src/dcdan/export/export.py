@@ -329,13 +329,13 @@ def _difference(one: Any, other: Any) -> float:
 def _held_out(data: dict[str, str], info: ModelInfo, progress: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return held-out source faces and their classes as the model numbers them."""
     from dcdan.packs.build import pack_for
-    from dcdan.training.data import source_of
+    from dcdan.training.data import merged, source_specs, sources_of
     from dcdan.training.model_selection.epoch_evaluation import subsample
 
-    if not data.get("source"):
+    if not (specs := source_specs(data)):
         raise UsageError("the run does not say what it learned from.")
-    pack = pack_for(data["source"], info.face.size, info.face.align, progress=progress)
-    source = source_of(pack, info.classes, soft_votes=False)
+    packs = [pack_for(spec, info.face.size, info.face.align, progress=progress) for spec in specs]
+    source = merged(sources_of(packs, info.classes, soft_votes=False))
     rows = subsample(source.validation, COMPARED)
     own = np.array([info.classes.index(name) for name in source.classes])
     return np.asarray(source.faces[rows]), own[source.hard[rows]]

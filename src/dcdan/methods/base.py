@@ -49,6 +49,8 @@ class Batch:
     """``(B, 3, S, S)`` in [0, 1]: the views of the source faces that the student receives."""
     rows: Tensor | None = None
     """``(B,)`` int64: the rows of the source faces in their pack."""
+    sets: Tensor | None = None
+    """``(B,)`` int64: the number of the data set of each source face; None with a single source."""
 
 
 class Method(nn.Module, ABC):
@@ -110,6 +112,13 @@ class Method(nn.Module, ABC):
             The network, with random weights.
         """
         return Network(settings, classes, size)
+
+    def set_sources(self, count: int) -> None:
+        """Prepare for several source sets before the training starts; the default treats them as one domain.
+
+        Args:
+            count: number of source sets, at least 1.
+        """
 
     def prepare(self, network: Network, faces: int) -> None:
         """Prepare for a network before its training starts; the default does nothing.

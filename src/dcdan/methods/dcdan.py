@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from dcdan.methods.adversarial import Conditional, adversarial_loss, reversal_coefficient
@@ -99,13 +99,27 @@ class DCDAN(Method):
         inputs = width * (classes if settings.conditional == "cdan-e" else 1)
         self.of_global = Discriminator(inputs) if settings.lambda_global else None
         self.of_local = Discriminator(inputs) if settings.lambda_local else None
+        self.more_global, self.more_local = nn.ModuleList(), nn.ModuleList()
         self.dynamic = DynamicThresholds(classes, settings.relative_threshold, floor=settings.threshold_floor)
         self.register_buffer("counted", torch.tensor(0.0))
         self.register_buffer("assigned", torch.zeros(classes))
         self.register_buffer("accepted", torch.zeros(classes))
 
+    def set_sources(self, count: int) -> None:
+        """Add a discriminator of each branch for every source set after the first.
+
+        Args:
+            count: number of source sets.
+        """
+        for first, more in ((self.of_global, self.more_global), (self.of_local, self.more_local)):
+            if first is not None:
+                more.extend(Discriminator(first.width) for _ in range(count - 1))
+
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the classification, adversarial and pseudo-label losses.
+
+        With several source sets, each has discriminators of its own against the target, and the adversarial losses are
+        the means over the sets.
 
         Args:
             batch: source and target faces, with the teacher's logits.
@@ -118,20 +132,26 @@ class DCDAN(Method):
         assert target is not None
         losses = {"cls": self.classify(batch)}
         coefficient = reversal_coefficient(progress)
-        for name, discriminator, weight, of_source, of_target, head in (
-            ("adv_g", self.of_global, options.lambda_global, source.of_global, target.of_global, 1),
-            ("adv_l", self.of_local, options.lambda_local, source.of_local, target.of_local, 2),
+        for name, first, more, weight, of_source, of_target, head in (
+            ("adv_g", self.of_global, self.more_global, options.lambda_global, source.of_global, target.of_global, 1),
+            ("adv_l", self.of_local, self.more_local, options.lambda_local, source.of_local, target.of_local, 2),
         ):
-            if discriminator is not None:
-                losses[name] = adversarial_loss(
+            if first is None:
+                continue
+            parts = [
+                adversarial_loss(
                     discriminator,
-                    of_source,
+                    of_source[rows],
                     of_target,
-                    source.logits[head],
+                    source.logits[head][rows],
                     target.logits[head],
                     weight * coefficient,
                     options.conditional,
                 )
+                for discriminator, rows in zip((first, *more), rows_of_sets(batch, 1 + len(more)), strict=True)
+                if rows is not None
+            ]
+            losses[name] = torch.stack(parts).mean()
         if options.pseudo_labels != "off" and options.lambda_pseudo:
             losses["pl"] = self.pseudo_loss(batch, progress)
         return losses
@@ -239,3 +259,19 @@ class DCDAN(Method):
             if prefix + "counted" in state_dict:
                 state_dict.setdefault(prefix + name, self.get_buffer(name).clone())
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def rows_of_sets(batch: Batch, count: int) -> list[Tensor | slice | None]:
+    """Return which source faces of a batch belong to each data set.
+
+    Args:
+        batch: the batch.
+        count: number of data sets that have discriminators.
+
+    Returns:
+        An index of the source faces for each data set; None for a set without a face in this batch. With a single set
+        all faces are its own, whatever set they come from.
+    """
+    if batch.sets is None or count == 1:
+        return [slice(None), *[None] * (count - 1)]
+    return [rows if len(rows := (batch.sets == number).nonzero().squeeze(1)) else None for number in range(count)]

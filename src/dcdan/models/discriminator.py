@@ -93,6 +93,7 @@ class Discriminator(nn.Sequential):
             nn.Dropout(0.5),
             nn.Linear(hidden, 1),
         )
+        self.width = width
         self.register_buffer("spread", torch.tensor(1.0))
         self.register_buffer("correct", torch.zeros(2))
         self.register_buffer("seen", torch.zeros(2))

@@ -10,7 +10,7 @@ al., ICML 2020; target shift, Zhang et al., ICML 2013).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from queue import Empty, Full, Queue
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dcdan.methods.base import Sampling
 from dcdan.methods.classification import Balance
-from dcdan.training.data import Source
+from dcdan.training.data import Source, StackedFaces
 
 
 class Order:
@@ -109,6 +109,25 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
+def balanced_sets(sets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return sampling weights that give every data set the same probability.
+
+    Args:
+        sets: ``(N,) int64`` number of the data set of each face.
+        weights: ``(N,) float64`` weights within the sets; None for uniform ones.
+
+    Returns:
+        ``(N,) float64`` that sums to 1.
+
+    Example:
+        >>> balanced_sets(np.array([0, 0, 0, 1]), None).round(3).tolist()
+        [0.167, 0.167, 0.167, 0.5]
+    """
+    given = np.ones(len(sets)) if weights is None else weights
+    totals = np.bincount(sets, weights=given)
+    return np.asarray(given / totals[sets] / np.count_nonzero(totals))
+
+
 def aligned_weights(probabilities: np.ndarray, prior: np.ndarray, most: float = 5.0) -> np.ndarray:
     """Return sampling weights that give predicted classes the proportions of a prior (Jiang et al., ICML 2020).
 
@@ -128,11 +147,11 @@ def aligned_weights(probabilities: np.ndarray, prior: np.ndarray, most: float = 
     return np.asarray(weights / weights.sum(), np.float64)
 
 
-def gather(faces: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def gather(faces: np.ndarray | StackedFaces, rows: np.ndarray) -> np.ndarray:
     """Read rows of a memory-mapped array in ascending order and return them in the given order.
 
     Args:
-        faces: ``(N, ...)`` array.
+        faces: ``(N, ...)`` array, or the faces of several packs.
         rows: ``(n,) int64`` rows.
 
     Returns:
@@ -155,7 +174,14 @@ class ReadAhead:
         depth: batches that are read ahead.
     """
 
-    def __init__(self, faces: list[np.ndarray], orders: list[Order], start: int, stop: int, depth: int = 3) -> None:
+    def __init__(
+        self,
+        faces: Sequence[np.ndarray | StackedFaces],
+        orders: list[Order],
+        start: int,
+        stop: int,
+        depth: int = 3,
+    ) -> None:
         self.faces, self.orders, self.start, self.stop = faces, orders, start, stop
         self.queue: Queue[tuple[int, list[np.ndarray], list[np.ndarray]] | BaseException] = Queue(depth)
         self.closed = threading.Event()
@@ -244,7 +270,8 @@ def sampling_weights(
 ) -> SamplingWeights:
     """Return the sampling weights of both domains.
 
-    ``balanced-sampler`` takes precedence over ``source-as-target``, because it fixes the class proportions itself.
+    Of several source sets each is sampled equally often; the rest decides within a set. ``balanced-sampler`` takes
+    precedence over ``source-as-target``, because it fixes the class proportions itself.
 
     Args:
         how: the setting ``sampling`` of the method.
@@ -260,6 +287,8 @@ def sampling_weights(
         of_source = balanced_weights(source.hard[source.train])
     elif how == "source-as-target":
         of_source = aligned_weights(source.labels[source.train].double().numpy(), seen().mean(0))
+    if source.sets is not None:
+        of_source = balanced_sets(source.sets[source.train], of_source)
     if how == "target-as-source":
         of_target = aligned_weights(seen(), source.counts.double().numpy())
     return SamplingWeights(of_source, of_target)

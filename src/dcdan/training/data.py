@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,11 +20,55 @@ FEWEST_TARGET_FACES = 32
 """Target faces below which nothing is adapted: statistics and thresholds of fewer are noise."""
 
 
+class StackedFaces:
+    """The faces of several packs, read as one array; nothing is copied before it is read.
+
+    Grey faces get three channels when another pack has colour.
+
+    Args:
+        parts: ``(N_i, S, S)`` or ``(N_i, S, S, 3)`` uint8 arrays of one face size.
+
+    Example:
+        >>> grey, colour = np.ones((2, 4, 4), np.uint8), np.zeros((3, 4, 4, 3), np.uint8)
+        >>> faces = StackedFaces([grey, colour])
+        >>> faces.shape, faces[np.array([4, 0])].mean((1, 2, 3)).tolist()
+        ((5, 4, 4, 3), [0.0, 1.0])
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self.parts = tuple(parts)
+        self.starts = np.cumsum([0, *map(len, self.parts)])
+        coloured = next((part for part in self.parts if part.ndim == 4), self.parts[0])
+        self.shape = (int(self.starts[-1]), *coloured.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Read rows.
+
+        Args:
+            rows: ``(n,) int64``.
+
+        Returns:
+            ``(n, S, S)`` or ``(n, S, S, 3)`` uint8, in the order of ``rows``.
+        """
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        number = np.searchsorted(self.starts, rows, side="right") - 1
+        for place, part in enumerate(self.parts):
+            chosen = number == place
+            found = part[rows[chosen] - self.starts[place]]
+            out[chosen] = found[..., None] if found.ndim < out.ndim else found
+        return out
+
+
 @dataclass(frozen=True)
 class Source:
     """The labelled source domain."""
 
-    faces: np.ndarray
+    faces: np.ndarray | StackedFaces
     """``(N, S, S)`` or ``(N, S, S, 3)`` uint8."""
     classes: tuple[str, ...]
     train: np.ndarray
@@ -41,6 +86,8 @@ class Source:
     held_out_by: str = "split"
     """How ``validation`` was chosen: ``split`` (the data set has one), ``subject``, ``movie`` or another kind of group
     that is held out whole, or ``face`` where no groups are known."""
+    sets: np.ndarray | None = None
+    """``(N,)`` int64 number of the data set that each face comes from; None for a single one."""
 
     @property
     def counts(self) -> Tensor:
@@ -188,6 +235,97 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
     return Source(
         pack.faces, classes, train, validation, hard, torch.from_numpy(labels), left_out, dropped, held_out_by
     )
+
+
+def merged(sources: Sequence[Source]) -> Source:
+    """Join several sources into one whose faces remember their data set.
+
+    Args:
+        sources: sources with the same classes, as :func:`source_of` builds them.
+
+    Returns:
+        The sources one after the other; a single source is returned as it is.
+    """
+    if len(sources) == 1:
+        return sources[0]
+    starts = np.cumsum([0, *(len(source.hard) for source in sources)])
+    dropped: dict[str, int] = {}
+    for source in sources:
+        for name, count in source.dropped.items():
+            dropped[name] = dropped.get(name, 0) + count
+    return Source(
+        StackedFaces([np.asarray(source.faces) for source in sources]),
+        sources[0].classes,
+        np.concatenate([source.train + start for source, start in zip(sources, starts, strict=False)]),
+        np.concatenate([source.validation + start for source, start in zip(sources, starts, strict=False)]),
+        np.concatenate([source.hard for source in sources]),
+        torch.cat([source.labels for source in sources]),
+        sum(source.left_out for source in sources),
+        dropped,
+        ", ".join(dict.fromkeys(source.held_out_by for source in sources)),
+        np.repeat(np.arange(len(sources)), [len(source.hard) for source in sources]),
+    )
+
+
+def sources_of(packs: Sequence[Pack], target_classes: tuple[str, ...], soft_votes: bool) -> list[Source]:
+    """Build one source domain for each labelled pack, with the classes that all packs and the target have.
+
+    Args:
+        packs: the source packs.
+        target_classes: classes of the target; empty when it names none.
+        soft_votes: whether the labels are vote distributions where a pack has votes.
+
+    Returns:
+        The sources, all with the same classes.
+
+    Raises:
+        DataError: as :func:`source_of`.
+    """
+    if len(packs) == 1:
+        return [source_of(packs[0], target_classes, soft_votes)]
+    common = target_classes or packs[0].classes
+    for pack in packs:
+        common = common_classes(common, pack.classes)
+    if len(common) < 2:
+        raise DataError(
+            "The sources share too few classes: "
+            + "; ".join(f"'{pack.info.spec}' has {', '.join(pack.classes) or 'no labels'}" for pack in packs)
+            + "; at least two must be common to all of them and the target."
+        )
+    return [source_of(pack, common, soft_votes) for pack in packs]
+
+
+def source_specs(data: Mapping[str, str]) -> list[str]:
+    """Return the specs of the sources that a run records.
+
+    Args:
+        data: ``source``, ``source_2``, ... and other keys.
+
+    Returns:
+        The specs, in their order; empty ones are left out.
+
+    Example:
+        >>> source_specs({"source": "a", "source_2": "b", "target": "c"})
+        ['a', 'b']
+    """
+    names = ["source", *(f"source_{number}" for number in range(2, len(data) + 1))]
+    return [data[name] for name in names if data.get(name)]
+
+
+def named_sources(specs: Sequence[str]) -> dict[str, str]:
+    """Return the specs of sources under the names that a run records; the inverse of :func:`source_specs`.
+
+    Args:
+        specs: the specs.
+
+    Returns:
+        Spec by name.
+
+    Example:
+        >>> named_sources(["a", "b"])
+        {'source': 'a', 'source_2': 'b'}
+    """
+    return {"source" if number == 1 else f"source_{number}": spec for number, spec in enumerate(specs, 1)}
 
 
 def hold_out(pack: Pack, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

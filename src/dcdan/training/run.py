@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from dcdan.packs.build import pack_for
 from dcdan.packs.pack import Pack
 from dcdan.training.calibration import calibration_of
 from dcdan.training.checkpoint import newest_checkpoint, save_tensors
-from dcdan.training.data import Source, check_target, mismatch, source_of, target_of
+from dcdan.training.data import Source, check_target, merged, mismatch, named_sources, sources_of, target_of
 from dcdan.training.device import choose_bf16, pick_device
 from dcdan.training.distributed import Processes
 from dcdan.training.duration import RESERVE
@@ -39,7 +40,7 @@ from dcdan.training.model_selection.kept_epochs import drop_epochs, epoch_metada
 from dcdan.training.model_selection.scores import select_epoch
 from dcdan.training.pretrained import check_pretrained, start_trunk
 from dcdan.training.run_folder import claim_folder, rollback_on_error
-from dcdan.training.run_metadata import commit, model_description, run_metadata, versions
+from dcdan.training.run_metadata import commit, model_description, run_metadata, source_metadata, versions
 from dcdan.training.settings import CONFIG_SCHEMA, RunSettings, for_pretrained
 from dcdan.training.source_stage import (
     check_start,
@@ -53,7 +54,7 @@ log = logging.getLogger("dcdan")
 
 
 def train_run(
-    source: str,
+    source: str | Sequence[str],
     target: str,
     out: Path,
     settings: RunSettings,
@@ -69,7 +70,7 @@ def train_run(
     A folder that contains the same unfinished run is resumed.
 
     Args:
-        source: spec of the labelled source data.
+        source: spec of the labelled source data; several specs train on several sets at once, each drawn equally often.
         target: spec of the target data, which is opened without labels.
         out: the run folder.
         settings: the settings.
@@ -94,7 +95,10 @@ def train_run(
     group = group or Processes()
     group.check_batch(settings.source.batch, "source.batch")
     group.check_batch(settings.adaptation.batch, "adaptation.batch")
-    data = {"source": source, "target": target, "start": str(start) if start else ""}
+    sources = [source] if isinstance(source, str) else list(source)
+    if len(set(sources)) < len(sources):
+        raise UsageError("The same source is given twice: give each set once.")
+    data = {**named_sources(sources), "target": target, "start": str(start) if start else ""}
     config_text = config_of(data, settings)
     gentler = config_of(data, for_pretrained(settings))
     if group.broadcast(group.is_main_process and claim_folder(out, config_text, gentler)):
@@ -107,16 +111,17 @@ def train_run(
         check_pretrained(settings.pretrained, settings.network.init)
         pick_device(settings.device)
         with group.main_process_first():
-            source_pack = pack_for(source, settings.size, settings.align, progress=not quiet)
+            source_packs = [pack_for(spec, settings.size, settings.align, progress=not quiet) for spec in sources]
             target_pack = pack_for(target, settings.size, settings.align, labelled=False, progress=not quiet)
-        check_size(source_pack, settings.size)
-        check_size(target_pack, settings.size)
+        for pack in (*source_packs, target_pack):
+            check_size(pack, settings.size)
         method = find_method(settings.method)
         if method.adapts() and not source_stage_only:
             check_target(target_of(target_pack), target, method.title)
         soft_votes = settings.method_settings().classification.soft_votes
-        domain = source_of(source_pack, target_pack.classes, soft_votes)
-        for pack in (source_pack, target_pack):
+        domains = sources_of(source_packs, target_pack.classes, soft_votes)
+        domain = merged(domains)
+        for pack in (*source_packs, target_pack):
             pack.verify()
     if sentence := mismatch(domain, target_pack.classes):
         log.warning(sentence)
@@ -161,7 +166,7 @@ def train_run(
             "dcdan_schema": 1,
             "command": command,
             "settings": settings.whole(),
-            "source": run_metadata(source_pack, domain),
+            "source": source_metadata(source_packs, domains),
             "target": run_metadata(target_pack, None),
             "versions": versions(),
             "commit": commit(),
@@ -282,6 +287,7 @@ def make_trainer(
         fuse(True)
     kind = find_method(settings.method)
     method: Method = kind(settings.method_settings(), settings.network.width, source.counts)
+    method.set_sources(1 if source.sets is None else int(source.sets.max()) + 1)
     method.prepare(network, len(source.labels))
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision
@@ -303,6 +309,7 @@ def make_trainer(
         out,
         metrics_log,
         group=group,
+        source_sets=None if source.sets is None else torch.from_numpy(source.sets).to(device),
         pretrained=pretrained,
     )
 

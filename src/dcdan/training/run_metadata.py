@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from dcdan.core.atomic_io import sha256
 from dcdan.inference.model_card import GRAPH_NAME, WEIGHTS_NAME, FaceInput, ModelInfo
 from dcdan.packs.pack import Pack
 from dcdan.training.calibration import Calibrated
-from dcdan.training.data import Source
+from dcdan.training.data import Source, merged, named_sources
 from dcdan.training.settings import RunSettings
 
 PACKAGES = ("dcdan", "torch", "torchvision", "timm", "numpy", "onnxruntime", "pillow", "opencv-python-headless")
@@ -48,6 +49,35 @@ def run_metadata(pack: Pack, source: Source | None) -> dict[str, Any]:
             "per_class": dict(zip(source.classes, source.counts.int().tolist(), strict=True)),
         }
     return metadata
+
+
+def source_metadata(packs: Sequence[Pack], sources: Sequence[Source]) -> dict[str, Any]:
+    """Return the entry of the source in ``run.json``; of several sets, their sums and an entry for each set.
+
+    Args:
+        packs: the packs.
+        sources: their source domains.
+
+    Returns:
+        JSON values.
+    """
+    each = [run_metadata(pack, source) for pack, source in zip(packs, sources, strict=True)]
+    if len(each) == 1:
+        return each[0]
+    whole = merged(sources)
+    sums = {key: sum(entry[key] for entry in each) for key in ("faces", "train", "validation", "left_out")}
+    joined = {
+        key: ", ".join(dict.fromkeys(str(entry[key]) for entry in each)) for key in ("spec", "licence", "alignment")
+    }
+    per_class = dict(zip(whole.classes, whole.counts.int().tolist(), strict=True))
+    return {
+        **joined,
+        **sums,
+        "dropped": whole.dropped,
+        "per_class": per_class,
+        "held_out_by": whole.held_out_by,
+        "sets": each,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -107,7 +137,8 @@ def model_description(
         The description, with checksums of the files.
     """
     checksums = {name: sha256(folder / name) for name in FILES if (folder / name).is_file()}
-    alignments = {metadata[side]["alignment"] for side in ("source", "target")}
+    sets = [*metadata["source"].get("sets", [metadata["source"]]), metadata["target"]]
+    alignments = {entry["alignment"] for entry in sets}
     return ModelInfo(
         name=folder.resolve().name,
         method=settings.method,
@@ -122,7 +153,7 @@ def model_description(
         temperature=calibration.temperature,
         mirror=settings.mirror,
         calibration=calibration.for_model(metadata["source"]["spec"]),
-        training={side: metadata[side]["spec"] for side in ("source", "target")},
+        training={**named_sources([entry["spec"] for entry in sets[:-1]]), "target": metadata["target"]["spec"]},
         licence=f"weights: of the training data ({metadata['source']['licence']})",
         files=checksums,
     )

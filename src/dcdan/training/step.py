@@ -78,6 +78,8 @@ class Learner:
     device: torch.device
     bf16: bool
     group: Processes = field(default=Processes(), kw_only=True)
+    source_sets: Tensor | None = field(default=None, kw_only=True)
+    """``(N,)`` int64, number of the data set of each source face; None with a single source."""
 
     def losses(
         self,
@@ -122,6 +124,9 @@ class Learner:
         faces = torch.cat(views).contiguous(memory_format=torch.channels_last)
         if not self.network.training:
             self.network.train()
+        sets = None
+        if rows is not None and self.source_sets is not None:
+            sets = self.source_sets[rows]
         n = len(views[0])
         with (
             sources_first(self.network, n if stage == "adaptation" else -1),
@@ -131,9 +136,9 @@ class Learner:
                 outputs = self.network(faces)
             if stage == "source":
                 seen = all_gather_outputs(group, outputs)
-                return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows), progress)
+                return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows, sets), progress)
             source, target_outputs = (all_gather_outputs(group, part) for part in outputs.split(n))
-            return self.method.losses(Batch(labels, source, target_outputs, teacher, whole, rows), progress)
+            return self.method.losses(Batch(labels, source, target_outputs, teacher, whole, rows, sets), progress)
 
     @torch.no_grad()
     def teacher_logits(self, weak: Tensor, source: bool = False) -> Logits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,3 +247,35 @@ def test_variants_train_with_the_network_in_half_precision_too(settings: dict[st
         losses = case.method.losses(seen, 0.6)
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in case.method.parameters())
+
+
+def test_every_source_set_has_discriminators_of_its_own() -> None:
+    """F18. The adversarial losses are the means over the sets, each set against the whole target."""
+    method = made()
+    method.set_sources(3)
+    method.eval()
+    given = replace(batch(), sets=torch.tensor([0, 2, 0, 2, 0, 2]))
+    coefficient = 0.1 * reversal_coefficient(0.5)
+    assert given.target is not None
+    for name, first, more, features, head in (
+        ("adv_g", method.of_global, method.more_global, "of_global", 1),
+        ("adv_l", method.of_local, method.more_local, "of_local", 2),
+    ):
+        assert first is not None
+        assert len(more) == 2
+        wanted = []
+        for discriminator, rows in ((first, [0, 2, 4]), (more[1], [1, 3, 5])):  # the second set has no face
+            own = getattr(given.source, features)[rows]
+            theirs = getattr(given.target, features)
+            logits = given.source.logits[head][rows], given.target.logits[head]
+            wanted.append(
+                adversarial_loss(discriminator, own, theirs, *logits, coefficient, method.options.conditional)
+            )
+        assert method.losses(given, 0.5)[name].item() == pytest.approx(sum(each.item() for each in wanted) / 2, rel=1e-5)
+
+
+def test_one_source_set_adds_no_discriminator() -> None:
+    method = made()
+    before = set(method.state_dict())
+    method.set_sources(1)
+    assert set(method.state_dict()) == before

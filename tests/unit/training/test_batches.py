@@ -14,7 +14,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcdan.training.batches import Order, ReadAhead, aligned_weights, balanced_weights, gather, sampling_weights
+from dcdan.training.batches import (
+    Order,
+    ReadAhead,
+    aligned_weights,
+    balanced_sets,
+    balanced_weights,
+    gather,
+    sampling_weights,
+)
 from dcdan.training.data import Source
 
 ROWS = np.array([3, 5, 8, 13, 21, 34, 55])
@@ -234,3 +242,13 @@ def test_the_target_takes_the_source_s_shares_of_what_is_seen() -> None:
     assert found.source is None
     assert found.target is not None
     assert [float(found.target[seen[:, c] == 1].sum()) for c in range(3)] == pytest.approx([0.6, 0.3, 0.1])
+
+
+def test_sets_are_balanced_and_keep_their_own_proportions() -> None:
+    """F18. Every set has the same total weight; within a set the given weights decide."""
+    sets, given = np.array([0, 1, 0, 1, 1, 2]), np.array([1.0, 2, 3, 2, 4, 9])
+    weights = balanced_sets(sets, given)
+    assert np.bincount(sets, weights=weights) == pytest.approx([1 / 3] * 3)
+    assert weights[2] == pytest.approx(3 * weights[0])
+    assert weights[4] == pytest.approx(2 * weights[1])
+    assert balanced_sets(sets, None)[5] == pytest.approx(1 / 3)

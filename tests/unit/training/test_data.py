@@ -13,11 +13,16 @@ from dcdan.core.errors import DataError
 from dcdan.packs.pack import HiddenLabelsError, Pack
 from dcdan.training.data import (
     Source,
+    StackedFaces,
     Target,
     check_target,
     in_colour,
+    merged,
     mismatch,
+    named_sources,
     source_of,
+    source_specs,
+    sources_of,
     stratified_holdout,
     target_of,
     to_float,
@@ -242,3 +247,56 @@ def test_faces_become_channels_first_in_unit_range() -> None:
     assert (in_colour(grey)[:, 2] == grey[:, 0]).all()
     assert in_colour(batch) is batch
     assert float(to_float(np.full((1, 2, 2), 255, np.uint8), torch.device("cpu")).max()) == 1.0
+
+
+def test_faces_of_several_packs_read_as_one_array() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for n in (3, 1, 5)]
+    faces, whole = StackedFaces(parts), np.concatenate(parts)
+    rows = np.array([8, 0, 3, 3, 2, 4])
+    assert len(faces) == 9
+    assert faces.shape == whole.shape
+    assert (faces[rows] == whole[rows]).all()
+    assert faces[np.empty(0, np.int64)].shape == (0, 4, 4)
+
+
+def test_grey_faces_get_three_channels_beside_coloured_ones() -> None:
+    grey, colour = np.full((2, 4, 4), 7, np.uint8), np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+    for parts in ([grey, colour], [colour, grey]):
+        faces = StackedFaces(parts)
+        assert faces.shape == (3, 4, 4, 3)
+        place = 2 if parts[0] is grey else 0
+        assert (faces[np.array([place])] == colour).all()
+        assert (faces[np.array([1])] == 7).all()
+
+
+def test_several_sources_are_joined_over_their_common_classes(tmp_path: Path) -> None:
+    """F18. Rows of the second set follow those of the first, with the same numbers of classes."""
+    listed(tmp_path / "a", CLASSES, TRAIN + VALIDATION)
+    listed(tmp_path / "b", CLASSES[1:], split("train", "neutral", "happiness") + split("validation", "neutral"))
+    packs = [Pack.open(tmp_path / name) for name in "ab"]
+    each = sources_of(packs, (), soft_votes=False)
+    whole = merged(each)
+    assert whole.classes == ("happiness", "neutral")
+    assert whole.dropped == {"fear": 3}
+    assert whole.sets is not None
+    assert whole.sets.tolist() == [0] * 8 + [1] * 3
+    assert whole.train.tolist() == [*each[0].train, *(8 + each[1].train)]
+    assert whole.hard[8:].tolist() == [1, 0, 1]
+    assert (whole.counts == each[0].counts + each[1].counts).all()
+    assert (whole.faces[np.array([9])] == packs[1].faces[1]).all()
+    assert (whole.labels[8:] == each[1].labels).all()
+    assert merged(each[:1]) is each[0]
+
+
+def test_sources_without_two_common_classes_are_refused(tmp_path: Path) -> None:
+    listed(tmp_path / "a", CLASSES[:2], split("train", "fear", "happiness"))
+    listed(tmp_path / "b", CLASSES[1:], split("train", "neutral", "happiness"))
+    with pytest.raises(DataError, match="share too few classes"):
+        sources_of([Pack.open(tmp_path / name) for name in "ab"], (), soft_votes=False)
+
+
+def test_specs_of_sources_have_names_in_a_run() -> None:
+    specs = [f"set{number}" for number in range(12)]
+    assert source_specs({"target": "x", **named_sources(specs), "start": ""}) == specs
+    assert source_specs({"source": "", "target": "x"}) == []

@@ -81,12 +81,16 @@ def discriminators(method: nn.Module) -> dict[str, Discriminator]:
         method: the method.
 
     Returns:
-        Discriminators by log name, such as ``discriminator_global``.
+        Discriminators by log name, such as ``discriminator_global``; ``discriminator_global_2`` is that of the second
+        source set.
     """
     found = {}
     for name, part in method.named_modules():
         if isinstance(part, Discriminator):
             short = name.removeprefix("of_").removeprefix("discriminators.").removeprefix("discriminator")
+            if short.startswith("more_"):  # those of the second source set and the ones after it
+                branch, number = short.removeprefix("more_").split(".")
+                short = f"{branch}_{int(number) + 2}"
             found[f"discriminator_{short}" if short else "discriminator"] = part
     return found
 
