@@ -44,7 +44,7 @@ class StackedFaces:
         self.shape = (int(self.starts[-1]), *coloured.shape[1:])
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return int(self.starts[-1])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """Read rows.

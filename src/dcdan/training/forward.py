@@ -13,7 +13,7 @@ from dcdan.models.heads import Logits
 from dcdan.models.network import Network
 from dcdan.models.selection import both_ways, select
 from dcdan.training.batches import gather
-from dcdan.training.data import in_colour, to_float
+from dcdan.training.data import StackedFaces, in_colour, to_float
 
 CHUNK = 128
 
@@ -35,7 +35,7 @@ class Features(NamedTuple):
 @torch.no_grad()
 def predict_features(
     network: Network,
-    faces: np.ndarray,
+    faces: np.ndarray | StackedFaces,
     rows: np.ndarray,
     device: torch.device,
     source: bool,
