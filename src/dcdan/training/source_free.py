@@ -87,6 +87,7 @@ class Adaptation:
         losses: mean of each loss over the steps made in this call.
         class_shares: ``(K,)`` share of each class among the answers of the fused head afterwards.
         before: the same before.
+        answers: ``(N, K)`` log-probabilities of a method that answers all faces together; None where the network does.
         warning: a sentence when the answers collapsed to one class, else empty.
     """
 
@@ -95,6 +96,7 @@ class Adaptation:
     losses: dict[str, float]
     class_shares: NDArray[np.float64]
     before: NDArray[np.float64]
+    answers: NDArray[np.float64] | None = None
     warning: str = field(default="")
 
     @property
@@ -218,15 +220,18 @@ def adapt_network(
             method.prepare(network.eval(), target)
         losses = work.run(done, progress, stop, checkpoint, before)
         network.eval()
+        joint = None
         if work.done >= steps:
             if recipe.norms == "batch":
                 target.estimate_statistics(network)
             with torch.no_grad():
                 method.finish(network, target)
             _forget(checkpoint)
-        network.eval()
-        after = _shares(target.answers(network).logits)
-    return Adaptation(work.done, steps, losses, after, before, _warning(before, after))
+            network.eval()
+            joint = method.joint_answers(network, target)
+        answered = target.answers(network).logits if joint is None else torch.from_numpy(joint)
+        after = _shares(answered)
+    return Adaptation(work.done, steps, losses, after, before, joint, _warning(before, after))
 
 
 @dataclass
@@ -279,9 +284,12 @@ class _Work:
         rows = step_rows(len(self.target), self.recipe.batch, self.done, seed)
         generator = torch.Generator().manual_seed(_seed_of("views", seed, self.done))
         torch.manual_seed(_seed_of("network", seed, self.done))
-        plain = self.target.rows(rows)
-        views = {view: self.view(view, plain, generator) for view in self.recipe.views}
-        outputs = {view: self.network(face) for view, face in views.items()}
+        wanted = (*self.recipe.views, *self.recipe.inputs)
+        views: dict[View, Tensor] = {}
+        if wanted:
+            plain = self.target.rows(rows)
+            views = {view: self.view(view, plain, generator) for view in wanted}
+        outputs = {view: self.network(views[view]) for view in self.recipe.views}
         of_rows = torch.from_numpy(rows).to(self.target.device)
         batch = TargetBatch(of_rows, views, outputs, share, self.done, generator)
         losses = self.method.step(self.network, batch, self.optimiser)
@@ -290,8 +298,11 @@ class _Work:
     def view(self, view: View, plain: Tensor, generator: torch.Generator) -> Tensor:
         if view == "plain":
             return plain
-        make = weak_view if view == "weak" else strong_view
-        return make(plain, self.settings.augment, generator).contiguous(memory_format=torch.channels_last)
+        if view == "weak":
+            made = weak_view(plain, self.settings.augment, generator, light=False)
+        else:
+            made = strong_view(plain, self.settings.augment, generator)
+        return made.contiguous(memory_format=torch.channels_last)
 
     def identity(self) -> dict[str, object]:
         """Return what a checkpoint must agree with."""
@@ -301,7 +312,7 @@ class _Work:
             "recipe": self.recipe.model_dump(mode="json"),
             "settings": self.settings.model_dump(mode="json", exclude={"device", "save_seconds"}),
             "steps": self.steps,
-            "faces": [*self.target.faces.shape, hashlib.blake2b(np.ascontiguousarray(sample)).hexdigest()[:16]],
+            "faces": [*self.target.faces.shape, hashlib.blake2b(sample.tobytes()).hexdigest()[:16]],
         }
 
     def save(self, path: Path, before: NDArray[np.float64]) -> None:

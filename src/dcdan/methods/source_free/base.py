@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,8 +26,9 @@ from dcdan.models.network import Network, NetworkOutputs, PlainNetwork
 
 View = Literal["plain", "weak", "strong"]
 """A face as it is, mirrored and slightly moved, or strongly changed."""
-Moves = Literal["nothing", "norms", "features", "all"]
-"""Which parameters of the network move: none, scale and shift of its norm layers, all but the heads, or all."""
+Moves = Literal["nothing", "trunk norms", "norms", "features", "all"]
+"""Which parameters of the network move: none, scale and shift of the norm layers of the trunk or of the whole network,
+all but the heads, or all."""
 
 NORM_LAYERS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
@@ -46,6 +49,8 @@ class Recipe(BaseModel):
     whole target are stored at the end, because a model that is written out needs some."""
     views: tuple[View, ...] = ("plain",)
     """The views that go through the network with gradients, one after the other."""
+    inputs: tuple[View, ...] = ()
+    """Further views that the method itself passes through the network."""
     passes: float = Field(default=1.0, ge=0)
     """How often each face is seen; 0 for methods that only prepare and finish."""
     least_steps: int = Field(default=0, ge=0)
@@ -94,8 +99,8 @@ class TargetBatch:
 
     Attributes:
         rows: ``(B,)`` int64, rows of the faces in the target.
-        faces: ``(B, 3, S, S) float32`` in [0, 1] of each view of the recipe.
-        outputs: the network's outputs on each of these views, with gradients.
+        faces: ``(B, 3, S, S) float32`` in [0, 1] of each view and input of the recipe.
+        outputs: the network's outputs, with gradients, on each view that the recipe passes through the network.
         progress: fraction of the steps that is done, in [0, 1).
         step: number of the step, from 0.
         generator: source of randomness of this step.
@@ -240,6 +245,18 @@ class SourceFreeMethod(nn.Module):
             target: all faces.
         """
 
+    def joint_answers(self, network: Network, target: Target) -> NDArray[np.float64] | None:  # noqa: ARG002
+        """Answer all faces of the target together, for methods that leave the network as it is.
+
+        Args:
+            network: the network in evaluation mode.
+            target: all faces.
+
+        Returns:
+            ``(N, K)`` log-probabilities; None where the network itself answers.
+        """
+        return None
+
 
 def total_loss(losses: Mapping[str, Tensor], step: int) -> Tensor:
     """Return the sum of losses.
@@ -306,8 +323,11 @@ def moved_parameters(network: Network, moves: Moves) -> dict[str, nn.Parameter]:
     """
     if moves == "nothing":
         return {}
-    if moves == "norms":
-        layers = {name for name, layer in network.named_modules() if isinstance(layer, NORM_LAYERS)}
+    if moves in ("norms", "trunk norms"):
+        part = "trunk." if moves == "trunk norms" else ""
+        layers = {
+            name for name, layer in network.named_modules() if isinstance(layer, NORM_LAYERS) and name.startswith(part)
+        }
         return {name: each for name, each in network.named_parameters() if name.rpartition(".")[0] in layers}
     heads = {id(each) for head in network.heads() for each in head.parameters()} if moves == "features" else set()
     return {name: each for name, each in network.named_parameters() if id(each) not in heads}

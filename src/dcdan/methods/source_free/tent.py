@@ -11,24 +11,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from dcdan.methods.source_free.base import Recipe, SourceFreeMethod, TargetBatch, register
+from dcdan.methods.source_free.losses import entropy
 from dcdan.models.network import Network
-
-
-def entropy(logits: Tensor) -> Tensor:
-    """Return the entropy of the softmax of each row.
-
-    Args:
-        logits: ``(B, K)``.
-
-    Returns:
-        ``(B,)`` in nats.
-
-    Example:
-        >>> import torch
-        >>> entropy(torch.zeros(1, 2))
-        tensor([0.6931])
-    """
-    return -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
 
 
 @register
