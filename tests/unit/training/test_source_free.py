@@ -125,9 +125,9 @@ def test_a_checkpoint_of_another_adaptation_is_refused(tmp_path: Path) -> None:
 def test_statistics_of_the_whole_target_are_stored_at_the_end() -> None:
     network = tiny_network()
     adapted("tent", network)
-    stored = copy.deepcopy(network)
+    stored = copy.deepcopy(network).state_dict()
     estimate_statistics(network, random_faces(COUNT), np.arange(COUNT), torch.device("cpu"))
-    assert same(network, stored)
+    assert all(torch.equal(value, stored[key]) for key, value in network.state_dict().items() if "running" in key)
 
 
 def test_per_domain_norms_adapt_the_statistics_of_the_target() -> None:
@@ -144,7 +144,7 @@ class Probe(SourceFreeMethod):
 
     name: ClassVar[str] = "probe"
     title: ClassVar[str] = "Probe"
-    recipe: ClassVar[Recipe] = Recipe(views=("weak", "strong"), inputs=("plain",), lr=0.5, schedule="inverse")
+    recipe: ClassVar[Recipe] = Recipe(views=("weak", "strong"), inputs=("plain",), lr=0.02, schedule="inverse")
     broken: ClassVar[bool] = False
 
     def __init__(self, network: Network) -> None:
@@ -156,7 +156,7 @@ class Probe(SourceFreeMethod):
     def losses(self, network: Network, batch: TargetBatch) -> dict[str, Tensor]:
         self.seen.append(batch)
         logits = batch.outputs["weak"].logits.fused + self.extra
-        value = -100 * logits.log_softmax(1)[:, 0].mean()
+        value = -logits.log_softmax(1)[:, 0].mean()
         return {"push": value * float("nan") if self.broken and len(self.seen) == 3 else value}
 
     def step(self, network: Network, batch: TargetBatch, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -177,7 +177,7 @@ def test_what_the_loop_gives_to_a_method() -> None:
         torch.testing.assert_close(batch.faces["plain"], faces[batch.rows])
         assert not torch.equal(batch.faces["weak"], batch.faces["strong"])
         assert batch.outputs["weak"].logits.fused.requires_grad
-    assert probe.rates == pytest.approx([0.5 * (1 + 10 * step / 6) ** -0.75 for step in range(6)])
+    assert probe.rates == pytest.approx([0.02 * (1 + 10 * step / 6) ** -0.75 for step in range(6)])
     for start in (0, 3):  # three batches are a pass
         rows = torch.cat([batch.rows for batch in probe.seen[start : start + 3]])
         assert sorted(rows.tolist()) == list(range(COUNT))
@@ -186,10 +186,7 @@ def test_what_the_loop_gives_to_a_method() -> None:
 
 def test_a_collapse_is_told() -> None:
     network = tiny_network()
-    for bias in network.heads():
-        bias.bias.data[0] = 1e4
-    network.heads()[0].bias.data[0] = 0
-    outcome = adapt_network(network, random_faces(COUNT), Probe(network), settings(6))
+    outcome = adapt_network(network, random_faces(COUNT), Probe(network), settings(30))
     assert outcome.before.max() < 0.98
     assert outcome.class_shares[0] == 1
     assert "100 % of the faces get one class" in outcome.warning
