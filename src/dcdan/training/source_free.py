@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -389,23 +390,19 @@ def _set_modes(network: Network, recipe: Recipe) -> None:
                 layer.train()
 
 
-class _only_moving:
-    """Within the block only the parameters that the recipe moves have gradients; yields them by name."""
-
-    def __init__(self, network: Network, recipe: Recipe) -> None:
-        self.network, self.moves = network, recipe.moves
-
-    def __enter__(self) -> dict[str, nn.Parameter]:
-        self.before = [each.requires_grad for each in self.network.parameters()]
-        moved = moved_parameters(self.network, self.moves)
-        self.network.requires_grad_(False)
-        for each in moved.values():
-            each.requires_grad_(True)
-        return moved
-
-    def __exit__(self, *_: object) -> None:
-        for each, before in zip(self.network.parameters(), self.before, strict=True):
-            each.requires_grad_(before)
+@contextmanager
+def _only_moving(network: Network, recipe: Recipe) -> Iterator[dict[str, nn.Parameter]]:
+    """Give gradients only to the parameters that the recipe moves, within the block; yield them by name."""
+    before = [each.requires_grad for each in network.parameters()]
+    moved = moved_parameters(network, recipe.moves)
+    network.requires_grad_(False)
+    for each in moved.values():
+        each.requires_grad_(True)
+    try:
+        yield moved
+    finally:
+        for each, needed in zip(network.parameters(), before, strict=True):
+            each.requires_grad_(needed)
             each.grad = None
 
 

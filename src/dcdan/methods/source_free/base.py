@@ -168,7 +168,8 @@ class SourceFreeMethod(nn.Module):
     """A method that adapts a network to unlabelled faces.
 
     It is a module: its parameters are trained with the network, and all its tensors are saved, so that a stopped
-    adaptation can be resumed. A subclass overrides :meth:`losses`, or :meth:`step` where one pass and one update are
+    adaptation can be resumed. So every parameter, buffer and sub-module, such as a teacher, must exist after
+    ``__init__``. A subclass overrides :meth:`losses`, or :meth:`step` where one pass and one update are
     not enough.
 
     Args:
