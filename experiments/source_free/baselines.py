@@ -61,7 +61,9 @@ def mixed_shifts(pack: Pack, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     for number, kind in enumerate(SHIFT_KINDS):
         own = np.flatnonzero(kinds % len(SHIFT_KINDS) == number)
         if len(own):
-            faces[own] = shifted(faces[own], Shift(kind=kind, severity=SEVERITY), paths[own].tolist(), numbers[own].tolist())
+            faces[own] = shifted(
+                faces[own], Shift(kind=kind, severity=SEVERITY), paths[own].tolist(), numbers[own].tolist()
+            )
     return faces
 
 

@@ -167,8 +167,8 @@ def test_the_climb_of_sar_has_the_length_rho() -> None:
 def test_a_step_of_sar_uses_the_gradient_at_the_worst_place_nearby() -> None:
     network = tiny_network()
     other = copy.deepcopy(network)
-    method = made("sar", network, margin=0.5, rho=0.05, collapse=0.0)
-    margin = 0.5 * math.log(K)
+    margin = float(entropy(real_batch(network).outputs["plain"].logits.fused.detach()).sort().values[8]) + 1e-3
+    method = made("sar", network, margin=margin / math.log(K), rho=0.05, collapse=0.0)
     moved = list(moved_parameters(network, "trunk norms").values())
     method.step(network, real_batch(network), SGD(moved, lr=0.1))
 
