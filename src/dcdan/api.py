@@ -57,6 +57,8 @@ def adapt(
         model: without a source, the model to start from; None for the package's.
         settings: all settings of the run; or give single ones as ``values``, for example ``method="dann"``,
             ``size=64``, ``adaptation={"epochs": 5}``, or ``source__lr=0.05``, where two underscores lead into a table.
+            Without a source ``method="tent"`` runs a published method, whose values are those of
+            :class:`dcdan.training.source_free.AdaptSettings` and ``options={...}``.
         start: a finished run whose source stage is taken over.
         progress: print a progress bar, a line an epoch and the expected duration on stderr.
         command: recorded in ``run.json``.
@@ -83,6 +85,12 @@ def adapt(
                 f"'{name}' of dcdan.adapt names the data, and here it holds settings: write {name}='...' for the data, "
                 "and settings of the source stage as source__lr=0.05."
             )
+    if source is None and "method" in values:
+        if target is None or out is None:
+            raise UsageError("A method without a source needs target and out: adapt(target=..., out=..., method=...).")
+        if labels is not None or groups != "auto" or settings is not None or start is not None:
+            raise UsageError("groups, labels, settings and start have no meaning for a method without a source.")
+        return _by_method(target, Path(out), model, shares, values, progress=progress, command=command)
     if source is None:
         foreign = sorted({**values, **({"settings": 0} if settings else {}), **({"start": 0} if start else {})})
         if foreign:
@@ -115,6 +123,42 @@ def adapt(
         train_run(sources, str(target), folder, chosen, start, quiet, command, group=group)
         with group.main_process_first():
             return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
+
+
+def _by_method(
+    target: str | Path,
+    out: Path,
+    model: str | Path | None,
+    shares: str | Mapping[str, float] | None,
+    values: dict[str, Any],
+    *,
+    progress: bool,
+    command: str,
+) -> Recogniser:
+    """Run a published method that needs no source set."""
+    try:
+        from dcdan.export.source_free import adapt_by_method, parse_settings
+        from dcdan.methods.source_free.base import find_source_free
+    except ModuleNotFoundError as error:
+        from dcdan.core.extras import missing_extra
+
+        raise missing_extra(error) or error from error
+    method = str(values["method"])
+    loop, options = parse_settings(
+        find_source_free(method), [], **{name: value for name, value in flat(values).items() if name != "method"}
+    )
+    adapt_by_method(
+        target,
+        out,
+        method,
+        model=model,
+        settings=loop,
+        options=options,
+        shares=shares,
+        progress=progress,
+        command=command,
+    )
+    return load(out)
 
 
 def _without_source(

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 EPILOG = help_text
 
 
+METHOD_OPTIONS = ("--method", "--shares", "--seed", "--epochs", "--set", "--model", "--limit", "--force")
+"""What belongs to a published method without a source set."""
+
+
 class GroupChoice(StrEnum):
     """Values of ``--groups``."""
 
@@ -82,7 +86,12 @@ def adapt(
     limit: options.Limit = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="A name that `dcdan methods` lists.", show_default="dcdan"),
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A name that `dcdan methods` lists; without --source, of those that need none.",
+            show_default="dcdan",
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="NAME", help="Of dcdan: default or paper.", show_default="default")
@@ -124,6 +133,8 @@ def adapt(
     Without --source: corrects the output of a finished model for your faces, and says whether to use that. Writes
     run.json, model.json, model.onnx, predictions.csv and label/ (40 faces to label, which helps most).
 
+    Without --source, with --method: adapts the model by a published method, for comparison; there is no verdict.
+
     With --source: trains. Writes config.toml, run.json, log.jsonl, checkpoints, model.safetensors, model.onnx,
     model.json, predictions.csv and report.html. The same command resumes a run that was stopped.
 
@@ -138,11 +149,23 @@ def adapt(
         "--model": model, "--limit": limit, "--threads": threads, "--force": force or None,
     }  # fmt: skip
     command = shlex.join(["dcdan", *context.obj])
+    by_method = not source and method is not None
+    if by_method:
+        training = {name: value for name, value in training.items() if name not in METHOD_OPTIONS}
+        training |= {name: value for name, value in alone.items() if name not in METHOD_OPTIONS}
+        training |= {"--minutes": minutes}
     given = alone if source else training
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
         hint = "needs --source" if not source else "is for adapting without --source"
+        hint = "has no meaning for a --method without --source" if by_method else hint
         raise UsageError(f"{wrong[0]} {hint}: leave one of the two out, or see `dcdan adapt --help`.")
+    if by_method:
+        _by_method(
+            target, out, command, str(method), model, settings or [], shares=shares, seed=seed, passes=epochs,
+            limit=limit, force=force, quiet=quiet,
+        )  # fmt: skip
+        return
     if not source:
         if labels is not None or ask:
             if target is not None:
@@ -177,6 +200,46 @@ def adapt(
     run(source, target, out, settings=chosen, start=start, progress=not quiet, command=command)
     if not quiet and os.environ.get("RANK", "0") == "0":
         typer.echo(printable(f"Done: {out / 'report.html'}"), err=True)
+        typer.echo(printable(f"Next: dcdan predict PATH... --model {out}"), err=True)
+
+
+def _by_method(
+    target: str | None,
+    out: Path,
+    command: str,
+    method: str,
+    model: str | None,
+    assignments: list[str],
+    *,
+    shares: str | None,
+    seed: int | None,
+    passes: float | None,
+    limit: int | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    if target is None:
+        raise UsageError("--method needs your faces: give --target.")
+    from dcdan.export.source_free import adapt_by_method, parse_settings
+    from dcdan.methods.source_free.base import find_source_free
+
+    loop, options = parse_settings(find_source_free(method), assignments, seed=seed, passes=passes)
+    done = adapt_by_method(
+        target,
+        out,
+        method,
+        model=model,
+        settings=loop,
+        options=options,
+        shares=shares,
+        limit=limit,
+        force=force,
+        progress=not quiet,
+        command=command,
+    )
+    for line in done.lines():
+        typer.echo(printable(line))
+    if not quiet:
         typer.echo(printable(f"Next: dcdan predict PATH... --model {out}"), err=True)
 
 

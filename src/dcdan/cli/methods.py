@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def methods(json: options.Json = False) -> None:
-    """List all methods, grouped by what they use of the target, with the paper and year of each."""
+    """List all methods, grouped by what they use of source and target, with the paper and year of each."""
     from dcdan.methods.catalogue import method_catalogue
 
     if json:
@@ -27,7 +27,7 @@ def methods(json: options.Json = False) -> None:
 
 def lines(entries: tuple[MethodEntry, ...]) -> list[str]:
     """Return the methods as text: a heading for each group, and two lines for each method."""
-    from dcdan.methods.catalogue import GROUPS
+    from dcdan.methods.catalogue import GROUPS, SOURCE_FREE
 
     told: list[str] = []
     for group in GROUPS:
@@ -36,6 +36,8 @@ def lines(entries: tuple[MethodEntry, ...]) -> list[str]:
             if entry.group == group:
                 told.append(f"  {entry.name:<14}{entry.title}: {entry.about}.")
                 told.append(f"  {'':<14}{entry.paper}")
+                if group == SOURCE_FREE:
+                    told.append(f"  {'':<14}Needs {entry.needs}.")
     return told
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 TARGET = "adapt to target faces"
 STATISTICS = "adapt to statistics of target faces"
 SOURCE = "train on source faces alone"
-GROUPS = (TARGET, STATISTICS, SOURCE)
+SOURCE_FREE = "adapt a finished model without a source set"
+GROUPS = (TARGET, STATISTICS, SOURCE, SOURCE_FREE)
+SOURCE_SET = "a source set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class MethodEntry:
         about: one line.
         paper: the publication that describes it.
         year: the year of that publication; None where it names none.
+        needs: what it needs beside target faces.
     """
 
     name: str
@@ -34,6 +37,7 @@ class MethodEntry:
     about: str
     paper: str
     year: int | None
+    needs: str = SOURCE_SET
 
     def to_dict(self) -> dict[str, str | int | None]:
         """Return the entry as JSON values.
@@ -46,7 +50,7 @@ class MethodEntry:
 
 @cache
 def method_catalogue() -> tuple[MethodEntry, ...]:
-    """List all methods.
+    """List all methods; a name may stand in two groups, with and without a source set.
 
     Returns:
         Entries by group, then by name.
@@ -57,14 +61,22 @@ def method_catalogue() -> tuple[MethodEntry, ...]:
         >>> next(entry.year for entry in method_catalogue() if entry.name == "dcdan")
         2025
     """
+    folder = Path(__file__).parent
+    entries = [*_entries(folder), *_entries(folder / "source_free", source_free=True)]
+    return tuple(sorted(entries, key=lambda entry: (GROUPS.index(entry.group), entry.name)))
+
+
+def _entries(folder: Path, *, source_free: bool = False) -> list[MethodEntry]:
+    """Return the entries of the classes with a name in the files of a folder."""
     classes: dict[str, tuple[list[str], dict[str, object], str]] = {}
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
                 classes[node.name] = bases, _constants(node), ast.get_docstring(node) or ""
-    entries = [_entry(name, classes) for name, (_, own, _) in classes.items() if isinstance(own.get("name"), str)]
-    return tuple(sorted(entries, key=lambda entry: (GROUPS.index(entry.group), entry.name)))
+    return [
+        _entry(name, classes, source_free) for name, (_, own, _) in classes.items() if isinstance(own.get("name"), str)
+    ]
 
 
 def _constants(node: ast.ClassDef) -> dict[str, object]:
@@ -80,7 +92,9 @@ def _constants(node: ast.ClassDef) -> dict[str, object]:
     return found
 
 
-def _entry(name: str, classes: Mapping[str, tuple[list[str], dict[str, object], str]]) -> MethodEntry:
+def _entry(
+    name: str, classes: Mapping[str, tuple[list[str], dict[str, object], str]], source_free: bool
+) -> MethodEntry:
     """Return the entry of a class, with attributes inherited from its bases."""
 
     def value(attribute: str, owner: str = name) -> object:
@@ -90,10 +104,13 @@ def _entry(name: str, classes: Mapping[str, tuple[list[str], dict[str, object], 
         return next((found for base in bases if (found := value(attribute, base)) is not None), None)
 
     group = TARGET if value("sees_target") else STATISTICS if value("estimates_statistics") else SOURCE
+    if source_free:
+        group = SOURCE_FREE
     paper = str(value("paper") or "")
     year = re.search(r"\b(?:19|20)\d\d\b", paper)
     about = classes[name][2].partition("\n\n")[0].replace("\n", " ").strip()
     about = re.sub(r"(?<=\.)\s.*", "", about).rstrip(".")
+    needs = str(value("needs")) if source_free else SOURCE_SET
     return MethodEntry(
-        str(value("name")), str(value("title")), group, about, paper, int(year.group()) if year else None
+        str(value("name")), str(value("title")), group, about, paper, int(year.group()) if year else None, needs
     )

@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from dcdan.core.errors import ModelError, UsageError, first_line, nearest
 from dcdan.core.sanitize import printable
-from dcdan.inference.model_card import WEIGHTS_NAME, read_model_info, verified
+from dcdan.inference.model_card import WEIGHTS_NAME, ModelInfo, read_model_info, verified
 from dcdan.inference.resolver import HUB_PREFIX, bundled_models, resolve_model
+from dcdan.methods.base import find_method
 from dcdan.models import pretrained_trunks
-from dcdan.models.network import Network
+from dcdan.models.network import Network, NetworkSettings
 from dcdan.models.pretrained_trunks import REGISTRY
 from dcdan.models.trunk import Trunk, load_imagenet, take_weights
 from dcdan.training.run_folder import read_run_settings
@@ -49,6 +50,32 @@ def network_of(run: Path) -> tuple[Network, RunSettings, tuple[str, ...]]:
         reason = first_line(error)
         raise ModelError(f"'{run}' is no finished run whose network can be built again: {reason}.") from error
     return network.eval(), settings, info.classes
+
+
+def network_of_model(folder: Path) -> tuple[Network, ModelInfo]:
+    """Rebuild the network of a model from ``model.json`` and its weights alone, without the settings of a run.
+
+    Args:
+        folder: the folder of a model, of a finished run or of the package.
+
+    Returns:
+        The network in evaluation mode, and the description of the model.
+
+    Raises:
+        ModelError: when the model is not whole, or its weights were changed, do not fit or are not finite.
+    """
+    info = read_model_info(folder)
+    weights = verified(folder, info, WEIGHTS_NAME)
+    try:
+        settings = NetworkSettings(**info.architecture)
+        network = find_method(info.method).build_network(settings, len(info.classes), info.face.size)
+        tensors = load_file(weights)
+        network.load_state_dict(tensors)
+        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+            raise ValueError(f"a weight in {WEIGHTS_NAME} is no finite number")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UsageError, SafetensorError) as error:
+        raise ModelError(f"'{folder}' holds no model whose network can be built: {first_line(error)}.") from error
+    return network.eval(), info
 
 
 log = logging.getLogger("dcdan")

@@ -8,20 +8,32 @@ import pytest
 
 from dcdan.cli.main import run as dcdan
 from dcdan.methods.base import methods
-from dcdan.methods.catalogue import GROUPS, SOURCE, STATISTICS, TARGET, method_catalogue
+from dcdan.methods.catalogue import GROUPS, SOURCE, SOURCE_FREE, STATISTICS, TARGET, method_catalogue
+from dcdan.methods.source_free.base import source_free_methods
 from imported_modules import HEAVY, imported_by
 
 
 def test_the_catalogue_is_that_of_the_registry() -> None:
     """U7. Every registered method is listed, with its own title and paper, in the group of what it sees."""
     known = methods()
-    assert {entry.name for entry in method_catalogue()} == set(known)
-    for entry in method_catalogue():
+    listed = [entry for entry in method_catalogue() if entry.group != SOURCE_FREE]
+    assert len(listed) == len(known)
+    assert {entry.name for entry in listed} == set(known)
+    for entry in listed:
         method = known[entry.name]
         assert (entry.title, entry.paper) == (method.title, method.paper)
         assert entry.group == (TARGET if method.sees_target else STATISTICS if method.estimates_statistics else SOURCE)
         assert entry.about
         assert len(entry.about) < 110
+
+
+def test_methods_without_a_source_set_are_listed_with_what_they_need() -> None:
+    known = source_free_methods()
+    listed = {entry.name: entry for entry in method_catalogue() if entry.group == SOURCE_FREE}
+    assert set(listed) == set(known)
+    for name, entry in listed.items():
+        assert (entry.title, entry.paper, entry.needs) == (known[name].title, known[name].paper, known[name].needs)
+        assert 0 < len(entry.about) < 110
 
 
 def test_all_methods_are_in_the_help_of_adapt(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,9 +49,18 @@ def test_all_methods_are_in_the_help_of_adapt(capsys: pytest.CaptureFixture[str]
 
 def test_a_list_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert dcdan(["methods"]) == 0
-    assert "DCD-DAN: " in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "DCD-DAN: " in text
+    assert "Needs weights; neutral faces." in text
     assert dcdan(["methods", "--json"]) == 0
-    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    found = json.loads(capsys.readouterr().out)
+    entries = {entry["name"]: entry for entry in found if entry["group"] != SOURCE_FREE}
+    free = {entry["name"]: entry for entry in found if entry["group"] == SOURCE_FREE}
+    assert (free["tent"]["year"], free["adabn"]["needs"], entries["adabn"]["needs"]) == (
+        2021,
+        "weights",
+        "a source set",
+    )
     assert (entries["dann"]["year"], entries["dann"]["group"]) == (2016, TARGET)
     assert (entries["adabn"]["year"], entries["adabn"]["group"]) == (2016, STATISTICS)
     assert (entries["scn"]["year"], entries["scn"]["group"]) == (2020, SOURCE)
