@@ -1,7 +1,7 @@
 """Write the table, the plot and the raw values of the base model: ``python experiments/base_model/results.py``.
 
-Reads what ``../bundle.py`` measured (docs/results/base_model/*.json), of the models of the package and of the model that they
-replace, and writes the tables of docs/results/base_model/README.md between its marks.
+Reads what ``../bundle.py`` measured of the models of the package and of the model that they replace
+(docs/results/base_model/*.json), and writes the tables of docs/results/base_model/README.md between its marks.
 """
 
 from __future__ import annotations
