@@ -59,8 +59,8 @@ weights: $(STAMP)
 	$(BIN)/python $(BASE)/train.py --pretrained mobilenetv1-vggface2:$(TRUNK) --data $(DATA) --packs $(WORK)/packs --epochs 17 --out $(WORK)/identities
 	$(BIN)/dcdan adapt --config experiments/base_model/votes.toml --source $(WORK)/packs/ferplus64 --target $(WORK)/packs/lfw64 --out $(WORK)/votes
 	$(BIN)/dcdan export $(WORK)/votes --force
-	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv1_100 --start $(WORK)/identities/average.safetensors --epochs 9 --out $(WORK)/base-student
-	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv2_100 --size 64 --start $(WORK)/votes/model.safetensors --epochs 10 --out $(WORK)/small-student
+	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv1_100 --start $(WORK)/identities/average.safetensors --epochs 7 --out $(WORK)/base-student
+	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv2_100 --size 64 --start $(WORK)/votes/model.safetensors --epochs 5 --out $(WORK)/small-student
 	for name in base small; do \
 	  $(BIN)/python $(BASE)/finish.py $(WORK)/$$name-student --name $$name --packs $(WORK)/packs --out $(WORK)/$$name && \
 	  (cd $(WORK) && $(abspath $(BIN))/python $(CURDIR)/experiments/bundle.py $$name $$name) || exit 1; done

@@ -1,6 +1,6 @@
-"""The model in the package beside what a user would pick instead, on one and two threads, in ONNX Runtime.
+"""The models of the package beside what a user would pick instead, on one and two threads, in ONNX Runtime.
 
-    python benchmarks/recognisers.py [--model NAME_OR_RUN] [--rounds 40]
+    python benchmarks/recognisers.py [--model NAME_OR_RUN ...] [--rounds 40]
 
 The others are built to their architectures with random weights, since time does not depend on what the weights are:
 EfficientNet-B0 at 224 (what EmotiEffLib runs), the 48 x 48 network of five convolutions (deepface, fer), MobileFaceNet
@@ -28,7 +28,7 @@ from timing import interleaved
 from torch import Tensor, nn
 
 from dcdan.inference.model_card import GRAPHS, read_model_info
-from dcdan.inference.resolver import model_folder
+from dcdan.inference.resolver import bundled_models, model_folder
 
 CLASSES = 7
 BATCHES = (1, 32)
@@ -88,8 +88,9 @@ def mobile_face_net() -> nn.Module:
     return nn.Sequential(*layers)
 
 
+REFERENCE = "EfficientNet-B0, 224"
 OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
-    "EfficientNet-B0, 224": (
+    REFERENCE: (
         lambda: timm.create_model("efficientnet_b0", pretrained=False, num_classes=CLASSES),
         (3, 224, 224),
     ),
@@ -121,20 +122,19 @@ def runner(path: Path, faces: np.ndarray, threads: int) -> Callable[[], object]:
     return lambda: session.run(None, {session.get_inputs()[0].name: faces})
 
 
-def measure(model: str | None, rounds: int) -> dict[str, object]:
-    """Time all of them in turn."""
+def measure(models: list[str], rounds: int) -> dict[str, object]:
+    """Time all of them in turn; the ratio of each to EfficientNet-B0 is that of their least times."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    folder = model_folder(model)
-    info = read_model_info(folder)
-    side = info.face.size
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as work:
-        graphs: dict[str, tuple[Path, tuple[int, ...] | None]] = {
-            f"ours, {side}, {precision}": (folder / name, None)
-            for precision, name in GRAPHS.items()
-            if name in info.files
-        }
+        graphs: dict[str, tuple[Path, tuple[int, ...] | int]] = {}
+        for model in models:
+            folder = model_folder(model)
+            info = read_model_info(folder)
+            for precision, name in GRAPHS.items():
+                if name in info.files:
+                    graphs[f"{info.name}, {info.face.size}, {precision}"] = (folder / name, info.face.size)
         for name, (build, shape) in OTHERS.items():
             path = Path(work) / f"{len(graphs)}.onnx"
             export(build(), shape, path)
@@ -144,8 +144,8 @@ def measure(model: str | None, rounds: int) -> dict[str, object]:
                 contestants = {}
                 for name, (path, shape) in graphs.items():
                     faces = (
-                        rng.integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
-                        if shape is None
+                        rng.integers(0, 256, (batch, shape, shape, 3), dtype=np.uint8)
+                        if isinstance(shape, int)
                         else rng.random((batch, *shape), dtype=np.float32)
                     )
                     contestants[name] = runner(path, faces, threads)
@@ -157,15 +157,19 @@ def measure(model: str | None, rounds: int) -> dict[str, object]:
                         own[f"ms a face, {threads} threads"] = round(1000 * seconds, 2)
                     else:
                         own[f"faces a second at {batch}, {threads} threads"] = round(batch / seconds)
+    column = "ms a face, 1 threads"
+    for row in found.values():
+        row["EfficientNet-B0 over it, 1 thread"] = round(found[REFERENCE][column] / row[column], 2)
     return {"benchmark": "recognisers", "rounds": rounds, "rows": found, "machine": machine()}
 
 
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=None)
+    parser.add_argument("--model", action="append", help="default: all models of the package")
     parser.add_argument("--rounds", type=int, default=40)
-    print(json.dumps(measure(**vars(parser.parse_args())), indent=2))
+    given = parser.parse_args()
+    print(json.dumps(measure(given.model or bundled_models(), given.rounds), indent=2))
 
 
 if __name__ == "__main__":

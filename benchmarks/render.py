@@ -141,7 +141,7 @@ def activations(found: Result) -> str:
 
 
 def recognisers(found: Result) -> str:
-    """Return the table of the model in the package beside others."""
+    """Return the table of the models of the package beside others."""
     names = list(dict.fromkeys(name for row in found["rows"].values() for name in row))
     head = ("", *("MiB" if name == "megabytes" else name for name in names))
     return table(head, ([name, *(row[column] for column in names)] for name, row in found["rows"].items()))
