@@ -62,7 +62,10 @@ weights: $(STAMP)
 	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv1_100 --start $(WORK)/identities/average.safetensors --epochs 7 --out $(WORK)/base-student
 	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv2_100 --size 64 --start $(WORK)/votes/model.safetensors --epochs 5 --out $(WORK)/small-student
 	for name in base small; do \
-	  $(BIN)/python $(BASE)/finish.py $(WORK)/$$name-student --name $$name --packs $(WORK)/packs --out $(WORK)/$$name && \
+	  $(BIN)/python $(BASE)/finish.py $(WORK)/$$name-student --name $$name --packs $(WORK)/packs --out $(WORK)/$$name || exit 1; done
+	$(BIN)/python $(BASE)/memory.py $(WORK)/base $(WORK)/packs/ferplus96
+	$(BIN)/python $(BASE)/memory.py $(WORK)/small $(WORK)/packs/ferplus64
+	for name in base small; do \
 	  (cd $(WORK) && $(abspath $(BIN))/python $(CURDIR)/experiments/bundle.py $$name $$name) || exit 1; done
 
 lint: $(STAMP)
