@@ -271,7 +271,9 @@ def test_every_source_set_has_discriminators_of_its_own() -> None:
             wanted.append(
                 adversarial_loss(discriminator, own, theirs, *logits, coefficient, method.options.conditional)
             )
-        assert method.losses(given, 0.5)[name].item() == pytest.approx(sum(each.item() for each in wanted) / 2, rel=1e-5)
+        assert method.losses(given, 0.5)[name].item() == pytest.approx(
+            sum(each.item() for each in wanted) / 2, rel=1e-5
+        )
 
 
 def test_one_source_set_adds_no_discriminator() -> None:
