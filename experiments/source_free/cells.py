@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from experiments.source_free.predictions import CONDITIONS, Condition
 
 from dcdan.correction.arrays import log_softmax
 from dcdan.correction.estimators import all_scores, share_gap_score
@@ -18,7 +19,6 @@ from dcdan.correction.fitted_rule import accuracy_scores
 from dcdan.correction.output import OutputSettings, centring_bias, group_offsets, sinkhorn
 from dcdan.correction.shares import ShareSettings, em_shares
 from dcdan.metrics.calibration import expected_calibration_error
-from experiments.source_free.predictions import CONDITIONS, Condition
 
 K = 8
 CONTEMPT = 7

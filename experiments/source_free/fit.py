@@ -118,4 +118,3 @@ def rounded(line: CalibrationMap) -> CalibrationMap:
             for key, value in content.items()
         }
     )
-

@@ -23,15 +23,6 @@ import pyarrow.parquet as parquet
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dcdan.adaptation.decision import candidates, decide_without_labels
-from dcdan.adaptation.groups import Grouping
-from dcdan.adaptation.labelling import decide_with_labels
-from dcdan.correction.estimators import atc_threshold
-from dcdan.correction.fitted_rule import FittedRule, gain_scores
-from dcdan.correction.labels import Labelled, draw_faces
-from dcdan.inference.model_card import read_model_info
-from dcdan.inference.resolver import model_folder
-from dcdan.packs.pack import Pack
 from experiments.source_free import tables
 from experiments.source_free.cells import (
     K,
@@ -46,6 +37,16 @@ from experiments.source_free.cells import (
 )
 from experiments.source_free.fit import fitted
 from experiments.source_free.predictions import CONDITIONS, Network, predict_condition
+
+from dcdan.adaptation.decision import candidates, decide_without_labels
+from dcdan.adaptation.groups import Grouping
+from dcdan.adaptation.labelling import decide_with_labels
+from dcdan.correction.estimators import atc_threshold
+from dcdan.correction.fitted_rule import FittedRule, gain_scores
+from dcdan.correction.labels import Labelled, draw_faces
+from dcdan.inference.model_card import read_model_info
+from dcdan.inference.resolver import model_folder
+from dcdan.packs.pack import Pack
 
 LABELLED_SIZES = (100, 300, 1000)
 LABELS = 40
@@ -109,9 +110,7 @@ def decision_rows(target: Target, classes: tuple[str, ...], prior: np.ndarray, r
     before = accuracy(target.z, target.labels)
     for mode, shares in (("declared", target.shares), ("nothing declared", None)):
         found = candidates(target.z, classes, target.groups, grouping(target), shares, prior)
-        verdict, kept, _ = decide_without_labels(
-            target.z, classes, found, grouping(target), len(target.labels), rule
-        )
+        verdict, kept, _ = decide_without_labels(target.z, classes, found, grouping(target), len(target.labels), rule)
         after = accuracy(kept.log_probabilities, target.labels)
         rows.append(
             target.key

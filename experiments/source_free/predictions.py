@@ -91,8 +91,8 @@ def crop(faces: np.ndarray, paths: list[str]) -> np.ndarray:
     found = []
     for face, x, y, scale in zip(faces, across, down, 1 + 0.1 * size, strict=True):
         middle = side / 2
-        matrix = np.array([[scale, 0, middle - scale * middle + 0.08 * side * x]] + [[0, scale, 0]])
-        matrix[1, 2] = middle - scale * middle + 0.08 * side * y
+        corner = middle - scale * middle
+        matrix = np.array([[scale, 0, corner + 0.08 * side * x], [0, scale, corner + 0.08 * side * y]])
         found.append(cv2.warpAffine(face, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE))
     return np.stack(found)
 

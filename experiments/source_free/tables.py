@@ -93,7 +93,9 @@ def bars(rows: list[Row]) -> list[Row]:
     )
     add("40 labels: cells harmed, %", "<= 2", lambda own: percent(r["gain"] < -POINT for r in labelled(own)))
     add("40 labels: draws harmed, %", "<= 6", lambda own: mean(r["harmed_draws"] for r in labelled(own)))
-    add("40 labels: interval of the old model holds, %", "93 to 97", lambda own: mean(r["holds"] for r in labelled(own)))
+    add(
+        "40 labels: interval of the old model holds, %", "93 to 97", lambda own: mean(r["holds"] for r in labelled(own))
+    )
     add("40 labels: interval of the new model holds, %", "", lambda own: mean(r["holds_after"] for r in labelled(own)))
     add(
         "40 labels: calibration error <= .10, %",
@@ -160,9 +162,7 @@ def plot(rows: list[Row], file: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained", sharey=True)
     for axis, mode in zip(axes, ("declared", "nothing declared"), strict=True):
         for role, colour in (("validate", "#31688e"), ("test", "#d1495b")):
-            own = [
-                row for row in rows if row["kind"] == "decision" and row["mode"] == mode and row["role"] == role
-            ]
+            own = [row for row in rows if row["kind"] == "decision" and row["mode"] == mode and row["role"] == role]
             x, y = ([100 * row[key] for row in own] for key in ("estimate", "accuracy"))
             axis.plot(x, y, "o", markersize=3, alpha=0.6, color=colour, label=ROLES[role])
         axis.plot([30, 100], [30, 100], color="0.6", linewidth=0.8)

@@ -203,9 +203,7 @@ def decide_by_rule(
     before = estimated_accuracy(z, shares, chosen)
     if different < chosen.faces:
         what = f"{different} different face{'s are' if different != 1 else ' is'} too few to adapt to"
-        return RuleDecision(
-            Verdict(Answer.KEEP, SOURCE, before, 0.0, f"{what}; {chosen.faces} are needed."), 1.0
-        )
+        return RuleDecision(Verdict(Answer.KEEP, SOURCE, before, 0.0, f"{what}; {chosen.faces} are needed."), 1.0)
     seen = {name: _considered(name, z, way, shares, chosen) for name, way in corrected.items()}
     margins = {name: _margin(each, chosen) for name, each in seen.items() if name in chosen.candidates}
     best = max(margins, key=lambda name: margins[name], default=SOURCE)
@@ -226,7 +224,9 @@ def decide_by_rule(
         )
         return RuleDecision(Verdict(Answer.KEEP, SOURCE, before, gain, reason), temperature, considered)
     reason = seen[best].reason if best in seen else "No correction is safe here without knowledge of these faces."
-    reason += " Labels of 40 faces would tell." if shares is not None else " Class shares (--shares) or labels would tell."
+    reason += (
+        " Labels of 40 faces would tell." if shares is not None else " Class shares (--shares) or labels would tell."
+    )
     return RuleDecision(Verdict(Answer.UNKNOWN, SOURCE, before, gain, reason), temperature, considered)
 
 
