@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from experiments.source_free.predictions import CONDITIONS, Condition
 
+from dcdan.adaptation.decision import shares_bias
 from dcdan.correction.arrays import log_softmax
 from dcdan.correction.estimators import all_scores, share_gap_score
 from dcdan.correction.fitted_rule import accuracy_scores
-from dcdan.correction.output import OutputSettings, centring_bias, group_offsets, sinkhorn
+from dcdan.correction.output import OutputSettings, centring_bias, group_offsets, prior_bias, sinkhorn
 from dcdan.correction.shares import ShareSettings, em_shares
 from dcdan.metrics.calibration import expected_calibration_error
 
@@ -180,7 +181,9 @@ def corrections(target: Target, reference: Reference) -> Arrays:
     so that tables can compare them.
     """
     z = target.z
-    found = {"source": z, "shares": sinkhorn(z, target.shares).log_probabilities}
+    found = {"source": z, "shares": log_softmax(z + shares_bias(z, target.shares, reference.prior))}
+    found["shares, Sinkhorn"] = sinkhorn(z, target.shares).log_probabilities
+    found["shares, Bayes"] = log_softmax(z + prior_bias(reference.prior, target.shares))
     for name, pseudo in (("estimated shares", 1.0), ("estimated shares, 2 n", 2.0), ("estimated shares, 4 n", 4.0)):
         estimated = em_shares(z, reference.prior, reference.prior, ShareSettings(pseudo_counts=pseudo))
         found[name] = log_softmax(z + np.log(estimated) - np.log(reference.prior))
@@ -191,7 +194,7 @@ def corrections(target: Target, reference: Reference) -> Arrays:
         none = np.zeros(K)
         moved = log_softmax(z - np.array([offsets.get(str(name), none) for name in target.groups]))
         found["offsets"] = moved
-        found["offsets and shares"] = sinkhorn(moved, target.shares).log_probabilities
+        found["offsets and shares"] = log_softmax(moved + shares_bias(moved, target.shares, reference.prior))
     return found
 
 

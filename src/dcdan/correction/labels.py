@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,7 +22,6 @@ from dcdan.correction.arrays import Floats, Integers, checked_labels, checked_lo
 from dcdan.correction.output import Assignment, OutputCorrection, OutputSettings, sinkhorn, sinkhorn_bias
 from dcdan.correction.shares import ShareSettings, label_shares
 
-Choice = Literal["source", "bias", "sinkhorn"]
 UNANSWERED = -1
 _NAMES = {"sinkhorn": "joint assignment"}
 
@@ -43,7 +42,7 @@ class LabelSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at_least: int = Field(default=2, ge=0)
-    l2: float = Field(default=2.0, gt=0)
+    l2: float = Field(default=1.0, gt=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     smoothing: float = Field(default=2.0, gt=0)
     errors_better: float = Field(default=2.0, ge=0)
@@ -147,11 +146,11 @@ class LabelOutcome:
         reason: one sentence.
     """
 
-    choice: Choice
+    choice: str
     correction: OutputCorrection
     log_probabilities: Floats
-    accuracy: dict[Choice, AccuracyInterval]
-    likelihood: dict[Choice, MeanAndError]
+    accuracy: dict[str, AccuracyInterval]
+    likelihood: dict[str, MeanAndError]
     shares: Floats
     reason: str
 
@@ -607,15 +606,14 @@ def correct_by_labels(
     found = label_shares(y, w, mean, shares)
     joint = sinkhorn(z, found, output)
     bias = fit_bias(own, y, w, chosen.l2)
-    ways: dict[Choice, Floats] = {
+    ways: dict[str, Floats] = {
         "source": own,
         "bias": leave_one_out(own, y, w, chosen.l2),
         "sinkhorn": leave_one_out_shares(z, labelled, joint, shares),
     }
-    scores: dict[Choice, Floats] = {name: log_likelihood(way, y) for name, way in ways.items()}
+    scores: dict[str, Floats] = {name: log_likelihood(way, y) for name, way in ways.items()}
     accuracy = {name: measured_accuracy(way.argmax(1) == y, sample, chosen) for name, way in ways.items()}
-    found_choice, reason = choose(scores, sample, chosen, accuracy)
-    choice: Choice = found_choice  # type: ignore[assignment]
+    choice, reason = choose(scores, sample, chosen, accuracy)
     used = {"source": np.zeros(z.shape[1]), "bias": bias, "sinkhorn": joint.bias}[choice]
     return LabelOutcome(
         choice=choice,

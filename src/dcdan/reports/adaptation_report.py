@@ -43,12 +43,12 @@ BINS = (0.0, 0.5, 0.7, 0.85, 1.0)
 _TONES = {Answer.USE: "good", Answer.KEEP: "calm", Answer.UNKNOWN: "open"}
 _WHAT = {
     "source": "the model as it was",
-    "shares": "assigned jointly to the declared class shares",
+    "shares": "moved to the declared class shares",
     "estimated shares": "class shares estimated from the answers",
     "offsets": "an offset for each group",
     "offsets and shares": "offsets by group, then the declared shares",
     "bias": "a bias for each class, from the labels",
-    "shares by labels": "assigned jointly to class shares from the labels",
+    "shares by labels": "assigned jointly to class shares that the labels give",
     "offsets and bias": "offsets by group, then a bias from the labels",
 }
 

@@ -185,5 +185,7 @@ def face_cards(cards: Sequence[Card]) -> str:
             for colour, (answer, probability) in (("before", before), ("after", after))
         )
         named = f"<span>labelled {escaped(label)}</span>" if label else ""
-        found.append(f"<figure>{picture}<figcaption>{lines}{named}<small>{escaped(name)}</small></figcaption></figure>")
+        short = escaped(name.rsplit("/", 1)[-1])
+        place = f'<small title="{escaped(name)}">{short}</small>'
+        found.append(f"<figure>{picture}<figcaption>{lines}{named}{place}</figcaption></figure>")
     return f'<div class="faces">{"".join(found)}</div>'
