@@ -22,7 +22,8 @@ from dcdan.correction.shares import ShareSettings, em_shares
 from dcdan.metrics.calibration import expected_calibration_error
 
 K = 8
-CONTEMPT = 7
+FEWEST = 20
+"""Different faces below which a class has no share: a handful of faces repeated hundreds of times measures nothing."""
 SIZES = (32, 100, 300, 1000, 3000)
 GROUPED_SIZES = (100, 300, 1000)
 HEAVY = (4, 6, 5)
@@ -85,23 +86,22 @@ def read_answers(work: Path, name: str) -> Arrays:
     return {key: value if key == "labels" else log_softmax(value) for key, value in found.items()}
 
 
-def class_shares(mix: str, labels: np.ndarray, seed: int) -> np.ndarray:
+def class_shares(mix: str, source: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
     """Return the shares that a cell's faces are drawn by.
 
     Args:
-        mix: ``source`` for those of FERPlus's validation split, ``uniform`` over the seven classes of posed sets
-            (without contempt), ``heavy`` with .6 of one class and the rest like the roots of the source's.
-        labels: of the source, for its shares.
+        mix: ``source`` for those of FERPlus's validation split, ``uniform`` over the classes, ``heavy`` with .6 of one
+            class and the rest like the roots of the source's.
+        source: (K,) faces of each class in the validation split.
+        counts: (K,) faces of each class in the condition; a class with fewer than ``FEWEST`` gets no share.
         seed: which class is heavy.
     """
-    source = np.bincount(labels, minlength=K) / len(labels)
+    kept = np.where(counts >= FEWEST, source / source.sum(), 0)
     if mix == "source":
-        return source
+        return kept / kept.sum()
     if mix == "uniform":
-        found = np.ones(K)
-        found[CONTEMPT] = 0
-        return found / found.sum()
-    rest = np.sqrt(source)
+        return (kept > 0) / np.sum(kept > 0)
+    rest = np.sqrt(kept)
     rest[HEAVY[seed % len(HEAVY)]] = 0
     found = 0.4 * rest / rest.sum()
     found[HEAVY[seed % len(HEAVY)]] = 0.6
@@ -124,26 +124,26 @@ def targets(work: Path, seeds: int, conditions: tuple[Condition, ...] = CONDITIO
     known = {each.name: read_answers(work, each.name) for each in conditions}
     # Shares of the whole validation split, as the faces of a condition hold more of the rare classes.
     with np.load(work / "source_labels.npz") as file:
-        source = file["labels"]
+        source = np.bincount(file["labels"], minlength=K)
     for number, condition in enumerate(conditions):
         arrays = known[condition.name]
+        counts = np.bincount(arrays["labels"], minlength=K)
         for mix in MIXES:
             for size in SIZES:
                 for seed in range(seeds):
                     rng = np.random.default_rng([number, MIXES.index(mix), size, seed])
-                    shares = class_shares(mix, source, seed)
+                    shares = class_shares(mix, source, counts, seed)
                     rows = drawn_rows(arrays["labels"], shares, size, rng)
                     key = _key(condition.name, condition.role, mix, size, "none", seed)
                     yield _target(key, [(arrays, rows, "")], shares)
     for role, looks in LOOKS.items():
-        if not set(looks) <= set(known):
-            continue
+        counts = np.min([np.bincount(known[look]["labels"], minlength=K) for look in looks], axis=0)
         for mix in MIXES:
             for size in GROUPED_SIZES:
                 for alike in (True, False):
                     for seed in range(seeds):
                         rng = np.random.default_rng([99, MIXES.index(mix), size, alike, seed])
-                        shares = class_shares(mix, source, seed)
+                        shares = class_shares(mix, source, counts, seed)
                         parts = []
                         for look in looks:
                             own = shares if alike else rng.dirichlet(4 * shares + 0.05)

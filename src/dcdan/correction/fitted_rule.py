@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcdan.correction.arrays import Floats, checked_log, checked_shares, log_softmax
-from dcdan.correction.estimators import AccuracyEstimate, CalibrationMap, confidence_score, nuclear_score
+from dcdan.correction.estimators import AccuracyEstimate, CalibrationMap, confidence_score, mano_score
 from dcdan.correction.output import sinkhorn
 from dcdan.correction.verdict import Answer, Verdict, VerdictRule
 
@@ -114,7 +114,7 @@ def accuracy_scores(log_probabilities: ArrayLike, shares: ArrayLike | None = Non
         shares: (K,) declared class shares, or None.
 
     Returns:
-        ``confidence`` and ``nuclear``; with shares also ``joint confidence``: the mean probability that a joint
+        ``confidence`` and ``mano``; with shares also ``joint confidence``: the mean probability that a joint
         assignment to these shares gives to the model's own answers.
 
     Raises:
@@ -123,10 +123,10 @@ def accuracy_scores(log_probabilities: ArrayLike, shares: ArrayLike | None = Non
     Example:
         >>> found = accuracy_scores(np.log([[0.9, 0.1], [0.9, 0.1]]), [0.5, 0.5])
         >>> {name: round(value, 2) for name, value in found.items()}
-        {'confidence': 0.9, 'nuclear': 0.64, 'joint confidence': 0.5}
+        {'confidence': 0.9, 'mano': 0.71, 'joint confidence': 0.5}
     """
     z = checked_log(log_probabilities)
-    found = {"confidence": confidence_score(z), "nuclear": nuclear_score(z)}
+    found = {"confidence": confidence_score(z), "mano": mano_score(z)}
     if shares is not None and len(z):
         joint = np.exp(sinkhorn(z, checked_shares(shares, z.shape[1])).log_probabilities)
         found["joint confidence"] = float(joint[np.arange(len(z)), z.argmax(1)].mean())
@@ -280,7 +280,7 @@ def temperature_for(log_probabilities: ArrayLike, accuracy: float) -> float:
     low, high = (math.log(each) for each in TEMPERATURES)
     if len(z) == 0 or not math.isfinite(accuracy):
         return 1.0
-    for _ in range(30):  # the mean confidence falls as the temperature rises
+    for _ in range(20):  # the mean confidence falls as the temperature rises
         middle = (low + high) / 2
         if confidence_score(log_softmax(z / math.exp(middle))) > accuracy:
             low = middle
