@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +24,7 @@ from dcdan.adaptation.folder import PREDICTIONS, OutputRun, read_run, verdict_of
 from dcdan.adaptation.job import start_model
 from dcdan.adaptation.sheet import face_pixels, given_labels, read_sample
 from dcdan.core.atomic_io import write_text
-from dcdan.core.errors import DataError
+from dcdan.core.errors import DataError, DcdanError
 from dcdan.core.limits import read_text
 from dcdan.correction.arrays import Floats
 from dcdan.correction.labels import Sample
@@ -107,7 +108,8 @@ def write_adaptation_report(folder: Path, threads: int | None = None) -> Path:
     pixels: dict[int, np.ndarray] = {}
     if rows:
         recogniser, inputs = start_model(run.settings, threads)
-        pixels = face_pixels(recogniser, inputs, run.answers, rows)
+        with suppress(DcdanError, OSError):  # pictures that are gone since: the page says so beside their answers
+            pixels = face_pixels(recogniser, inputs, run.answers, rows)
     path = folder / REPORT
     write_text(path, report_page(run, pixels))
     return path

@@ -189,6 +189,11 @@ def test_a_real_run_in_a_folder_with_spaces(tmp_path: Path) -> None:
     found = read_faces(out)
     assert page.count("<figure>") == min(24, len(found.changed))
     assert len(found.changed) == json.loads((out / "run.json").read_text())["changed_faces"]
+    assert "the picture is gone" not in page
+    for picture in (photos / "one group").iterdir():
+        picture.unlink()
+    write_adaptation_report(out)
+    assert (out / "report.html").read_text().count("the picture is gone") == page.count("<figure>")
     lines = (out / "predictions.csv").read_text().splitlines()
     (out / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(DataError, match="other faces"):
