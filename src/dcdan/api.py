@@ -168,6 +168,7 @@ def _without_source(
     from dcdan.adaptation.groups import Grouping
     from dcdan.adaptation.job import adapt_to_faces, adapted, continue_with_labels
     from dcdan.core.errors import unknown
+    from dcdan.reports.adaptation_report import write_adaptation_report
 
     if groups not in list(Grouping):
         raise unknown("grouping", groups, list(Grouping))
@@ -177,12 +178,15 @@ def _without_source(
         if out is None:
             raise UsageError("labels belong to a run: give its folder as out.")
         continue_with_labels(Path(out), Path(labels), command=command)
+        write_adaptation_report(Path(out))
         return adapted(Path(out))
     if isinstance(shares, Mapping):
         shares = ",".join(f"{name}={share}" for name, share in shares.items())
     asked = OutputRun(target=str(target), model=str(model or ""), shares=shares or "", groups=Grouping(groups))
     with nullcontext(str(out)) if out is not None else TemporaryDirectory(prefix="dcdan-") as folder:
         adapt_to_faces(asked, Path(folder), progress=progress, command=command)
+        if out is not None:
+            write_adaptation_report(Path(folder))
         return adapted(Path(folder))
 
 

@@ -43,7 +43,9 @@ from dcdan.core.console import progress_bar
 from dcdan.core.errors import DataError, OutputError, UsageError
 from dcdan.core.locks import folder_lock
 from dcdan.core.signals import interruptible
+from dcdan.correction.fitted_rule import Considered
 from dcdan.correction.labels import UNANSWERED
+from dcdan.correction.output import OutputCorrection
 from dcdan.correction.shares import parse_shares
 from dcdan.correction.verdict import Verdict
 from dcdan.images.inputs import Input, find_inputs
@@ -200,6 +202,12 @@ def adapted(out: Path, threads: int | None = None) -> Recogniser:
     return recogniser
 
 
+def start_model(settings: OutputRun, threads: int | None = None) -> tuple[Recogniser, Callable[[], Iterator[Input]]]:
+    """Return the start model of a run, framed for its pictures, and a function that yields these pictures."""
+    work = _open(settings, threads)
+    return work.recogniser, work.inputs
+
+
 def _open(settings: OutputRun, threads: int | None) -> _Work:
     start = resolve_model(settings.model or None).folder
     found = framing([settings.target])
@@ -305,7 +313,8 @@ def _conclude(
 ) -> Outcome:
     """Decide by all that is known, and write the model, the predictions and ``run.json``."""
     z, classes, grouping = answers.log_probabilities, work.classes, work.settings.groups
-    found = candidates(z, classes, answers.groups, grouping, shares)
+    prior = np.array(work.recogniser.info.class_prior) if work.recogniser.info.class_prior else None
+    found = candidates(z, classes, answers.groups, grouping, shares, prior)
     sample = read_sample(out, answers, classes)
     given = given_labels(out, answers, classes)
     labels = labelled(sample, given)
@@ -316,8 +325,8 @@ def _conclude(
         decision, measured = by_labels.decision, accuracies_json(by_labels.accuracy)
     else:
         decision = decide_without_labels(z, classes, found, grouping, answers.different)
-    verdict, kept = decision
-    correction = None if verdict.model == "source" else kept.correction
+    verdict, kept, considered = decision
+    correction = None if kept.correction == OutputCorrection.identity(classes) else kept.correction
     write_model(out, work.start, correction)
     write_predictions(out, answers, kept.log_probabilities, classes)
     changed = int((z.argmax(1) != kept.log_probabilities.argmax(1)).sum())
@@ -329,11 +338,19 @@ def _conclude(
         "skipped": sum(label == UNANSWERED for label in given.values()),
         "measured_accuracy": measured,
         "tried": sorted(found),
+        "considered": [_considered(each) for each in considered],
         "shares_before": _by_class(np.exp(z).mean(0), classes),
         "shares_after": _by_class(np.exp(kept.log_probabilities).mean(0), classes),
     }
     write_run(out, work.settings, verdict, command, seconds, more)
     return Outcome(verdict, _lines(verdict, measured, len(answers), changed), len(labels.labels))
+
+
+def _considered(each: Considered) -> dict[str, Any]:
+    numbers = {"gain": each.gain, "error": each.error}
+    return {"name": each.name, "reason": each.reason} | {
+        key: round(value, 4) for key, value in numbers.items() if np.isfinite(value)
+    }
 
 
 def _by_class(values: Any, classes: tuple[str, ...]) -> dict[str, float]:

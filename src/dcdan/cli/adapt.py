@@ -296,12 +296,16 @@ def _say(quiet: bool) -> Callable[[str], None]:
 
 
 def _tell(out: Path, outcome: Outcome, quiet: bool) -> None:
+    from dcdan.reports.adaptation_report import write_adaptation_report
+
     for line in outcome.lines:
         typer.echo(printable(line))
+    report = write_adaptation_report(out)
     if quiet:
         return
     if outcome.left_out:
         typer.echo(printable(outcome.left_out), err=True)
+    typer.echo(printable(f"Report: {report}"), err=True)
     table = out / "label" / "labels.csv"
     if not outcome.labelled:
         typer.echo(printable(f"To do better: fill in {table} (faces: {table.with_name('faces.png')}), then"), err=True)
