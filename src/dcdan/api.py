@@ -88,11 +88,9 @@ def adapt(
     if source is None and "method" in values:
         if target is None or out is None:
             raise UsageError("A method without a source needs target and out: adapt(target=..., out=..., method=...).")
-        if shares is not None or labels is not None or groups != "auto" or settings is not None or start is not None:
-            raise UsageError(
-                "shares, groups, labels, settings and start have no meaning for a method without a source."
-            )
-        return _by_method(target, Path(out), model, values, progress=progress, command=command)
+        if labels is not None or groups != "auto" or settings is not None or start is not None:
+            raise UsageError("groups, labels, settings and start have no meaning for a method without a source.")
+        return _by_method(target, Path(out), model, shares, values, progress=progress, command=command)
     if source is None:
         foreign = sorted({**values, **({"settings": 0} if settings else {}), **({"start": 0} if start else {})})
         if foreign:
@@ -130,6 +128,7 @@ def _by_method(
     target: str | Path,
     out: Path,
     model: str | Path | None,
+    shares: str | Mapping[str, float] | None,
     values: dict[str, Any],
     *,
     progress: bool,
@@ -148,7 +147,15 @@ def _by_method(
         find_source_free(method), [], **{name: value for name, value in flat(values).items() if name != "method"}
     )
     adapt_by_method(
-        target, out, method, model=model, settings=loop, options=options, progress=progress, command=command
+        target,
+        out,
+        method,
+        model=model,
+        settings=loop,
+        options=options,
+        shares=shares,
+        progress=progress,
+        command=command,
     )
     return load(out)
 

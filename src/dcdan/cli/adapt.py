@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EPILOG = help_text
 
 
-METHOD_OPTIONS = ("--method", "--seed", "--epochs", "--set", "--model", "--limit", "--force")
+METHOD_OPTIONS = ("--method", "--shares", "--seed", "--epochs", "--set", "--model", "--limit", "--force")
 """What belongs to a published method without a source set."""
 
 
@@ -159,8 +159,8 @@ def adapt(
         raise UsageError(f"{wrong[0]} {hint}: leave one of the two out, or see `dcdan adapt --help`.")
     if by_method:
         _by_method(
-            target, out, command, str(method), model, settings or [], seed=seed, passes=epochs, limit=limit,
-            force=force, quiet=quiet,
+            target, out, command, str(method), model, settings or [], shares=shares, seed=seed, passes=epochs,
+            limit=limit, force=force, quiet=quiet,
         )  # fmt: skip
         return
     if source is None:
@@ -208,6 +208,7 @@ def _by_method(
     model: str | None,
     assignments: list[str],
     *,
+    shares: str | None,
     seed: int | None,
     passes: float | None,
     limit: int | None,
@@ -227,6 +228,7 @@ def _by_method(
         model=model,
         settings=loop,
         options=options,
+        shares=shares,
         limit=limit,
         force=force,
         progress=not quiet,

@@ -25,6 +25,7 @@ from dcdan.core.errors import DataError, OutputError, UsageError
 from dcdan.core.limits import read_json
 from dcdan.core.locks import LOCK, folder_lock
 from dcdan.core.signals import finish_or_stop, interruptible, stoppable
+from dcdan.correction.shares import parse_shares
 from dcdan.inference.model_card import GRAPH_NAME, INFO_NAME, WEIGHTS_NAME, ModelInfo, read_model_info, write_model_info
 from dcdan.inference.resolver import resolve_model
 from dcdan.methods.source_free.base import Context, SourceFreeMethod, find_source_free
@@ -37,6 +38,7 @@ from dcdan.training.forward import CHUNK
 from dcdan.training.pretrained import network_of_model
 from dcdan.training.settings import assign, check, set_nested
 from dcdan.training.source_free import Adaptation, AdaptSettings, adapt_network
+from dcdan.training.source_memory import memory_of_model
 
 RUN = "run.json"
 PREDICTIONS = "predictions.csv"
@@ -123,6 +125,7 @@ def adapt_by_method(
     settings: AdaptSettings | None = None,
     options: Mapping[str, Any] | None = None,
     neutral: Sequence[int] = (),
+    shares: str | Mapping[str, float] | None = None,
     limit: int | None = None,
     force: bool = False,
     progress: bool = False,
@@ -138,6 +141,8 @@ def adapt_by_method(
         settings: values that differ from the method's recipe, seed and device.
         options: settings of the method itself.
         neutral: rows of faces that are known to be neutral, for methods that need some.
+        shares: class shares that you know the target to have, for methods that use them: ``balanced``, ``source``, or
+            class -> share.
         limit: use so many faces at most, the first ones.
         force: replace another run.
         progress: show a bar on stderr when that is a terminal.
@@ -166,6 +171,10 @@ def adapt_by_method(
     if info.correction is not None:
         raise UsageError(f"The model '{model}' was corrected already: give the model that it started from.")
     out = Path(out)
+    known = None
+    if shares is not None:
+        text = shares if isinstance(shares, str) else ",".join(f"{name}={value}" for name, value in shares.items())
+        known = tuple(parse_shares(text, info.classes, info.class_prior or None).tolist())
     asked = {
         "target": str(target),
         "model": dict(info.files),
@@ -173,6 +182,7 @@ def adapt_by_method(
         "options": own.model_dump(mode="json"),
         "loop": chosen.model_dump(mode="json", exclude={"device", "save_seconds"}),
         "neutral": list(neutral),
+        "shares": known,
         "limit": limit,
     }
     with interruptible(out), folder_lock(out):
@@ -183,7 +193,8 @@ def adapt_by_method(
             raise DataError(f"There is no face in '{target}': give pictures that show faces.")
         faces = np.asarray(pack.faces if len(rows) == len(pack) else pack.faces[rows])
         before = probabilities_of(network, info, faces)
-        made = kind(own, network, Context(info.classes, len(faces), tuple(neutral)))
+        memory = memory_of_model(start, info)
+        made = kind(own, network, Context(info.classes, len(faces), tuple(neutral), known, memory))
         write_text(out / RUN, json.dumps({"kind": KIND, "schema": 1, "finished": False, "settings": asked}) + "\n")
         done = _run(network, faces, made, chosen, out, progress)
         finish_or_stop(done.finished, out)

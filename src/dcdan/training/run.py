@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dcdan.core.atomic_io import atomic_write, write_text
-from dcdan.core.errors import PackError, UsageError
+from dcdan.core.errors import DataError, PackError, UsageError
 from dcdan.core.limits import read_log
 from dcdan.core.signals import finish_or_stop, stoppable
 from dcdan.inference.model_card import write_model_info
@@ -41,6 +41,7 @@ from dcdan.training.pretrained import check_pretrained, start_trunk
 from dcdan.training.run_folder import claim_folder, rollback_on_error
 from dcdan.training.run_metadata import commit, model_description, run_metadata, versions
 from dcdan.training.settings import CONFIG_SCHEMA, RunSettings, for_pretrained
+from dcdan.training.source_memory import memory_of, store_memory
 from dcdan.training.source_stage import (
     check_start,
     load_source_stage,
@@ -355,3 +356,8 @@ def write_model(
     settings = settings.model_copy(update={"network": model.settings})
     description = model_description(out, settings, trainer.source.classes, thresholds.tolist(), metadata, calibration)
     write_model_info(out, description)
+    if graph:
+        try:
+            store_memory(out, description, memory_of(model, description, trainer.source))
+        except DataError as error:
+            trainer.metrics_log.print_line(f"No source memory was written: {error}")

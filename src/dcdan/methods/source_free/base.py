@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dcdan.core.errors import TrainingError, unknown
+from dcdan.correction.memory import SourceMemory
 from dcdan.models.network import Network, NetworkOutputs, PlainNetwork
 
 View = Literal["plain", "weak", "strong"]
@@ -151,11 +152,15 @@ class Context:
         classes: names of the K classes.
         faces: number N of target faces.
         neutral: rows of faces that are known to be neutral; empty where nothing is known.
+        shares: ``(K,)`` declared class shares of the target; None where none were declared.
+        memory: the source memory of the model; None where it has none.
     """
 
     classes: tuple[str, ...]
     faces: int
     neutral: tuple[int, ...] = ()
+    shares: tuple[float, ...] | None = None
+    memory: SourceMemory | None = None
 
 
 class SourceFreeSettings(BaseModel):
