@@ -36,16 +36,18 @@ class Candidate(NamedTuple):
     Attributes:
         correction: what it stores, for single pictures too.
         log_probabilities: (N, K) of all faces of the target, assigned jointly where shares are used.
+        network: name of the rung whose network it has; empty for the start model's.
     """
 
     correction: OutputCorrection
     log_probabilities: Floats
+    network: str = ""
 
     def tempered(self, accuracy: float) -> Candidate:
         """Return the same answers with probabilities whose mean confidence is an accuracy."""
         temperature = round(temperature_for(self.log_probabilities, accuracy), 4)
         correction = self.correction.model_copy(update={"temperature": temperature})
-        return Candidate(correction, log_softmax(self.log_probabilities / temperature))
+        return Candidate(correction, log_softmax(self.log_probabilities / temperature), self.network)
 
 
 class Decision(NamedTuple):
