@@ -18,6 +18,7 @@ from dcdan.inference.recogniser import Recogniser, load
 from dcdan.inference.resolver import resolve_model
 
 if TYPE_CHECKING:
+    from dcdan.adaptation.rungs import RungMaker
     from dcdan.training.settings import RunSettings
 
 __all__ = ["adapt"]
@@ -30,6 +31,7 @@ def adapt(
     *,
     shares: str | Mapping[str, float] | None = None,
     groups: str = "auto",
+    rungs: str = "",
     labels: str | Path | None = None,
     model: str | Path | None = None,
     settings: RunSettings | None = None,
@@ -53,6 +55,8 @@ def adapt(
             class -> share; classes that are not named divide what is left.
         groups: without a source, ``auto`` (sub-folders are persons or cameras), ``alike`` (and each shows the same mix
             of expressions) or ``none``.
+        rungs: without a source, what is adapted, for example ``output,statistics,training``; the last two need torch,
+            and only the output is adapted where nothing is given.
         labels: a ``labels.csv`` of the run in ``out`` that was filled in; then without ``target``.
         model: without a source, the model to start from; None for the package's.
         settings: all settings of the run; or give single ones as ``values``, for example ``method="dann"``,
@@ -92,14 +96,17 @@ def adapt(
             raise UsageError("groups, labels, settings and start have no meaning for a method without a source.")
         return _by_method(target, Path(out), model, shares, values, progress=progress, command=command)
     if source is None:
+        minutes = values.pop("minutes", None)
         foreign = sorted({**values, **({"settings": 0} if settings else {}), **({"start": 0} if start else {})})
         if foreign:
             raise UsageError(f"'{foreign[0]}' needs a source: give labelled faces, or leave it out.")
-        return _without_source(target, out, shares, groups, labels, model, progress=progress, command=command)
+        return _without_source(
+            target, out, shares, groups, labels, model, rungs=rungs, minutes=minutes, progress=progress, command=command
+        )
     if target is None or out is None:
         raise UsageError("With a source, give the target and the run folder too: adapt(source, target, out).")
-    if shares is not None or labels is not None or model is not None or groups != "auto":
-        raise UsageError("shares, groups, labels and model are for adapting without a source: leave them out.")
+    if shares is not None or labels is not None or model is not None or groups != "auto" or rungs:
+        raise UsageError("shares, groups, rungs, labels and model are for adapting without a source: leave them out.")
     try:
         from dcdan.training.distributed import processes
         from dcdan.training.run import train_run
@@ -169,6 +176,8 @@ def _without_source(
     labels: str | Path | None,
     model: str | Path | None,
     *,
+    rungs: str,
+    minutes: float | None,
     progress: bool,
     command: str,
 ) -> Recogniser:
@@ -176,6 +185,7 @@ def _without_source(
     from dcdan.adaptation.groups import Grouping
     from dcdan.adaptation.job import adapt_to_faces, adapted, continue_with_labels
     from dcdan.core.errors import unknown
+    from dcdan.reports.adaptation_report import write_adaptation_report
 
     if groups not in list(Grouping):
         raise unknown("grouping", groups, list(Grouping))
@@ -185,13 +195,37 @@ def _without_source(
         if out is None:
             raise UsageError("labels belong to a run: give its folder as out.")
         continue_with_labels(Path(out), Path(labels), command=command)
+        write_adaptation_report(Path(out))
         return adapted(Path(out))
     if isinstance(shares, Mapping):
         shares = ",".join(f"{name}={share}" for name, share in shares.items())
     asked = OutputRun(target=str(target), model=str(model or ""), shares=shares or "", groups=Grouping(groups))
+    asked = asked.model_copy(update={"rungs": rungs})
     with nullcontext(str(out)) if out is not None else TemporaryDirectory(prefix="dcdan-") as folder:
-        adapt_to_faces(asked, Path(folder), progress=progress, command=command)
+        adapt_to_faces(
+            asked,
+            Path(folder),
+            minutes=minutes,
+            progress=progress,
+            command=command,
+            maker=rung_maker() if rungs else None,
+        )
+        if out is not None:
+            write_adaptation_report(Path(folder))
         return adapted(Path(folder))
+
+
+def rung_maker() -> RungMaker | None:
+    """Return what makes the rungs that change the network; None where torch is not installed."""
+    try:
+        from dcdan.export.rungs import TorchRungs
+    except ModuleNotFoundError as error:
+        from dcdan.core.extras import missing_extra
+
+        if missing_extra(error) is None:
+            raise
+        return None
+    return TorchRungs()
 
 
 def answered(run: Path, target: str, settings: RunSettings, quiet: bool) -> Recogniser:

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from dcdan.images.inputs import Input, InputKind
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
 from dcdan.inference.resumable_table import ResumableTable
 from dcdan.inference.table import FaceResult, utf8_path
-from dcdan.jobs.resumable_job import named_before, output_error
+from dcdan.jobs.resumable_job import flush, named_before, output_error
 
 ANSWERS = "answers.jsonl"
+FACES = "faces.u8"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def extract_answers(
     state: Mapping[str, Any],
     advance: Callable[[int], None],
     ends: float | None = None,
+    faces: Path | None = None,
 ) -> None:
     """Write ``out``: what the model says of each face of all pictures; what an earlier run has done is kept.
 
@@ -84,6 +86,7 @@ def extract_answers(
         state: what it depends on, as JSON values.
         advance: told the number of pictures that are done.
         ends: time of the monotonic clock from which on no more pictures are begun.
+        faces: file for the aligned faces, one after the other in the order of the answers; None to keep none.
 
     Raises:
         Interrupted: when SIGINT or SIGTERM asked to stop; the last whole piece is saved.
@@ -92,24 +95,57 @@ def extract_answers(
     if named_before(out, state) is not None:
         return
     try:
-        with closing(ResumableTable(out, state)) as table, stoppable() as stop:
+        with closing(ResumableTable(out, state)) as table, ExitStack() as files, stoppable() as stop:
             todo, notes = table.rest(inputs)
             done = int(notes.get("inputs", 0))
+            kept = files.enter_context(closing(_KeptFaces(faces, int(notes.get("bytes", 0)))))
             advance(done)
             for piece in chunks(todo, CHUNK_PICTURES):
                 if ends is not None and done and time.monotonic() > ends:
                     break
-                results = recogniser.stream(each.source for each in piece)
+                results = recogniser.stream((each.source for each in piece), kept.add)
                 for number, (each, found) in enumerate(zip(piece, results, strict=True)):
                     table.write("".join(_line(row, done + number, group_of(each)) for row in found.rows))
                 done += len(piece)
-                table.commit(piece, {"inputs": done})
+                table.commit(piece, {"inputs": done, "bytes": kept.flushed()})
                 advance(len(piece))
                 if stop.is_set():
                     raise stopped(out.parent)
             table.finish()
     except OSError as error:
         raise output_error(error, out) from error
+
+
+class _KeptFaces:
+    """The file of aligned faces; what was written after the last whole piece is cut off."""
+
+    def __init__(self, path: Path | None, size: int) -> None:
+        self.file = None if path is None else path.open("r+b" if size else "wb")
+        self.size = size
+        if self.file is not None:
+            self.file.truncate(size)
+            self.file.seek(size)
+
+    def add(self, faces: NDArray[np.uint8]) -> None:
+        if self.file is not None:
+            self.file.write(faces.tobytes())
+            self.size += faces.nbytes
+
+    def flushed(self) -> int:
+        if self.file is not None:
+            flush(self.file)
+        return self.size
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+
+def open_faces(path: Path, count: int, side: int) -> NDArray[np.uint8] | None:
+    """Return the kept faces of N answers, memory-mapped ``(N, S, S, 3) uint8``; None where they are not all there."""
+    if count == 0 or not path.is_file() or path.stat().st_size != count * side * side * 3:
+        return None
+    return np.memmap(path, np.uint8, "r", shape=(count, side, side, 3))
 
 
 def read_answers(path: Path, classes: tuple[str, ...]) -> Answers:

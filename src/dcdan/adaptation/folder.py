@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import dcdan
 from dcdan.adaptation.extraction import Answers
 from dcdan.adaptation.groups import Grouping
-from dcdan.core.atomic_io import atomic_text, copy_file, write_text
+from dcdan.core.atomic_io import atomic_text, copy_file, sha256, write_text
 from dcdan.core.errors import OutputError, UsageError
 from dcdan.core.limits import read_json
 from dcdan.correction.arrays import Floats
@@ -40,6 +40,7 @@ class OutputRun(BaseModel):
         groups: how groups are taken.
         limit: at most so many pictures.
         align: how faces are framed.
+        rungs: what is tried, separated by commas; empty for the output alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,7 @@ class OutputRun(BaseModel):
     groups: Grouping = Grouping.AUTO
     limit: int | None = Field(default=None, ge=1)
     align: str | None = None
+    rungs: str = ""
 
 
 def read_run(folder: Path) -> tuple[OutputRun, dict[str, Any]]:
@@ -84,8 +86,14 @@ def check_free(folder: Path, settings: OutputRun, *, force: bool) -> None:
             before, _ = read_run(folder)
         except UsageError:
             before = None
-        if before is None or before.model_copy(update={"shares": settings.shares}) != settings:
+        if before is None or not _same_faces(before, settings):
             raise OutputError(f"'{folder}' holds another run: choose another --out, or --force to replace it.")
+
+
+def _same_faces(before: OutputRun, now: OutputRun) -> bool:
+    """Return whether two runs differ at most in what the answers of the start model do not depend on."""
+    free = {"shares": now.shares, "rungs": now.rungs}
+    return before.model_copy(update=free) == now
 
 
 def write_model(folder: Path, start: Path, correction: OutputCorrection | None) -> ModelInfo:
@@ -97,13 +105,17 @@ def write_model(folder: Path, start: Path, correction: OutputCorrection | None) 
         correction: None to keep the model as it was.
     """
     info = read_model_info(start)
-    for name in info.files:
-        if not (folder / name).is_file() and (start / name).is_file():
+    for name, digest in info.files.items():
+        if (start / name).is_file() and not _is(folder / name, digest):
             copy_file(start / name, folder / name)
     present = {name: digest for name, digest in info.files.items() if (folder / name).is_file()}
     changed = info.model_copy(update={"correction": correction, "files": present})
     write_model_info(folder, changed)
     return changed
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest
 
 
 def write_run(

@@ -13,8 +13,17 @@ from typing import Any
 import numpy as np
 
 from dcdan.adaptation.ask import ask
-from dcdan.adaptation.decision import Decision, candidates, decide_without_labels
-from dcdan.adaptation.extraction import ANSWERS, Answers, extract_answers, nothing_found, pictures, read_answers
+from dcdan.adaptation.decision import FEWEST, Decision, candidates, decide_without_labels
+from dcdan.adaptation.extraction import (
+    ANSWERS,
+    FACES,
+    Answers,
+    extract_answers,
+    nothing_found,
+    open_faces,
+    pictures,
+    read_answers,
+)
 from dcdan.adaptation.folder import (
     OutputRun,
     check_free,
@@ -26,6 +35,20 @@ from dcdan.adaptation.folder import (
 )
 from dcdan.adaptation.groups import Grouping, GroupOf, group_finder
 from dcdan.adaptation.labelling import accuracies_json, decide_with_labels
+from dcdan.adaptation.rungs import ANSWERS as RUNG_ANSWERS
+from dcdan.adaptation.rungs import (
+    FOLDER,
+    NETWORK_RUNGS,
+    Rung,
+    RungMaker,
+    RungTask,
+    decide_with_networks,
+    is_finished,
+    make_rung,
+    network_candidates,
+    parse_rungs,
+    unavailable,
+)
 from dcdan.adaptation.sheet import (
     COUNT,
     LABEL,
@@ -43,7 +66,10 @@ from dcdan.core.console import progress_bar
 from dcdan.core.errors import DataError, OutputError, UsageError
 from dcdan.core.locks import folder_lock
 from dcdan.core.signals import interruptible
+from dcdan.correction.arrays import checked_shares
+from dcdan.correction.fitted_rule import Considered
 from dcdan.correction.labels import UNANSWERED
+from dcdan.correction.output import OutputCorrection
 from dcdan.correction.shares import parse_shares
 from dcdan.correction.verdict import Verdict
 from dcdan.images.inputs import Input, find_inputs
@@ -53,6 +79,9 @@ from dcdan.packs.data_inputs import data_inputs, framing
 
 TIMED = 4
 """Pictures that are recognised to say how long all will take."""
+
+EXTRACTION_PART = 0.6
+"""Part of --minutes after which no more pictures are looked at where the network is changed too."""
 
 Say = Callable[[str], None]
 Asker = tuple[Callable[[str], str], Say]
@@ -90,6 +119,10 @@ class _Work:
         return group_finder(self.settings.target, self.settings.groups)
 
     @property
+    def rungs(self) -> tuple[Rung, ...]:
+        return parse_rungs(self.settings.rungs)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return self.recogniser.classes
 
@@ -105,6 +138,7 @@ def adapt_to_faces(
     progress: bool = False,
     command: str = "dcdan.adapt(...)",
     say: Say = lambda _: None,
+    maker: RungMaker | None = None,
 ) -> Outcome:
     """Adapt the output of a model to the faces of a target, without labels or with those that were given before.
 
@@ -112,12 +146,13 @@ def adapt_to_faces(
         settings: what is asked.
         out: the run folder; the same call goes on with one that was stopped.
         count: how many faces are drawn to be labelled.
-        minutes: look at no more pictures after so long; None for all.
+        minutes: look at no more pictures and make no more steps of training after so long; None for all.
         threads: of ONNX Runtime and OpenCV.
         force: replace another run.
         progress: show a bar on stderr when that is a terminal.
         command: recorded in ``run.json``.
         say: told a line before the work starts.
+        maker: makes the rungs that change the network; None where torch is not installed.
 
     Raises:
         DataError: when there is no face.
@@ -128,11 +163,23 @@ def adapt_to_faces(
     begun = time.monotonic()
     work = _open(settings, threads)
     shares = _shares(work)
+    missing = unavailable(work.recogniser.info, work.rungs, maker)
+    rungs = [rung for rung in work.rungs if rung in NETWORK_RUNGS and rung not in missing]
+    for why in dict.fromkeys(missing.values()):
+        say(why)
     with interruptible(out), folder_lock(out):
         check_free(out, settings, force=force)
         mark, total, groups = _look(work)
         state = _state(work, mark, minutes)
-        seconds = _extract(work, out, state, total, groups, minutes, progress, say, count=count, force=force)
+        more_seconds = {
+            rung: maker.seconds(work.start, rung, total)
+            for rung in rungs
+            if maker is not None and not _rungs_made(out, rungs, shares)
+        }
+        seconds = _extract(
+            work, out, state, total, groups, minutes, progress, say, count=count, force=force, rungs=more_seconds,
+            keep=bool(rungs), made=_rungs_made(out, rungs, shares),
+        )  # fmt: skip
         answers = read_answers(out / ANSWERS, work.classes)
         if len(answers) == 0:
             (out / ANSWERS).unlink()
@@ -142,6 +189,10 @@ def adapt_to_faces(
             write_sheet(out, work.recogniser, work.inputs, answers, sample)
         more = {"pictures": total, "groups": groups, "state": state, "extraction_seconds": seconds}
         outcome = _conclude(work, out, answers, shares, command, time.monotonic() - begun, more)
+        if maker is not None and not _rungs_made(out, rungs, shares):
+            ends = None if minutes is None else begun + 60 * minutes
+            _make_rungs(work, out, answers, shares, rungs, maker, ends, progress, threads, say)
+            outcome = _conclude(work, out, answers, shares, command, time.monotonic() - begun, more)
     looked = len(set(answers.inputs.tolist())) + len(answers.without)
     left = f"{total - looked} pictures were left out, as --minutes was over." if looked < total else ""
     return replace(outcome, left_out=left)
@@ -200,6 +251,12 @@ def adapted(out: Path, threads: int | None = None) -> Recogniser:
     return recogniser
 
 
+def start_model(settings: OutputRun, threads: int | None = None) -> tuple[Recogniser, Callable[[], Iterator[Input]]]:
+    """Return the start model of a run, framed for its pictures, and a function that yields these pictures."""
+    work = _open(settings, threads)
+    return work.recogniser, work.inputs
+
+
 def _open(settings: OutputRun, threads: int | None) -> _Work:
     start = resolve_model(settings.model or None).folder
     found = framing([settings.target])
@@ -207,6 +264,7 @@ def _open(settings: OutputRun, threads: int | None) -> _Work:
     recogniser = load(settings.model or None, threads=threads, align=align, cropped=found == "cropped")
     if recogniser.info.correction is not None:
         raise UsageError(f"The model '{settings.model}' was corrected already: give the model that it started from.")
+    parse_rungs(settings.rungs)
     return _Work(settings, start, recogniser)
 
 
@@ -229,7 +287,7 @@ def _look(work: _Work) -> tuple[str, int, int]:
 
 
 def _state(work: _Work, mark: str, minutes: float | None) -> dict[str, Any]:
-    asked = work.settings.model_dump(mode="json", exclude={"shares", "model"})
+    asked = work.settings.model_dump(mode="json", exclude={"shares", "model", "rungs"})
     return {"settings": asked, "model": dict(work.recogniser.info.files), "pictures": mark, "minutes": minutes}
 
 
@@ -245,6 +303,9 @@ def _extract(
     *,
     count: int,
     force: bool,
+    rungs: dict[Rung, float],
+    keep: bool,
+    made: bool,
 ) -> float | None:
     """Write the answers where they are not there yet; return the seconds, None where nothing was to do."""
     path = out / ANSWERS
@@ -253,30 +314,98 @@ def _extract(
             same = read_run(out)[1].get("state") == state
         except UsageError:
             same = False
-        if same:
+        if same and (not keep or made or _kept_faces(work, out) is not None):
             say("The faces are known from the last run of this command.")
             return None
-        if (out / LABEL).exists() and not force:
+        if (out / LABEL).exists() and not force and not same:
             raise OutputError(
                 f"The pictures or settings have changed since '{out}' was made: choose another --out, or --force."
             )
         path.unlink()
-    say(_plan(work, total, groups, minutes, count))
+    for rung in NETWORK_RUNGS:
+        (out / FOLDER / rung.value / RUNG_ANSWERS).unlink(missing_ok=True)
+    say(_plan(work, total, groups, minutes, count, rungs))
     begun = time.monotonic()
-    ends = None if minutes is None else begun + 60 * minutes
+    ends = None if minutes is None else begun + 60 * minutes * (EXTRACTION_PART if rungs else 1)
+    state = dict(state)
+    if keep:
+        (out / FACES).touch()
+        state["faces_file"] = (out / FACES).stat().st_ino
     with progress_bar("faces", total, shown=progress) as advance:
-        extract_answers(work.recogniser, work.inputs, work.group_of(), path, state, advance, ends)
+        faces = out / FACES if keep else None
+        extract_answers(work.recogniser, work.inputs, work.group_of(), path, state, advance, ends, faces)
     return round(time.monotonic() - begun, 1)
 
 
-def _plan(work: _Work, total: int, groups: int, minutes: float | None, count: int) -> str:
-    seconds = _seconds_each(work, total) * total
+def _kept_faces(work: _Work, out: Path) -> Any:
+    return open_faces(out / FACES, len(read_answers(out / ANSWERS, work.classes)), work.recogniser.info.face.size)
+
+
+def _rungs_made(out: Path, rungs: list[Rung], shares: Any) -> bool:
+    known = None if shares is None else checked_shares(shares, len(shares))
+    return all(is_finished(out / FOLDER / rung.value, known) for rung in rungs)
+
+
+def _make_rungs(
+    work: _Work,
+    out: Path,
+    answers: Answers,
+    shares: Any,
+    rungs: list[Rung],
+    maker: RungMaker,
+    ends: float | None,
+    progress: bool,
+    threads: int | None,
+    say: Say,
+) -> None:
+    """Make the networks of the rungs, and write what each answers; the faces themselves are removed afterwards."""
+    if answers.different < FEWEST:
+        say(f"{answers.different} different faces are too few to change the network: {FEWEST} are needed.")
+        (out / FACES).unlink(missing_ok=True)
+        return
+    faces = _kept_faces(work, out)
+    if faces is None:
+        raise DataError(f"'{out / FACES}' does not hold the faces of this run: delete the file, and run again.")
+    known = None if shares is None else tuple(float(value) for value in checked_shares(shares, len(work.classes)))
+    finished = True
+    for rung in rungs:
+        folder = out / FOLDER / rung.value
+        task = RungTask(rung, work.start, faces, known, folder, ends=ends, shown=progress, run=out)
+        notes = make_rung(task, maker, threads)
+        finished &= bool(notes.get("finished"))
+        if notes.get("warning"):
+            say(str(notes["warning"]))
+        if not notes.get("finished"):
+            say(
+                f"The rung '{rung}' stopped after {notes.get('steps')} of {notes.get('planned')} steps, as --minutes "
+                "was over; the same command goes on."
+            )
+    del faces
+    if finished:
+        (out / FACES).unlink(missing_ok=True)
+
+
+def _networks(work: _Work, out: Path, count: int) -> dict[Rung, Any]:
+    """Return the answers of the rungs that are there for these faces."""
+    found = {}
+    for rung in work.rungs:
+        path = out / FOLDER / rung.value / RUNG_ANSWERS
+        if rung in NETWORK_RUNGS and path.is_file():
+            z = np.load(path, allow_pickle=False)
+            if z.shape == (count, len(work.classes)):
+                found[rung] = z
+    return found
+
+
+def _plan(work: _Work, total: int, groups: int, minutes: float | None, count: int, rungs: dict[Rung, float]) -> str:
+    seconds = _seconds_each(work, total) * total + sum(rungs.values())
     if minutes is not None:
         seconds = min(seconds, 60 * minutes)
     long = "under a minute" if seconds < 60 else f"about {max(1, round(seconds / 60))} min"
     tried = "declared shares" if work.settings.shares else "nothing without --shares or labels"
     if groups > 1 and work.settings.groups is not Grouping.NONE:
         tried += f", offsets of {groups} groups" if work.settings.groups is Grouping.ALIKE else ""
+    tried += "".join(f", {rung.value} of the network" for rung in rungs)
     return f"{total} pictures, {groups or 'no'} groups; tried: {tried}; {count} faces to label; {long}."
 
 
@@ -305,20 +434,24 @@ def _conclude(
 ) -> Outcome:
     """Decide by all that is known, and write the model, the predictions and ``run.json``."""
     z, classes, grouping = answers.log_probabilities, work.classes, work.settings.groups
-    found = candidates(z, classes, answers.groups, grouping, shares)
+    prior = np.array(work.recogniser.info.class_prior) if work.recogniser.info.class_prior else None
+    found = candidates(z, classes, answers.groups, grouping, shares, prior)
+    networks = network_candidates(_networks(work, out, len(answers)), classes, shares, prior)
     sample = read_sample(out, answers, classes)
     given = given_labels(out, answers, classes)
     labels = labelled(sample, given)
     decision: Decision
     measured: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
     if len(labels.labels):
-        by_labels = decide_with_labels(z, classes, found, labels)
+        by_labels = decide_with_labels(z, classes, found | networks, labels)
         decision, measured = by_labels.decision, accuracies_json(by_labels.accuracy)
     else:
         decision = decide_without_labels(z, classes, found, grouping, answers.different)
-    verdict, kept = decision
-    correction = None if verdict.model == "source" else kept.correction
-    write_model(out, work.start, correction)
+        decision, reasons = decide_with_networks(decision, networks)
+    verdict, kept, considered = decision
+    correction = None if kept.correction == OutputCorrection.identity(classes) else kept.correction
+    write_model(out, out / FOLDER / kept.network if kept.network else work.start, correction)
     write_predictions(out, answers, kept.log_probabilities, classes)
     changed = int((z.argmax(1) != kept.log_probabilities.argmax(1)).sum())
     more |= {
@@ -328,12 +461,23 @@ def _conclude(
         "labels": len(labels.labels),
         "skipped": sum(label == UNANSWERED for label in given.values()),
         "measured_accuracy": measured,
-        "tried": sorted(found),
+        "tried": sorted(found | networks),
+        "considered": [
+            *(_considered(each) for each in considered),
+            *({"name": name, "reason": reason} for name, reason in reasons.items()),
+        ],
         "shares_before": _by_class(np.exp(z).mean(0), classes),
         "shares_after": _by_class(np.exp(kept.log_probabilities).mean(0), classes),
     }
     write_run(out, work.settings, verdict, command, seconds, more)
     return Outcome(verdict, _lines(verdict, measured, len(answers), changed), len(labels.labels))
+
+
+def _considered(each: Considered) -> dict[str, Any]:
+    numbers = {"gain": each.gain, "error": each.error}
+    return {"name": each.name, "reason": each.reason} | {
+        key: round(value, 4) for key, value in numbers.items() if np.isfinite(value)
+    }
 
 
 def _by_class(values: Any, classes: tuple[str, ...]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """What labelled faces lead to: accuracies with intervals, the choice between the corrected models, the verdict.
 
-A bias per class is the default; any other correction is taken only where it explains the labelled faces better by more
-than one standard error (method, section 7), and none unless it is right on more of them. Corrections that the labels
-fit are judged by leave-one-out.
+A bias per class is the default; any other correction is taken only where it explains the labelled faces better beyond
+its error, and none unless it is right on more of them (:func:`dcdan.correction.labels.choose`). Corrections that the
+labels fit are judged by leave-one-out.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcdan.adaptation.decision import OFFSETS, SOURCE, Candidate, Decision, unsupported_estimate
+from dcdan.adaptation.decision import OFFSETS, SOURCE, Candidate, Decision
 from dcdan.correction.arrays import Floats, log_softmax
 from dcdan.correction.estimators import AccuracyEstimate
+from dcdan.correction.fitted_rule import FittedRule, estimated_accuracy
 from dcdan.correction.labels import (
     AccuracyInterval,
     Labelled,
     LabelSettings,
-    correct_by_labels,
+    choose,
     fit_bias,
     leave_one_out,
     leave_one_out_shares,
     log_likelihood,
     measured_accuracy,
-    stratified_mean,
 )
 from dcdan.correction.output import OutputCorrection, sinkhorn
+from dcdan.correction.shares import label_shares
 from dcdan.correction.verdict import Answer, Verdict
 
 BIAS = "bias"
 LABEL_SHARES = "shares by labels"
 OFFSETS_BIAS = "offsets and bias"
-_NAMES = {"source": SOURCE, "bias": BIAS, "sinkhorn": LABEL_SHARES}
 
 
 class LabelDecision(NamedTuple):
@@ -50,7 +50,11 @@ class LabelDecision(NamedTuple):
 
 
 def decide_with_labels(
-    z: Floats, classes: tuple[str, ...], found: dict[str, Candidate], labels: Labelled
+    z: Floats,
+    classes: tuple[str, ...],
+    found: dict[str, Candidate],
+    labels: Labelled,
+    rule: FittedRule | None = None,
 ) -> LabelDecision:
     """Choose between the source model and all corrected ones by labelled faces.
 
@@ -59,18 +63,17 @@ def decide_with_labels(
         classes: K names.
         found: corrected models that need no labels, see :func:`dcdan.adaptation.decision.candidates`.
         labels: labelled faces, drawn by the source model's predictions.
+        rule: the numbers of the estimate without labels; None for those of the package.
     """
     settings = LabelSettings()
     sample, y, rows = labels.sample, labels.labels, labels.sample.rows
-    outcome = correct_by_labels(z, labels, classes, settings)
-    joint = sinkhorn(z, outcome.shares)
+    shares = label_shares(y, sample.weights, np.exp(z).mean(0))
+    joint = sinkhorn(z, shares)
     bias = fit_bias(z[rows], y, sample.weights, settings.l2)
     made = {
         SOURCE: Candidate(OutputCorrection.identity(classes), z),
         BIAS: Candidate(OutputCorrection.of(classes, bias), log_softmax(z + bias)),
-        LABEL_SHARES: Candidate(
-            OutputCorrection.of(classes, joint.bias, prior=outcome.shares), joint.log_probabilities
-        ),
+        LABEL_SHARES: Candidate(OutputCorrection.of(classes, joint.bias, prior=shares), joint.log_probabilities),
     }
     judged = {
         SOURCE: z[rows],
@@ -85,18 +88,21 @@ def decide_with_labels(
         made[OFFSETS_BIAS] = Candidate(OutputCorrection.of(classes, more, offsets), log_softmax(moved + more))
         judged[OFFSETS_BIAS] = leave_one_out(moved[rows], y, sample.weights, settings.l2)
     accuracy = {name: measured_accuracy(way.argmax(1) == y, sample, settings) for name, way in judged.items()}
-    if len(y) < settings.fewest:
-        verdict = Verdict(Answer.UNKNOWN, SOURCE, unsupported_estimate(z), 0.0, outcome.reason)
-        return LabelDecision(Decision(verdict, made[SOURCE]), accuracy, outcome.shares)
     scores = {name: log_likelihood(way, y) for name, way in judged.items()}
-    best = _NAMES[outcome.choice]
-    for name in (*found, *((OFFSETS_BIAS,) if OFFSETS in found else ())):
-        gain = stratified_mean(scores[name] - scores[best], sample)
-        if gain.mean > settings.errors_better * gain.error:
-            best = name
-    if accuracy[best].value <= accuracy[SOURCE].value:
-        best = SOURCE  # better probabilities alone are no reason: on one real set they harmed 30 % of draws, so 13 %
-    return LabelDecision(Decision(_verdict(best, accuracy), made[best]), accuracy, outcome.shares)
+    best, reason = choose(scores, sample, settings, accuracy)
+    if len(y) < settings.fewest:
+        verdict = Verdict(Answer.UNKNOWN, SOURCE, estimated_accuracy(z, rule=rule), 0.0, reason)
+        return LabelDecision(Decision(verdict, made[SOURCE]), accuracy, shares)
+    kept = made[best].tempered(combined_accuracy(made[best].log_probabilities, accuracy[best], rule))
+    return LabelDecision(Decision(_verdict(best, accuracy), kept), accuracy, shares)
+
+
+def combined_accuracy(z: Floats, measured: AccuracyInterval, rule: FittedRule | None = None) -> float:
+    """Return the accuracy by labels and by confidence together, each weighted by its inverse variance."""
+    estimate = estimated_accuracy(z, rule=rule)
+    unseen = max(1e-6, ((estimate.high - estimate.low) / (2 * 1.96)) ** 2)
+    seen = max(1e-6, measured.variance)
+    return (estimate.value * seen + measured.value * unseen) / (seen + unseen)
 
 
 def _verdict(best: str, accuracy: dict[str, AccuracyInterval]) -> Verdict:

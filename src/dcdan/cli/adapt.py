@@ -69,6 +69,15 @@ def adapt(
             show_default="auto",
         ),
     ] = None,
+    rungs: Annotated[
+        str | None,
+        typer.Option(
+            "--rungs",
+            metavar="NAMES",
+            help="Without --source, what is adapted: output,statistics,training; the last two need torch.",
+            show_default="output",
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option("--labels", metavar="CSV", help="Go on with the run in --out by this labels.csv, filled in."),
@@ -145,7 +154,7 @@ def adapt(
         "--epochs": epochs, "--start": start, "--config": config, "--set": settings or None,
     }  # fmt: skip
     alone = {
-        "--shares": shares, "--groups": groups, "--labels": labels, "--ask": ask or None, "--label-faces": faces,
+        "--shares": shares, "--groups": groups, "--rungs": rungs, "--labels": labels, "--ask": ask or None, "--label-faces": faces,
         "--model": model, "--limit": limit, "--threads": threads, "--force": force or None,
     }  # fmt: skip
     command = shlex.join(["dcdan", *context.obj])
@@ -177,7 +186,7 @@ def adapt(
             raise UsageError("Give --target with your faces, or --labels or --ask to go on with the run in --out.")
         else:
             _without_source(
-                target, out, command, shares=shares, groups=groups, model=model, limit=limit, count=faces,
+                target, out, command, shares=shares, groups=groups, rungs=rungs, model=model, limit=limit, count=faces,
                 minutes=minutes, threads=threads, force=force, quiet=quiet,
             )  # fmt: skip
         return
@@ -250,6 +259,7 @@ def _without_source(
     *,
     shares: str | None,
     groups: GroupChoice | None,
+    rungs: str | None,
     model: str | None,
     limit: int | None,
     count: int | None,
@@ -261,7 +271,9 @@ def _without_source(
     from dcdan.adaptation.folder import OutputRun
     from dcdan.adaptation.groups import Grouping
     from dcdan.adaptation.job import adapt_to_faces
+    from dcdan.adaptation.rungs import parse_rungs
     from dcdan.adaptation.sheet import COUNT
+    from dcdan.api import rung_maker
 
     if minutes is not None and minutes <= 0:
         raise UsageError(f"--minutes must be above 0, not {minutes:g}.")
@@ -271,6 +283,7 @@ def _without_source(
         shares=shares or "",
         groups=Grouping(groups.value if groups is not None else "auto"),
         limit=limit,
+        rungs=",".join(parse_rungs(rungs)) if rungs else "",
     )
     outcome = adapt_to_faces(
         asked,
@@ -282,6 +295,7 @@ def _without_source(
         progress=not quiet,
         command=command,
         say=_say(quiet),
+        maker=rung_maker() if rungs else None,
     )
     _tell(out, outcome, quiet)
 
@@ -301,12 +315,16 @@ def _say(quiet: bool) -> Callable[[str], None]:
 
 
 def _tell(out: Path, outcome: Outcome, quiet: bool) -> None:
+    from dcdan.reports.adaptation_report import write_adaptation_report
+
     for line in outcome.lines:
         typer.echo(printable(line))
+    report = write_adaptation_report(out)
     if quiet:
         return
     if outcome.left_out:
         typer.echo(printable(outcome.left_out), err=True)
+    typer.echo(printable(f"Report: {report}"), err=True)
     table = out / "label" / "labels.csv"
     if not outcome.labelled:
         typer.echo(printable(f"To do better: fill in {table} (faces: {table.with_name('faces.png')}), then"), err=True)

@@ -304,6 +304,7 @@ class CalibrationMap(BaseModel):
         weights: change of the accuracy by one standard deviation.
         intercept: mean accuracy of the cells.
         residual: standard deviation of the error on cells left out, as a share of the accuracy (0..1).
+        sampling: further variance of that error for one face, which is divided by the number of faces.
         confidence: coverage of the interval.
     """
 
@@ -315,14 +316,50 @@ class CalibrationMap(BaseModel):
     weights: tuple[float, ...]
     intercept: float = Field(allow_inf_nan=False)
     residual: float = Field(ge=0, allow_inf_nan=False)
+    sampling: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
-    def estimate(self, scores: Mapping[str, float], name: str = "") -> AccuracyEstimate:
+    def predict(self, scores: Mapping[str, float]) -> float:
+        """Return what the scores speak for, not clipped: a map may be fitted to a gain as well as to an accuracy.
+
+        Args:
+            scores: name -> score.
+
+        Returns:
+            The value; NaN where a score is missing or no number.
+
+        Example:
+            >>> line = fit_map({"changed": [0.0, 0.1, 0.2]}, [0.0, 0.05, 0.1], ["a", "b", "c"], ridge=0)
+            >>> round(line.predict({"changed": 0.3}), 3)
+            0.15
+        """
+        given = np.array([scores.get(each, math.nan) for each in self.names], np.float64)
+        standard = np.clip((given - self.centres) / self.scales, -3, 3)
+        return float(self.intercept + standard @ np.array(self.weights))
+
+    def error(self, faces: int | None = None) -> float:
+        """Return the standard deviation of the error for a number of faces; None for very many.
+
+        Args:
+            faces: 1 or more, or None.
+
+        Returns:
+            ``sqrt(residual^2 + sampling / faces)``.
+
+        Example:
+            >>> line = fit_map({"atc": [0.5, 0.7, 0.9]}, [0.4, 0.6, 0.8], ["a", "b", "c"], ridge=0)
+            >>> round(line.model_copy(update={"sampling": 0.25}).error(100), 3)
+            0.05
+        """
+        return math.sqrt(self.residual**2 + (self.sampling / max(1, faces) if faces is not None else 0.0))
+
+    def estimate(self, scores: Mapping[str, float], name: str = "", faces: int | None = None) -> AccuracyEstimate:
         """Return the accuracy that the scores of a target speak for.
 
         Args:
             scores: name -> score.
             name: of the estimate; empty for that of its only score, or ``combined``.
+            faces: number of faces that the scores are from; None for very many.
 
         Returns:
             The estimate; 0..1 as its interval where a score is missing or no number. A score further than three
@@ -334,12 +371,10 @@ class CalibrationMap(BaseModel):
             0.6
         """
         called = name or (self.names[0] if len(self.names) == 1 else "combined")
-        given = np.array([scores.get(each, math.nan) for each in self.names], np.float64)
-        if not np.isfinite(given).all():
+        if not all(math.isfinite(scores.get(each, math.nan)) for each in self.names):
             return AccuracyEstimate(value=min(1.0, max(0.0, self.intercept)), low=0, high=1, name=called)
-        standard = np.clip((given - self.centres) / self.scales, -3, 3)
-        value = float(np.clip(self.intercept + standard @ np.array(self.weights), 0, 1))
-        half = NormalDist().inv_cdf(0.5 + self.confidence / 2) * self.residual
+        value = float(np.clip(self.predict(scores), 0, 1))
+        half = NormalDist().inv_cdf(0.5 + self.confidence / 2) * self.error(faces)
         return AccuracyEstimate(value=value, low=max(0.0, value - half), high=min(1.0, value + half), name=called)
 
 
@@ -349,6 +384,8 @@ def fit_map(
     shifts: Sequence[str],
     ridge: float = 0.1,
     confidence: float = 0.95,
+    faces: ArrayLike | None = None,
+    clip: tuple[float, float] = (0.0, 1.0),
 ) -> CalibrationMap:
     """Fit a map from scores to accuracy by ridge regression, its error measured on shifts left out.
 
@@ -358,9 +395,13 @@ def fit_map(
         shifts: (C,) name of the shift of each cell; all cells of one shift are left out together.
         ridge: penalty on the weights, in units of the number of cells.
         confidence: coverage of the intervals.
+        faces: (C,) number of faces of each cell, to divide the error into a part that more faces make smaller and one
+            that they do not; None to take all of it for the latter.
+        clip: the range of what is fitted; a gain of accuracy has (-1, 1).
 
     Returns:
-        The map, fitted on all cells; its residual is the root mean square error on left-out shifts.
+        The map, fitted on all cells; its residual is the root mean square error on left-out shifts, less what
+        ``sampling`` explains.
 
     Raises:
         DataError: when there are fewer than three cells or two shifts, or values are wrong.
@@ -383,15 +424,17 @@ def fit_map(
     for shift in range(len(which)):
         out = numbers == shift
         centre, scale, weights, intercept = _ridge(x[~out], y[~out], ridge)
-        left[out] = np.clip(intercept + np.clip((x[out] - centre) / scale, -3, 3) @ weights, 0, 1) - y[out]
+        left[out] = np.clip(intercept + np.clip((x[out] - centre) / scale, -3, 3) @ weights, *clip) - y[out]
     centre, scale, weights, intercept = _ridge(x, y, ridge)
+    residual, sampling = _error_by_size(left, faces)
     return CalibrationMap(
         names=names,
         centres=tuple(centre.tolist()),
         scales=tuple(scale.tolist()),
         weights=tuple(weights.tolist()),
         intercept=intercept,
-        residual=float(np.sqrt(np.mean(left**2))),
+        residual=residual,
+        sampling=sampling,
         confidence=confidence,
     )
 
@@ -431,6 +474,20 @@ def all_scores(
         "nuclear": nuclear_score(z),
     }
     return found if heads is None else found | {"agreement": agreement_score(*heads)}
+
+
+def _error_by_size(errors: Floats, faces: ArrayLike | None) -> tuple[float, float]:
+    """Return the constant part of an error (its root) and the variance of one face, by least squares on squares."""
+    squares = errors**2
+    if faces is None:
+        return float(np.sqrt(squares.mean())), 0.0
+    inverse = 1 / np.maximum(np.asarray(faces, np.float64), 1)
+    spread = inverse - inverse.mean()
+    scale = float(spread @ spread)
+    slope = float(spread @ squares / scale) if scale > 0 else 0.0
+    # Neither part may be negative: what is left of the mean square then belongs to the other alone.
+    slope = min(max(0.0, slope), float(squares.mean() / inverse.mean()))
+    return float(np.sqrt(max(0.0, squares.mean() - slope * inverse.mean()))), slope
 
 
 def _certainty(z: Floats, score: str) -> Floats:

@@ -8,10 +8,10 @@ is unbiased for the mean over all faces (Horvitz & Thompson, JASA 1952; Cochran,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,8 +22,8 @@ from dcdan.correction.arrays import Floats, Integers, checked_labels, checked_lo
 from dcdan.correction.output import Assignment, OutputCorrection, OutputSettings, sinkhorn, sinkhorn_bias
 from dcdan.correction.shares import ShareSettings, label_shares
 
-Choice = Literal["source", "bias", "sinkhorn"]
 UNANSWERED = -1
+_NAMES = {"sinkhorn": "joint assignment"}
 
 
 class LabelSettings(BaseModel):
@@ -34,7 +34,7 @@ class LabelSettings(BaseModel):
         l2: ``l2 / 2 |b|^2`` is added to the weighted cross-entropy of the labelled faces, summed.
         confidence: coverage of the intervals.
         smoothing: faces of the overall accuracy that each stratum's is shrunk by, for its variance only.
-        errors_better: standard errors by which Sinkhorn's log-likelihood must exceed that of the bias.
+        errors_better: standard errors by which the log-likelihood of another correction must exceed that of the bias.
         errors_worse: standard errors by which the bias may fall below the source model before that one is kept.
         fewest: with fewer labels nothing is changed.
     """
@@ -42,10 +42,10 @@ class LabelSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at_least: int = Field(default=2, ge=0)
-    l2: float = Field(default=2.0, gt=0)
+    l2: float = Field(default=1.0, gt=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     smoothing: float = Field(default=2.0, gt=0)
-    errors_better: float = Field(default=1.0, ge=0)
+    errors_better: float = Field(default=2.0, ge=0)
     errors_worse: float = Field(default=0.0, ge=0)
     fewest: int = Field(default=8, ge=1)
 
@@ -146,11 +146,11 @@ class LabelOutcome:
         reason: one sentence.
     """
 
-    choice: Choice
+    choice: str
     correction: OutputCorrection
     log_probabilities: Floats
-    accuracy: dict[Choice, AccuracyInterval]
-    likelihood: dict[Choice, MeanAndError]
+    accuracy: dict[str, AccuracyInterval]
+    likelihood: dict[str, MeanAndError]
     shares: Floats
     reason: str
 
@@ -513,21 +513,29 @@ def leave_one_out_shares(
 
 
 def choose(
-    likelihoods: dict[Choice, Floats], sample: Sample, settings: LabelSettings | None = None
-) -> tuple[Choice, str]:
-    """Choose between the source model, the bias per class and the joint assignment.
+    likelihoods: Mapping[str, Floats],
+    sample: Sample,
+    settings: LabelSettings | None = None,
+    accuracy: Mapping[str, AccuracyInterval] | None = None,
+) -> tuple[str, str]:
+    """Choose between the source model, the bias per class and other corrections.
 
-    The bias is the default. Sinkhorn is taken only where its weighted log-likelihood is better by more than one
-    standard error of the paired difference, the source model where the bias is worse than it (method, section 7).
+    The bias is the default, the source model is kept where the bias is worse than it. Another correction is taken
+    only where its weighted log-likelihood is better by more than ``errors_better`` standard errors of the paired
+    difference (method, section 7). Last, none is taken that is not right on more of the labelled faces: better
+    probabilities alone are no reason. Measured on a grid of known shifts with 40 labels, this guard lowers the share
+    of draws that end worse than before from 4.2 to 1.1 %, and the mean gain from 5.2 to 4.8 points
+    (docs/results/source_free).
 
     Args:
-        likelihoods: choice -> (M,) log-probabilities of the labels; of bias and Sinkhorn by leave-one-out. ``source``
-            and ``bias`` must be there.
+        likelihoods: name -> (M,) log-probabilities of the labels, by leave-one-out of what the labels fitted.
+            ``source`` and ``bias`` must be there; of the others the earlier is preferred.
         sample: the M faces.
         settings: how many standard errors.
+        accuracy: name -> accuracy on the labelled faces, likewise; None for no guard.
 
     Returns:
-        The choice, and the reason in one sentence.
+        The name, and the reason in one sentence.
 
     Raises:
         DataError: when lengths differ.
@@ -542,14 +550,16 @@ def choose(
     if len(sample) < chosen.fewest:
         return "source", f"{len(sample)} labels are too few to correct a model by; {chosen.fewest} are needed."
     gain = stratified_mean(likelihoods["bias"] - likelihoods["source"], sample)
-    best: Choice = "bias"
-    reason = "A bias per class explains the labelled faces best."
+    best, reason = "bias", "A bias per class explains the labelled faces best."
     if gain.mean < -chosen.errors_worse * gain.error:
         best, reason = "source", "The model as it was explains the labelled faces better than a bias per class."
-    if "sinkhorn" in likelihoods:
-        more = stratified_mean(likelihoods["sinkhorn"] - likelihoods[best], sample)
-        if more.mean > chosen.errors_better * more.error:
-            best, reason = "sinkhorn", "Joint assignment explains the labelled faces better by over one standard error."
+    for name in likelihoods:
+        more = stratified_mean(likelihoods[name] - likelihoods[best], sample)
+        if name not in ("source", "bias") and more.mean > chosen.errors_better * more.error:
+            best = name
+            reason = f"{_NAMES.get(name, name).capitalize()} explains the labelled faces better beyond its error."
+    if accuracy is not None and best != "source" and accuracy[best].value <= accuracy["source"].value:
+        best, reason = "source", "No correction that explains the labelled faces better is right on more of them."
     return best, reason
 
 
@@ -596,19 +606,20 @@ def correct_by_labels(
     found = label_shares(y, w, mean, shares)
     joint = sinkhorn(z, found, output)
     bias = fit_bias(own, y, w, chosen.l2)
-    ways: dict[Choice, Floats] = {
+    ways: dict[str, Floats] = {
         "source": own,
         "bias": leave_one_out(own, y, w, chosen.l2),
         "sinkhorn": leave_one_out_shares(z, labelled, joint, shares),
     }
-    scores: dict[Choice, Floats] = {name: log_likelihood(way, y) for name, way in ways.items()}
-    choice, reason = choose(scores, sample, chosen)
+    scores: dict[str, Floats] = {name: log_likelihood(way, y) for name, way in ways.items()}
+    accuracy = {name: measured_accuracy(way.argmax(1) == y, sample, chosen) for name, way in ways.items()}
+    choice, reason = choose(scores, sample, chosen, accuracy)
     used = {"source": np.zeros(z.shape[1]), "bias": bias, "sinkhorn": joint.bias}[choice]
     return LabelOutcome(
         choice=choice,
         correction=OutputCorrection.of(classes, used, prior=None if choice == "source" else found),
         log_probabilities=log_softmax(z + used),
-        accuracy={name: measured_accuracy(way.argmax(1) == y, sample, chosen) for name, way in ways.items()},
+        accuracy=accuracy,
         likelihood={name: stratified_mean(score, sample) for name, score in scores.items()},
         shares=found,
         reason=reason,

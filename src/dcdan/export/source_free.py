@@ -201,7 +201,7 @@ def adapt_by_method(
         network.cpu()
         after = probabilities_of(network, info, faces) if done.answers is None else np.exp(done.answers)
         changed = float((after.argmax(1) != before.argmax(1)).mean())
-        _write_model(out, network, info, method)
+        write_adapted_model(out, network, info, method)
         _write_predictions(out, pack, rows, after, info.classes)
         result = MethodRun(
             out, len(faces), done.steps, changed, time.monotonic() - begun, done.warning, done.answers is not None
@@ -265,7 +265,15 @@ def _run(
             raise OutputError(f"'{out / CHECKPOINT}' cannot be written ({error.strerror or error}).") from error
 
 
-def _write_model(out: Path, network: Network, info: ModelInfo, method: str) -> None:
+def write_adapted_model(out: Path, network: Network, info: ModelInfo, method: str) -> None:
+    """Write weights, ONNX graph and description of an adapted network.
+
+    Args:
+        out: the folder.
+        network: the network, on the CPU.
+        info: the description of the model that it started from.
+        method: what changed it, for the description.
+    """
     with atomic_write(out / WEIGHTS_NAME) as beside:
         save_tensors({name: value.contiguous() for name, value in network.state_dict().items()}, beside)
     with atomic_write(out / GRAPH_NAME) as beside:

@@ -5,7 +5,7 @@ Faces of a pack are already aligned; :func:`predict_pack` classifies them direct
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -109,7 +109,11 @@ class Recogniser:
             return list(self.stream(image))
         return next(self.stream([image]))
 
-    def stream(self, sources: Iterable[PictureSource | Picture]) -> Iterator[FaceResults]:
+    def stream(
+        self,
+        sources: Iterable[PictureSource | Picture],
+        keep: Callable[[NDArray[np.uint8]], None] = lambda _: None,
+    ) -> Iterator[FaceResults]:
         """Yield the results of each image in order; images are read, decoded and released in chunks.
 
         The last digits of a probability can depend on the other faces in its batch; the same sequence of images gives
@@ -117,6 +121,7 @@ class Recogniser:
 
         Args:
             sources: Images as for :meth:`recognise`.
+            keep: Is given the aligned faces of each chunk, ``(N, S, S, 3) uint8``, in the order of the results.
 
         Yields:
             The results of each image.
@@ -128,10 +133,10 @@ class Recogniser:
             chunk.append(picture)
             pixels += 0 if picture.pixels is None else picture.pixels.shape[0] * picture.pixels.shape[1]
             if len(chunk) >= CHUNK_PICTURES or pixels >= CHUNK_PIXELS:
-                yield from self._answer(chunk)
+                yield from self._answer(chunk, keep)
                 chunk, pixels = [], 0
         if chunk:
-            yield from self._answer(chunk)
+            yield from self._answer(chunk, keep)
 
     @overload
     def watch(
@@ -243,7 +248,7 @@ class Recogniser:
             for picture in pictures
         ]
 
-    def _answer(self, chunk: Sequence[Picture]) -> list[FaceResults]:
+    def _answer(self, chunk: Sequence[Picture], keep: Callable[[NDArray[np.uint8]], None]) -> list[FaceResults]:
         found = self._found([picture.pixels for picture in chunk if picture.pixels is not None])
         extracted = iter(found)
         faces = [
@@ -256,6 +261,8 @@ class Recogniser:
             for picture, own in zip(chunk, large, strict=True)
             for index, face in enumerate(own)
         ]
+        if flat:
+            keep(np.stack([face.pixels for _, _, face in flat]))
         named = iter(self._name(flat))
         return [
             FaceResults([next(named) for _ in own], _without_face(picture, all_faces))

@@ -164,3 +164,32 @@ def test_wrong_arrays_are_one_sentence(call: object) -> None:
 def test_an_interval_holds_its_value() -> None:
     with pytest.raises(ValueError, match="does not hold"):
         AccuracyEstimate(value=0.9, low=0.1, high=0.5)
+
+
+def test_a_map_may_be_fitted_to_gains_and_is_not_clipped() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 0.5, 60)
+    shifts = [f"shift {i % 5}" for i in range(60)]
+    line = fit_map({"changed": x}, 2 * x - 0.8, shifts, ridge=0, clip=(-1, 1))
+    assert line.predict({"changed": 0.1}) == pytest.approx(-0.6)
+    assert line.residual < 1e-9
+    assert fit_map({"changed": x}, 2 * x - 0.8, shifts, ridge=0).residual > 0.1
+    assert math.isnan(line.predict({}))
+
+
+def test_an_error_is_divided_by_what_more_faces_make_smaller() -> None:
+    rng = np.random.default_rng(0)
+    faces = rng.choice([32, 100, 300, 1000, 3000], 4000)
+    x = rng.uniform(0, 1, 4000)
+    truth = 0.3 + 0.5 * x + rng.normal(0, 1, 4000) * np.sqrt(0.03**2 + 0.25 / faces)
+    line = fit_map({"atc": x}, truth, [f"shift {i % 10}" for i in range(4000)], ridge=0, faces=faces)
+    assert line.residual == pytest.approx(0.03, abs=0.006)
+    assert line.sampling == pytest.approx(0.25, abs=0.05)
+    assert line.error(100) == pytest.approx(math.sqrt(line.residual**2 + line.sampling / 100))
+    held = [
+        (found := line.estimate({"atc": a}, faces=int(n))).low <= min(1, max(0, t)) <= found.high
+        for a, n, t in zip(x[:800], faces[:800], truth[:800], strict=True)
+    ]
+    assert 0.92 < np.mean(held) < 0.98
+    same = fit_map({"atc": x}, truth, [f"shift {i % 10}" for i in range(4000)], ridge=0, faces=np.full(4000, 100))
+    assert same.sampling == 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from correction_data import CLASSES, answers, naive_log_softmax
 from dcdan.core.errors import DataError
 from dcdan.correction.labels import (
+    AccuracyInterval,
     Labelled,
     LabelSettings,
     allocate,
@@ -258,9 +259,13 @@ def test_the_choice_follows_its_rule() -> None:
     error = stratified_mean(noise, sample).error
     better = {"source": base, "bias": base + 0.1}
     assert choose(better, sample)[0] == "bias"
-    assert choose(better | {"sinkhorn": base + 0.1 + noise + 1.1 * error}, sample)[0] == "sinkhorn"
-    assert choose(better | {"sinkhorn": base + 0.1 + noise + 0.9 * error}, sample)[0] == "bias"
+    assert choose(better | {"sinkhorn": base + 0.1 + noise + 2.2 * error}, sample)[0] == "sinkhorn"
+    assert choose(better | {"sinkhorn": base + 0.1 + noise + 1.8 * error}, sample)[0] == "bias"
     assert choose({"source": base, "bias": base - 0.1}, sample)[0] == "source"
+    even, less = (AccuracyInterval(value, 0.0, 0.0, 1.0, 40) for value in (0.5, 0.4))
+    more = AccuracyInterval(0.6, 0.0, 0.0, 1.0, 40)
+    for accuracy, name in ((even, "source"), (less, "source"), (more, "bias")):
+        assert choose(better, sample, accuracy={"source": even, "bias": accuracy})[0] == name
     few = sample.take(np.arange(40) < 5)
     assert choose({name: value[:5] for name, value in better.items()}, few)[0] == "source"
 
