@@ -75,7 +75,7 @@ class MethodRun:
             Sentences.
         """
         told = [
-            f"{self.faces:,} faces, {self.steps:,} steps, {self.seconds:.0f} seconds; "
+            f"{self.faces:,} faces, {self.steps:,} step{'s' if self.steps != 1 else ''}, {self.seconds:.0f} seconds; "
             f"{100 * self.changed:.0f} % of the answers changed."
         ]
         if self.joint:
