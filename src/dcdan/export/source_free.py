@@ -28,6 +28,7 @@ from dcdan.core.signals import finish_or_stop, interruptible, stoppable
 from dcdan.correction.shares import parse_shares
 from dcdan.inference.model_card import GRAPH_NAME, INFO_NAME, WEIGHTS_NAME, ModelInfo, read_model_info, write_model_info
 from dcdan.inference.resolver import resolve_model
+from dcdan.inference.session import in_rgb
 from dcdan.methods.source_free.base import Context, SourceFreeMethod, find_source_free
 from dcdan.models.deploy import Deployed, export_onnx
 from dcdan.models.network import Network
@@ -76,7 +77,7 @@ class MethodRun:
             Sentences.
         """
         told = [
-            f"{self.faces:,} faces, {self.steps:,} steps, {self.seconds:.0f} seconds; "
+            f"{self.faces:,} faces, {self.steps:,} step{'s' if self.steps != 1 else ''}, {self.seconds:.0f} seconds; "
             f"{100 * self.changed:.0f} % of the answers changed."
         ]
         if self.joint:
@@ -112,8 +113,8 @@ def parse_settings(
             set_nested(values, name.split("__"), value)
     assign(values, list(assignments))
     options = values.pop(OPTIONS, {})
-    check(method.Settings, options, f"{OPTIONS}.")
-    return check(AdaptSettings, values), options
+    own = check(method.Settings, options, f"{OPTIONS}.")
+    return check(AdaptSettings, values), own.model_dump(mode="json", exclude_unset=True)
 
 
 def adapt_by_method(
@@ -225,8 +226,7 @@ def probabilities_of(network: Network, info: ModelInfo, faces: NDArray[np.uint8]
     deployed = Deployed(network, torch.tensor(info.thresholds), info.temperature, info.mirror).eval()
     parts = []
     for begin in range(0, len(faces), CHUNK):
-        batch = np.asarray(faces[begin : begin + CHUNK])
-        batch = np.repeat(batch[..., None], 3, axis=3) if batch.ndim == 3 else np.ascontiguousarray(batch)
+        batch = in_rgb(np.array(faces[begin : begin + CHUNK]))  # a copy, since a pack may not be written to
         parts.append(deployed(torch.from_numpy(batch))[0])
     return torch.cat(parts).double().numpy()
 

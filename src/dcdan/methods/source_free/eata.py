@@ -64,7 +64,7 @@ def reliable_weights(logits: Tensor, mean: Tensor | None, margin: float, redunda
 
     Example:
         >>> reliable_weights(torch.tensor([[9.0, 0.0], [0.1, 0.0]]), None, 0.4, 0.4)
-        tensor([1.4901, 0.0000])
+        tensor([1.4900, 0.0000])
     """
     found = entropy(logits.detach())
     kept = found < margin
