@@ -196,12 +196,12 @@ class ByColumn:
 
         table = Table(box=SIMPLE_HEAD)
         table.add_column(Text(self.column), no_wrap=True)
-        for header in ("faces", "accuracy, 95 %", "UAR, 95 %", "ECE"):
+        for header in ("faces", "accuracy % (95 %)", "UAR (95 %)", "ECE"):
             table.add_column(header, justify="right", no_wrap=True)
         for each in self.scores:
-            accuracy = f"{_percent(each.accuracy)} ({_range(each.interval)})"
+            accuracy = f"{100 * each.accuracy:.1f} ({_range(each.interval)})"
             low, high = each.uar_interval
-            uar = f"{_share(each.uar)} ({low:.3f} to {high:.3f})"
+            uar = f"{_share(each.uar)} ({low:.2f} to {high:.2f})"
             cells = (f"{each.faces:,}", accuracy, uar, _share(each.calibration_error))
             name = each.name + (" (few)" if each.few else "")
             table.add_row(Text(name), *map(Text, cells), style="dim" if each.few else "")

@@ -126,11 +126,13 @@ def test_clean_shifted_and_limited_runs_write_folders_of_their_own(run: Path, da
     assert found == ["evaluation-pack", "evaluation-pack-limit-2", "evaluation-pack-shift-blur-severity-3"]
 
 
-def test_groups_are_printed_and_drawn(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_groups_are_printed_and_drawn(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, colour in (("surprise", 0), ("fear", 1)):
-        for number in range(40):
+        for number in range(80):
             side = 40 + number
-            picture = coloured(1 - colour if number < 20 else colour, side)
+            picture = coloured(1 - colour if number < 40 else colour, side)
             Image.fromarray(picture).save(tmp_path / "data" / name / f"more {number}.png")
     out = tmp_path / "report"
     arguments = ["evaluate", "--model", str(run), "--data", str(data), "--out", str(out)]
