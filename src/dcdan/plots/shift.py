@@ -56,7 +56,7 @@ def shift_png(
     right.set_yticks(places, classes)
     right.invert_yaxis()
     right.set_xlabel("share of the model's answers, %", color=_FAINT, fontsize=9)
-    right.legend(frameon=False, fontsize=9, loc="lower right")
+    right.legend(frameon=False, fontsize=9, loc="best")
     for axes in (left, right):
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(length=0, colors=_FAINT, labelsize=9)
