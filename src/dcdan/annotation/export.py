@@ -237,7 +237,9 @@ def _targets(videos: Sequence[Input], folder: Path) -> dict[str, Path]:
     for each in videos:
         stem = each.name.with_suffix("")
         stems[stem] = stems.get(stem, 0) + 1
-    names = {each.path: each.name if stems[each.name.with_suffix("")] > 1 else each.name.with_suffix("") for each in videos}
+    names = {
+        each.path: each.name if stems[each.name.with_suffix("")] > 1 else each.name.with_suffix("") for each in videos
+    }
     return {path: folder / name for path, name in names.items()}
 
 

@@ -49,7 +49,8 @@ def summary_page(timeline: Timeline, people: Sequence[PersonSummary]) -> str:
     """
     name = _text(PurePath(timeline.video).name or timeline.video)
     parts = [
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{name}: expressions over time</title>',
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f"<title>{name}: expressions over time</title>",
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{name}</h1>",
         f"<p>{_counts(timeline, people)}</p>",
@@ -110,9 +111,10 @@ def _plot(timeline: Timeline, each: PersonSummary) -> str:
     bars = []
     for one in timeline.of(each.person):
         high = max(3.0, (_HEIGHT - 14) * one.probability)
+        left, wide = one.start * scale, max(0.6, one.length * scale)
         name = timeline.classes[one.expression]
         bars.append(
-            f'<rect x="{one.start * scale:.2f}" y="{_HEIGHT - 14 - high:.1f}" width="{max(0.6, one.length * scale):.2f}"'
+            f'<rect x="{left:.2f}" y="{_HEIGHT - 14 - high:.1f}" width="{wide:.2f}"'
             f' height="{high:.1f}" fill="{_colour(timeline, name)}"><title>{name}, {one.start:.2f} to {one.end:.2f} s,'
             f" probability {one.probability:.2f}</title></rect>"
         )
@@ -135,7 +137,8 @@ def _peaks(each: PersonSummary) -> str:
             source = f"data:image/jpeg;base64,{b64encode(peak.picture).decode()}"
             about = f"Person {each.person} at {peak.time:.1f} s, {name}"
             items.append(
-                f'<li><img alt="{about}" src="{source}">{name}<br>{peak.time:.1f} s, {100 * peak.probability:.0f} %</li>'
+                f'<li><img alt="{about}" src="{source}"/>{name}<br/>{peak.time:.1f} s,'
+                f" {100 * peak.probability:.0f} %</li>"
             )
     return f'<ul class="peaks">{"".join(items)}</ul>\n' if items else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,9 +60,7 @@ class PersonSummary:
     peaks: dict[str, Peak]
 
 
-def summarise_people(
-    timeline: Timeline, peaks: dict[tuple[int, str], Peak] | None = None
-) -> tuple[PersonSummary, ...]:
+def summarise_people(timeline: Timeline, peaks: dict[tuple[int, str], Peak] | None = None) -> tuple[PersonSummary, ...]:
     """Summarise each person of a video.
 
     Args:
@@ -95,7 +94,7 @@ def _person(
         onsets.setdefault(timeline.classes[each.expression], each.start)
     changes = sum(
         after.expression != before.expression and after.start - before.end < 1e-6
-        for before, after in zip(own, own[1:], strict=False)
+        for before, after in itertools.pairwise(own)
     )
     return PersonSummary(
         person,
@@ -111,9 +110,7 @@ def _person(
     )
 
 
-def seconds_by_part(
-    own: Sequence[Segment], duration: float, classes: int, parts: int = PARTS
-) -> NDArray[np.float64]:
+def seconds_by_part(own: Sequence[Segment], duration: float, classes: int, parts: int = PARTS) -> NDArray[np.float64]:
     """Return the seconds of each expression in equal parts of a video.
 
     Args:

@@ -41,7 +41,8 @@ def evaluate(
         typer.Option(
             "--by",
             metavar="COLUMN",
-            help="Score by group too: a group of the data (gender, group.age), or size, blur, yaw, brightness. Repeatable.",
+            help="Score by group too: a group of the data (gender, group.age), or size, blur, yaw, brightness; "
+            "repeatable.",
         ),
     ] = None,
     json: options.Json = False,
@@ -54,7 +55,8 @@ def evaluate(
     """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix.
 
     The report, the confusion matrix and the reliability diagram are written to a folder whose name tells model, data,
-    split, shift and limit apart; with --by also a picture of the groups and the confusion of the worst group. An earlier report there is never replaced without --force.
+    split, shift and limit apart; with --by also a picture of the groups and the confusion of the worst group. An
+    earlier report there is never replaced without --force.
     """
     from json import dumps
 

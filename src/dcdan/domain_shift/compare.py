@@ -195,7 +195,8 @@ class Shift:
             shares.add_row(name, f"{100 * one:.1f} %", f"{100 * two:.1f} %")
         sets = zip(("first", "second"), (self.first, self.second), self.faces, strict=True)
         lines = [Text(f"{place}: {name}, {count:,} faces") for place, name, count in sets]
-        distance = f"Class shares differ by {100 * self.share_distance.value:.1f} points (total variation; p = {_p(self.share_distance.p_value)})."
+        points, p = 100 * self.share_distance.value, _p(self.share_distance.p_value)
+        distance = f"Class shares differ by {points:.1f} points (total variation; p = {p})."
         features = "Feature distance: too few faces."
         if self.feature_mmd is not None:
             features = (
@@ -237,7 +238,7 @@ def shift(
 
     Example:
         >>> import dcdan
-        >>> found = dcdan.shift("synthetic:studio?n=40", "synthetic:street?n=40&shift=dark&severity=5")  # doctest: +SKIP
+        >>> found = dcdan.shift("packs/ferplus", "./photos")  # doctest: +SKIP
         >>> found.sentence()  # doctest: +SKIP
         "The largest difference is brightness: the faces of the second set are darker (...)."
     """

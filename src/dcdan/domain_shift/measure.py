@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import DataError, UsageError
 from dcdan.datasets.listing import chunks
+from dcdan.datasets.spec import parse_spec, view_options
 from dcdan.faces.extract import Face
 from dcdan.faces.quality import greyness, qualities, sharpness, yaw
 from dcdan.images.inputs import Input, InputKind, Picture, find_inputs, read_picture
@@ -20,10 +21,9 @@ from dcdan.images.status import Status
 from dcdan.images.video_reader import open_video
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser, load
 from dcdan.inference.session import in_rgb
+from dcdan.packs.cache import shifted_copy
 from dcdan.packs.data_inputs import data_inputs, framing, pack_folder
 from dcdan.packs.pack import Pack
-from dcdan.packs.cache import shifted_copy
-from dcdan.datasets.spec import parse_spec, view_options
 
 Floats = NDArray[np.float64]
 
@@ -51,12 +51,16 @@ class Measurement(NamedTuple):
 
 MEASUREMENTS: dict[str, Measurement] = {
     "brightness": Measurement("mean grey level of the aligned face, 0..255", 0, "darker", "brighter"),
-    "contrast": Measurement("standard deviation of the grey level, 0..128", 0, "lower in contrast", "higher in contrast"),
+    "contrast": Measurement(
+        "standard deviation of the grey level, 0..128", 0, "lower in contrast", "higher in contrast"
+    ),
     "sharpness": Measurement("fine detail of the aligned face, 0..1", 2, "more blurred", "sharper"),
     "size": Measurement("shorter side of the face's box in the picture, pixels", 0, "smaller", "larger"),
     "yaw": Measurement("turn of the head to either side, degrees", 0, "less turned", "more turned"),
     "roll": Measurement("tilt of the head to either side, degrees", 0, "less tilted", "more tilted"),
-    "colour": Measurement("1 for a face with colour, 0 for a grey one", 0, "less often in colour", "more often in colour"),
+    "colour": Measurement(
+        "1 for a face with colour, 0 for a grey one", 0, "less often in colour", "more often in colour"
+    ),
 }
 """What is measured, in the order of tables."""
 

@@ -103,7 +103,9 @@ def score_groups(
     truth, chosen = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
     sure, names = np.asarray(confidence, np.float64), np.asarray(groups, np.str_)
     if not len(truth) == len(chosen) == len(sure) == len(names):
-        raise ValueError(f"{len(truth)} labels, {len(chosen)} predictions, {len(sure)} confidences, {len(names)} groups")
+        raise ValueError(
+            f"{len(truth)} labels, {len(chosen)} predictions, {len(sure)} confidences, {len(names)} groups"
+        )
     rng = np.random.default_rng(seed)
     scores = []
     for name in sorted(set(names.tolist())) if order is None else order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import xml.dom.minidom
 from pathlib import Path
@@ -79,8 +80,8 @@ def test_segments_are_long_enough_apart_and_lose_no_time(seed: int) -> None:
     text = "".join(rng.choice(list("nfa"), 300))
     own = segments(np.arange(300) / 10, frames(text), 1, 0.1, 0.5)
     assert all(each.length >= 0.5 - 1e-9 for each in own)
-    assert all(after.start == before.end for before, after in zip(own, own[1:], strict=False))
-    assert all(after.expression != before.expression for before, after in zip(own, own[1:], strict=False))
+    assert all(after.start == before.end for before, after in itertools.pairwise(own))
+    assert all(after.expression != before.expression for before, after in itertools.pairwise(own))
     assert (own[0].start, own[-1].end) == (0.0, pytest.approx(30.0))
 
 

@@ -67,7 +67,7 @@ def test_columns_that_are_alike_small_or_unknown_get_a_sentence(model: Path, tmp
     assert "nothing to compare, because 1 of 1 groups has 30 faces" in report.by[0].sentence()
     assert "0 of 2 groups have 30 faces" in report.by[1].sentence()
     assert all(each.few for each in report.by[1].scores)
-    with pytest.raises(UsageError, match="Unknown column of groups 'camra'. Did you mean 'camera'"):
+    with pytest.raises(UsageError, match=r"Unknown column of groups 'camra'\. Did you mean 'camera'"):
         evaluate(model, data, by=["camra"], cache=tmp_path / "cache", progress=False)
 
 

@@ -46,7 +46,11 @@ def test_faces_become_detections() -> None:
     assert dcdan.to_supervision([face("fear", 2, None)]).tracker_id is None
     assert dcdan.to_supervision([face("fear", 2, None)], ["fear", "anger"]).class_id.tolist() == [0]
     assert len(dcdan.to_supervision([])) == 0
-    assert np.isnan(dcdan.to_supervision([FaceResult("a", 0, Status.OK, "fear", 0.7, probabilities={"fear": 1.0}, box=(0, 0, 1, 1))]).data["score"])[0]
+    assert np.isnan(
+        dcdan.to_supervision(
+            [FaceResult("a", 0, Status.OK, "fear", 0.7, probabilities={"fear": 1.0}, box=(0, 0, 1, 1))]
+        ).data["score"]
+    )[0]
 
 
 def test_without_supervision_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
