@@ -16,22 +16,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Recogniser", "__version__", "adapt", "evaluate", "load", "to_frame", "to_pandas", "to_polars"]
+__all__ = [
+    "Recogniser",
+    "__version__",
+    "adapt",
+    "evaluate",
+    "load",
+    "shift",
+    "to_frame",
+    "to_pandas",
+    "to_polars",
+    "to_supervision",
+]
 
 if TYPE_CHECKING:
     from dcdan.api import adapt
+    from dcdan.domain_shift.compare import shift
     from dcdan.evaluation.evaluate import evaluate
+    from dcdan.inference.adapters import to_supervision
     from dcdan.inference.recogniser import Recogniser, load
     from dcdan.inference.table import to_frame, to_pandas, to_polars
 
 _HOMES = {
     "adapt": "dcdan.api",
     "evaluate": "dcdan.evaluation.evaluate",
+    "shift": "dcdan.domain_shift.compare",
     "load": "dcdan.inference.recogniser",
     "Recogniser": "dcdan.inference.recogniser",
     "to_frame": "dcdan.inference.table",
     "to_pandas": "dcdan.inference.table",
     "to_polars": "dcdan.inference.table",
+    "to_supervision": "dcdan.inference.adapters",
 }
 
 

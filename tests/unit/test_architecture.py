@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("training",),
     ("adaptation",),
+    ("domain_shift", "annotation"),
     ("inference",),
     ("methods",),
     ("models",),
@@ -50,6 +51,7 @@ torch. ``metrics`` and ``plots`` are low: arrays in, numbers or PNG bytes out.
 WITHOUT_TORCH = (
     *("core", "expressions", "metrics", "plots", "jobs", "images", "faces"),
     *("corruptions", "datasets", "packs", "audit", "inference", "adaptation", "correction", "cli"),
+    *("domain_shift", "annotation"),
 )
 """Rooms in which no module imports torch; the command line reaches it only through the rooms that train."""
 

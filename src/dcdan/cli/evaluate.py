@@ -16,6 +16,7 @@ from dcdan.core.sanitize import printable
 REPORT_NAME = "evaluation.json"
 PICTURE_NAME = "confusion.png"
 RELIABILITY_NAME = "reliability.png"
+GROUPS_NAME = "groups.png"
 _LONGEST = 100
 
 
@@ -35,6 +36,15 @@ def evaluate(
             show_default="RUN/evaluation-DATA, or ./evaluation-MODEL-DATA",
         ),
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Score by group too: a group of the data (gender, group.age), or size, blur, yaw, brightness; "
+            "repeatable.",
+        ),
+    ] = None,
     json: options.Json = False,
     limit: options.Limit = None,
     threads: options.Threads = None,
@@ -45,7 +55,8 @@ def evaluate(
     """Score a model on labelled data: accuracy with its interval, macro-F1, UAR, each class, confusion matrix.
 
     The report, the confusion matrix and the reliability diagram are written to a folder whose name tells model, data,
-    split, shift and limit apart. An earlier report there is never replaced without --force.
+    split, shift and limit apart; with --by also a picture of the groups and the confusion of the worst group. An
+    earlier report there is never replaced without --force.
     """
     from json import dumps
 
@@ -58,12 +69,19 @@ def evaluate(
         check_target(out / REPORT_NAME, force=force)
     elif split is not None:  # otherwise the data decides the split, and the name is known after the scoring
         check_target(default_folder(model, data, split) / REPORT_NAME, force=force)
-    report = run(model, data, split=split, threads=threads, progress=not quiet)
+    report = run(model, data, split=split, by=by or (), threads=threads, progress=not quiet)
     content = dumps(report.to_dict(), indent=2) + "\n"
     folder = default_folder(model, data, report.split) if out is None else out
     check_target(folder / REPORT_NAME, force=force)
     write_bytes(folder / PICTURE_NAME, report.confusion_png())
     write_bytes(folder / RELIABILITY_NAME, report.reliability_png())
+    pictures = [PICTURE_NAME, RELIABILITY_NAME]
+    if report.by:
+        write_bytes(folder / GROUPS_NAME, report.groups_png())
+        pictures.append(GROUPS_NAME)
+        for column, picture in report.worst_group_pngs().items():
+            pictures.append(f"worst-{_safe(column) or 'group'}.png")
+            write_bytes(folder / pictures[-1], picture)
     write_bytes(folder / REPORT_NAME, content.encode())
     if json:
         typer.echo(content, nl=False)
@@ -72,7 +90,7 @@ def evaluate(
 
         Console().print(report.table())
     if not quiet:
-        typer.echo(printable(f"{PICTURE_NAME}, {RELIABILITY_NAME} and {REPORT_NAME} written to {folder}"), err=True)
+        typer.echo(printable(f"{', '.join(pictures)} and {REPORT_NAME} written to {folder}"), err=True)
     if strict and report.lost:
         lost = ", ".join(f"{count} {status}" for status, count in report.lost.items())
         raise DataError(f"{sum(report.lost.values())} images of '{data}' gave no face (--strict): {lost}.")

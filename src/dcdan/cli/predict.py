@@ -23,6 +23,7 @@ from dcdan.core.sanitize import printable
 from dcdan.core.signals import Interrupted
 
 if TYPE_CHECKING:
+    from dcdan.annotation.export import VideoExport
     from dcdan.faces.extract import Alignment
     from dcdan.images.inputs import Input, Inputs
     from dcdan.inference.model_card import Precision
@@ -162,6 +163,17 @@ class PrecisionChoice(StrEnum):
     INT8 = "int8"
 
 
+class ExportChoice(StrEnum):
+    """Values of ``--export``; see ``dcdan.annotation.export.ExportFormat``."""
+
+    ELAN = "elan"
+    PRAAT = "praat"
+    BIDS = "bids"
+    SRT = "srt"
+    HTML = "html"
+    JSON = "json"
+
+
 _ALIGNMENT: dict[AlignChoice | None, Alignment | None] = {
     None: None,
     AlignChoice.AUTO: None,
@@ -226,6 +238,24 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Draw boxes and expressions into pictures and videos in this new folder."),
     ] = None,
+    export: Annotated[
+        list[ExportChoice] | None,
+        typer.Option(
+            "--export",
+            metavar="FORMAT",
+            help="Of videos, also write segments of equal expression: elan, praat, bids, srt, or a summary by person: "
+            "html, json. Repeatable.",
+        ),
+    ] = None,
+    export_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-dir", metavar="DIR", help="Where --export writes.", show_default="beside --out, or here"
+        ),
+    ] = None,
+    min_segment: Annotated[
+        float, typer.Option("--min-segment", min=0, metavar="SECONDS", help="Minimum length of a segment of --export.")
+    ] = 0.25,
     show: Annotated[
         bool, typer.Option("--show", help="Show videos and cameras in a window; q or Esc in it stops.")
     ] = False,
@@ -273,6 +303,10 @@ def predict(
         device=device,
     )
     watching = WatchOptions(every, smooth, max_faces, min_size, search)
+    exported = None
+    if export:
+        where = export_dir or (out.parent if out is not None else Path())
+        exported = video_export(export, where, inputs, recogniser.classes, min_segment, force=force or resumed)
     rows = FirstRows()
     damaged = 0
     with ExitStack() as stack:
@@ -290,6 +324,10 @@ def predict(
                 typer.echo(f"dcdan: {printable(step.note)}", err=True)
             if out is None and not json:
                 rows.add(step)
+            if exported is not None:
+                exported.add(step)
+                while exported.left_out and not quiet:
+                    typer.echo(f"dcdan: {printable(exported.left_out.pop(0))}", err=True)
             if drawn is not None:
                 drawn.add(step)
                 while drawn.left_out:
@@ -302,7 +340,7 @@ def predict(
                 signal.raise_signal(signal.SIGINT)
             advance(step)
 
-        frames = draw is not None or show
+        frames = draw is not None or show or (exported is not None and exported.wants_frames)
         if out is None or form is None:
             file = standard_output()
             summary = run(
@@ -324,6 +362,7 @@ def predict(
                 "device": recogniser.device,
                 "threads": threads,
                 "draw": None if draw is None else str(draw),
+                **({"export": [*export, str(export_dir or ""), min_segment]} if export else {}),
             }
             summary = predict_to_file(
                 recogniser,
@@ -349,10 +388,28 @@ def predict(
         for line in others:
             typer.echo(printable(line), err=True)
         typer.echo(printable(counts + (f"; written to {out}" if out is not None else "")), err=True)
+        if exported is not None and exported.written:
+            typer.echo(printable(f"written: {', '.join(map(str, exported.written))}"), err=True)
     failed = sum(count for status, count in summary.statuses.items() if not status.was_read)
     if strict and (failed or damaged):
         first = f": {summary.failure}" if summary.failure else "."
         raise DataError(f"{max(failed, damaged)} of {summary.inputs} inputs failed (--strict){first}")
+
+
+def video_export(
+    formats: Sequence[ExportChoice],
+    folder: Path,
+    inputs: Inputs,
+    classes: tuple[str, ...],
+    minimum_length: float,
+    *,
+    force: bool,
+) -> VideoExport:
+    """Return what writes the files of ``--export``; see :class:`dcdan.annotation.export.VideoExport`."""
+    from dcdan.annotation.export import ExportFormat, VideoExport
+
+    chosen = [ExportFormat(each) for each in formats]
+    return VideoExport(chosen, folder, inputs, classes, minimum_length=minimum_length, force=force)
 
 
 def selected_inputs(paths: Sequence[str], limit: int | None = None) -> Inputs:

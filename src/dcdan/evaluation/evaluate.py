@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dcdan.core.errors import DataError, PackError, nearest
 from dcdan.core.outputs import DECIDERS
+from dcdan.evaluation.groups import check_columns, score_by
 from dcdan.evaluation.report import Report
 from dcdan.expressions import common_classes
 from dcdan.images.status import Status
@@ -57,6 +58,7 @@ def evaluate(
     data: str | Path,
     *,
     split: str | None = None,
+    by: Sequence[str] = (),
     cache: Path | None = None,
     threads: int | None = None,
     progress: bool = True,
@@ -68,6 +70,8 @@ def evaluate(
         data: a pack, a spec (``reader:path?option=value``) or a folder with one sub-folder per expression. Faces are
             aligned in the way and at the size that the model was trained with.
         split: the split to score, or ``all``; None takes ``test`` where there is one and all images otherwise.
+        by: columns of groups to score separately: groups of the data (``gender``, ``group.age``), or ``size``,
+            ``blur``, ``yaw`` and ``brightness`` of the faces.
         cache: folder for the packs that are built on the way (default ``$DCDAN_CACHE`` or ``~/.cache/dcdan/packs``).
         progress: whether to show a bar while a pack is built (on a terminal only).
         threads: threads for the network when ``model`` is a folder; None for all cores.
@@ -79,6 +83,7 @@ def evaluate(
         ModelError: there is no usable model.
         PackError: the pack is damaged, or holds faces of another size than the model reads.
         DataError: the data has no labels, no such split, or no class in common with the model.
+        UsageError: a column of groups is unknown.
 
     Example:
         >>> report = evaluate("runs/mine", "ferplus:/data/FERPlus", split="test")  # doctest: +SKIP
@@ -89,10 +94,12 @@ def evaluate(
     recogniser = model if isinstance(model, Recogniser) else load(model, threads=threads, align="none")
     face = recogniser.info.face
     pack = pack_for(str(data), face.size, align=face.align, cache=cache, progress=progress)
-    return evaluate_pack(recogniser, pack, data=str(data), split=split)
+    return evaluate_pack(recogniser, pack, data=str(data), split=split, by=by)
 
 
-def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: str | None = None) -> Report:
+def evaluate_pack(
+    recogniser: FaceRecogniser, pack: Pack, *, data: str, split: str | None = None, by: Sequence[str] = ()
+) -> Report:
     """Score a recogniser on an open pack with labels.
 
     Args:
@@ -100,11 +107,13 @@ def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: s
         pack: the pack. Its files are read and compared with their checksums first.
         data: name of the data in the report.
         split: the split to score, or ``all``; None takes ``test`` where there is one and all images otherwise.
+        by: columns of groups; see :func:`evaluate`.
 
     Returns:
         The report.
 
     Raises:
+        UsageError: a column of groups is unknown.
         PackError: the pack is damaged, or holds faces of another size than the model reads.
         DataError: the data has no labels, no such split, or no class in common with the model.
     """
@@ -114,6 +123,7 @@ def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: s
             f"The pack '{data}' has faces of {pack.size} pixels and the model reads {info.face.size}:"
             f" build it again with `dcdan pack ... --size {info.face.size}`."
         )
+    grouped_by = check_columns(by, tuple(pack.groups)) if by else []
     pack.verify()  # so that the checksum in the report is that of the faces that were read
     labels = np.asarray(pack.labels)
     if not (labels >= 0).any():
@@ -132,7 +142,8 @@ def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: s
         raise DataError(f"No image of '{data}' (split {scored}) has one of the classes {', '.join(classes)}.")
 
     columns = class_indices(classes, info.classes)
-    predicted, confidence, own_choice, deciders = _predict(recogniser, pack, scored_rows, columns)
+    predicted, confidence, own_choice, deciders, probabilities = _predict(recogniser, pack, scored_rows, columns)
+    groups = score_by(pack, grouped_by, scored_rows, truth_scored, probabilities, predicted, confidence)
     others = Counter(pack.classes[label] for label in labels[truth == _OTHER_CLASS].tolist())
     chosen_by = Counter(DECIDERS[index] for index in deciders.tolist())
     return Report(
@@ -151,6 +162,7 @@ def evaluate_pack(recogniser: FaceRecogniser, pack: Pack, *, data: str, split: s
         not_aligned=int((pack.statuses[scored_rows] == Status.NOT_ALIGNED).sum()),
         alignments=(info.face.align, pack.info.alignment),
         decided_by={name: chosen_by[name] for name in DECIDERS if chosen_by[name]},
+        by=groups,
         provenance={
             "dcdan": version("dcdan"),
             "method": info.method,
@@ -202,14 +214,19 @@ def lost_images(pack: Pack, split: str) -> dict[str, int]:
 
 def _predict(
     recogniser: FaceRecogniser, pack: Pack, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the choice among ``columns``, its probability, the choice among all classes, and the deciding head."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the choice among ``columns``, its probability, the choice among all classes, the deciding head, and the
+    probabilities of ``columns``, which sum to 1.
+    """
     parts = []
     for start in range(0, len(rows), _FACES_AT_A_TIME):
         outputs = recogniser.recognise_faces(pack.faces[rows[start : start + _FACES_AT_A_TIME]])
-        parts.append((*choose_among(outputs, columns), outputs.expression, outputs.decided_by))
-    choices, confidences, expressions, deciders = map(np.concatenate, zip(*parts, strict=True))
-    return choices, confidences, expressions, deciders
+        allowed = outputs.probabilities[:, columns].astype(np.float64)
+        total = allowed.sum(axis=1, keepdims=True)
+        allowed = np.where(total > 0, allowed / np.maximum(total, 1e-30), 1.0 / len(columns))
+        parts.append((*choose_among(outputs, columns), outputs.expression, outputs.decided_by, allowed))
+    choices, confidences, expressions, deciders, probabilities = map(np.concatenate, zip(*parts, strict=True))
+    return choices, confidences, expressions, deciders, probabilities
 
 
 def choose_among(outputs: SessionOutputs, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcdan.evaluation.groups import ByColumn
 from dcdan.metrics import classification
 from dcdan.metrics.calibration import binned, expected_calibration_error
 from dcdan.metrics.intervals import Interval, faces_needed, wilson
@@ -40,6 +41,7 @@ class Report:
         not_aligned: scored faces that could not be aligned and are used as cropped.
         alignments: how the faces were aligned for the model's training and in the data.
         decided_by: predictions by the head that chose; where a class was masked the choice is the masked arg-max.
+        by: scores by group, one entry for each column that was asked for.
         provenance: versions and checksums.
     """
 
@@ -58,6 +60,7 @@ class Report:
     not_aligned: int = 0
     alignments: tuple[str, str] = ("mtcnn", "mtcnn")
     decided_by: dict[str, int] = field(default_factory=dict)
+    by: tuple[ByColumn, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -203,6 +206,7 @@ class Report:
             "not_aligned": self.not_aligned,
             "alignments": {"model": self.alignments[0], "data": self.alignments[1]},
             "decided_by": self.decided_by,
+            **({"by": [each.to_dict() for each in self.by]} if self.by else {}),
             "notes": self.notes(),
             "provenance": self.provenance,
         }
@@ -246,6 +250,42 @@ class Report:
         bins = binned(self.confidence, self.correct)
         return reliability_png(bins, title=self._title(), subtitle=subtitle)
 
+    def groups_png(self) -> bytes:
+        """Draw the accuracy of every group with its interval; needs matplotlib.
+
+        Returns:
+            The bytes of a PNG file.
+
+        Raises:
+            ValueError: the report has no groups.
+        """
+        from dcdan.plots.groups import GroupBar, groups_png
+
+        panels = {
+            each.sentence(): [GroupBar(s.name, s.faces, s.accuracy, s.interval, s.few) for s in each.scores]
+            for each in self.by
+        }
+        return groups_png(panels, overall=self.accuracy, title=self._title())
+
+    def worst_group_pngs(self) -> dict[str, bytes]:
+        """Draw the confusion matrix of the worst group of each column that has a gap; needs matplotlib.
+
+        Returns:
+            Column -> the bytes of a PNG file.
+        """
+        from dcdan.plots.confusion import confusion_png
+
+        return {
+            each.column: confusion_png(
+                each.worst.confusion,
+                self.classes,
+                title=f"{self.model}, {each.column} {each.worst.name}",
+                subtitle=f"accuracy {100 * each.worst.accuracy:.1f} % of {each.worst.faces:,} faces",
+            )
+            for each in self.by
+            if each.worst is not None
+        }
+
     def table(self) -> RenderableType:
         """Return headline, per-class table and notes for a rich console.
 
@@ -275,7 +315,8 @@ class Report:
         for name, precision, recall, f1, support in zip(self.classes, *scores, strict=True):
             body.add_row(name, _share(precision), _share(recall), _share(f1), f"{support:,}")
         title = Text(f"{self.model} on {self.data}", style="bold")
-        return Group(title, head, body, *(Text(note, style="yellow") for note in self.notes()))
+        notes = (Text(note, style="yellow") for note in self.notes())
+        return Group(title, head, body, *notes, *(each.renderable(self.classes) for each in self.by))
 
 
 def _number(value: float) -> float | None:

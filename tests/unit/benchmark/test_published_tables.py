@@ -10,6 +10,7 @@ import csv
 import html
 import itertools
 import json
+import math
 import re
 import tomllib
 from collections import Counter, defaultdict
@@ -599,6 +600,62 @@ def test_smoothing_in_videos() -> None:
             flips.append(turned / (len(own) / FRAMES_A_SECOND))
         each = ", ".join(f"{100 * value:.0f}" for value in right)
         assert figures == [f"{100 * mean(right):.1f}%", each, f"{mean(flips):.2f}"]
+
+
+# --- groups of faces
+
+
+def fairness(kind: str) -> list[Row]:
+    rows: list[Row] = parquet.read_table(RESULTS / "fairness" / "cells.parquet").to_pylist()
+    return [row for row in rows if row["kind"] == kind]
+
+
+def test_planted_bias() -> None:
+    page = tables(RESULTS / "fairness" / "README.md")["Planted bias"]
+    assert page == tables(RESULTS / "fairness" / "table.md")["Planted bias"]
+    rows = fairness("planted")
+    assert all(len(own) == 100 for own in by(rows, "groups", "base", "gap").values())
+    for name, found, alarms in page[1:-1]:
+        groups, base = name.removesuffix(" %").split(", ")
+        own = [row for row in rows if row["groups"] == int(groups) and round(100 * row["base"]) == int(base)]
+        assert found == f"{sum(row['p'] < 0.05 for row in own if row['gap'])} of 100"
+        assert alarms == f"{sum(row['p'] < 0.05 for row in own if not row['gap'])} of 100"
+    silent = [row["p"] for row in rows if not row["gap"]]
+    assert page[-1][2] == f"{sum(p < 0.05 for p in silent)} of {len(silent)}"
+
+
+def test_accuracy_by_quality() -> None:
+    page = tables(RESULTS / "fairness" / "README.md")["By quality"]
+    assert page == tables(RESULTS / "fairness" / "table.md")["By quality"]
+    rows = fairness("quality")
+    assert len(page) == 1 + len(rows)
+    for line, row in zip(page[1:], rows, strict=True):
+        matrix = np.reshape(row["confusion"], (math.isqrt(len(row["confusion"])),) * 2)
+        assert row["faces"] == matrix.sum()
+        accuracy = f"{100 * np.trace(matrix) / matrix.sum():.1f}"
+        cells = [f"{row['data']}, {row['column']}", row["group"], f"{matrix.sum()}", accuracy]
+        assert line == [*cells, f"{row['ece']:.3f}", f"{row['p_holm']:.4f}"]
+    for data, own in by(rows, "data").items():
+        p_values = {row["column"]: row["p"] for row in own}
+        highest = 0.0
+        for rank, column in enumerate(sorted(p_values, key=p_values.__getitem__)):
+            highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[column]))
+            of_column = [row for row in own if row["column"] == column]
+            assert of_column[0]["p_holm"] == pytest.approx(highest), data
+            counts = [[row["correct"], row["faces"] - row["correct"]] for row in of_column]
+            exact = stats.chi2_contingency(counts, correction=False).pvalue
+            assert of_column[0]["p"] == pytest.approx(exact, abs=0.03)
+
+
+def test_corrections_by_group() -> None:
+    page = tables(RESULTS / "fairness" / "README.md")["Corrections by group"]
+    assert page == tables(RESULTS / "fairness" / "table.md")["Corrections by group"]
+    first = {key: own[0] for key, own in by(fairness("quality"), "data", "column").items()}
+    assert len(page) == 1 + len(first)
+    for line, ((data, column), row) in zip(page[1:], first.items(), strict=True):
+        names = ("offsets_gap", "offsets_accuracy", "thresholds_gap", "thresholds_answered")
+        cells = [f"{100 * row[f'{name}_before']:.1f} -> {100 * row[f'{name}_after']:.1f}" for name in names]
+        assert line == [f"{data}, {column}", *cells]
 
 
 # --- the folder as a whole

@@ -124,3 +124,25 @@ def test_clean_shifted_and_limited_runs_write_folders_of_their_own(run: Path, da
         assert dcdan(["evaluate", "--model", str(run), "--data", f"{pack}{options}", "--quiet"]) == 0
     found = sorted(path.parent.name for path in run.glob("evaluation*/evaluation.json"))
     assert found == ["evaluation-pack", "evaluation-pack-limit-2", "evaluation-pack-shift-blur-severity-3"]
+
+
+def test_groups_are_printed_and_drawn(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, colour in (("surprise", 0), ("fear", 1)):
+        for number in range(80):
+            side = 40 + number
+            picture = coloured(1 - colour if number < 40 else colour, side)
+            Image.fromarray(picture).save(tmp_path / "data" / name / f"more {number}.png")
+    out = tmp_path / "report"
+    arguments = ["evaluate", "--model", str(run), "--data", str(data), "--out", str(out)]
+    assert dcdan([*arguments, "--by", "size", "--by", "brightness"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "By size: accuracy differs by" in text
+    assert "An offset per class for each group" in text
+    for name in ("groups.png", "worst-size.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    content = json.loads((out / "evaluation.json").read_text())
+    assert [each["column"] for each in content["by"]] == ["size", "brightness"]
+    assert dcdan([*arguments, "--force", "--by", "gender"]) == 2
+    assert "Unknown column of groups 'gender'" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Videos as annotations: segments of equal expression for each person, in the formats of annotation programs."""
