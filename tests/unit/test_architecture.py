@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reports",),
     ("export",),
     ("evaluation",),
+    ("explanation",),
     ("training",),
     ("adaptation",),
     ("inference",),
@@ -38,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs",),
     ("plots",),
     ("metrics", "correction"),
-    ("expressions",),
+    ("expressions", "facial_actions"),
     ("core",),
 )
 """From the top down. A room imports from rooms below it, never from one above or beside it.
@@ -48,7 +49,7 @@ torch. ``metrics`` and ``plots`` are low: arrays in, numbers or PNG bytes out.
 """
 
 WITHOUT_TORCH = (
-    *("core", "expressions", "metrics", "plots", "jobs", "images", "faces"),
+    *("core", "expressions", "facial_actions", "metrics", "plots", "jobs", "images", "faces"),
     *("corruptions", "datasets", "packs", "audit", "inference", "adaptation", "correction", "cli"),
 )
 """Rooms in which no module imports torch; the command line reaches it only through the rooms that train."""

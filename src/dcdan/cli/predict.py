@@ -210,6 +210,10 @@ def predict(
             help="Add a column with a set of expressions that holds the true one in this share of faces, such as .9.",
         ),
     ] = None,
+    actions: Annotated[
+        bool,
+        typer.Option("--actions", help="Add a column for each facial action that the model estimates well."),
+    ] = False,
     precision: Annotated[
         PrecisionChoice | None,
         typer.Option(
@@ -239,8 +243,8 @@ def predict(
     """
     from dcdan.core.atomic_io import check_target, form_of
     from dcdan.inference.annotated_output import DrawnFolder, annotated, window
+    from dcdan.inference.predict import action_columns, predict_to_file
     from dcdan.inference.predict import predict as run
-    from dcdan.inference.predict import predict_to_file
     from dcdan.inference.recogniser import load
     from dcdan.inference.run_summary import overview
     from dcdan.inference.table import json_sink
@@ -272,6 +276,7 @@ def predict(
         precision=_PRECISION[precision] if precision is not None else None,
         device=device,
     )
+    shown_actions = action_columns(recogniser.info) if actions else ()
     watching = WatchOptions(every, smooth, max_faces, min_size, search)
     rows = FirstRows()
     damaged = 0
@@ -308,7 +313,7 @@ def predict(
             summary = run(
                 recogniser,
                 inputs,
-                json_sink(file) if json else None,
+                json_sink(file, shown_actions) if json else None,
                 watching=watching,
                 frames=frames,
                 cluster=cluster,
@@ -335,6 +340,7 @@ def predict(
                 frames=frames,
                 cluster=cluster,
                 force=force,
+                actions=shown_actions,
                 each=each,
                 begun=begun,
             )
