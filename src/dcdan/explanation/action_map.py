@@ -1,7 +1,7 @@
 """The sparse linear map from facial actions to expressions, and what it says of a face.
 
-The map imitates the network: it is a multinomial logistic regression with an L1 penalty, fitted on training faces to the
-network's answers, from the actions that the network estimates well. It lies beside the model as ``actions.json``
+The map imitates the network: it is a multinomial logistic regression with an L1 penalty, fitted on training faces to
+the network's answers, from the actions that it estimates well. It lies beside the model as ``actions.json``
 (``experiments/explain/actions.py`` makes it) and needs NumPy only.
 """
 

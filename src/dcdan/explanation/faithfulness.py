@@ -2,18 +2,22 @@
 
 Pixels are replaced, the most salient first (deletion), or put into a blurred face, the most salient first (insertion).
 The better the map, the sooner the probability of the chosen class falls or rises: the area under the deletion curve is
-small, that under the insertion curve is large. Two maps that know nothing of the network must be beaten: a random one of
-the same smoothness, and one that is highest in the centre of the face.
+small, that under the insertion curve is large. Two maps that know nothing of the network must be beaten: a random one
+of the same smoothness, and one that is highest in the centre of the face.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcdan.explanation.explainer import Explainer
 from dcdan.explanation.occlusion import GRID, Answer, enlarged
+from dcdan.inference.session import in_rgb
 
 BASELINES: tuple[str, ...] = ("random", "centre")
 """Maps that know nothing of the network."""
@@ -156,7 +160,11 @@ def lead_p(differences: NDArray[np.float64], flips: int = FLIPS, seed: int = 0) 
     return (1 + larger) / (1 + flips)
 
 
-def scores(areas: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> dict[str, MapScore]:
+Areas = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Kind of map -> areas under the deletion and the insertion curve of each face, ``(N,)`` both."""
+
+
+def scores(areas: Areas) -> dict[str, MapScore]:
     """Score maps against the baselines.
 
     Args:
@@ -179,3 +187,35 @@ def scores(areas: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) ->
             faces=len(deletion),
         )
     return found
+
+
+def measure(
+    explainer: Explainer, faces: NDArray[np.uint8], seed: int = 0, progress: Callable[[str], None] | None = None
+) -> Areas:
+    """Measure the maps of an explainer and the baselines on faces; labels are not needed.
+
+    Args:
+        explainer: the model and the kinds of maps.
+        faces: ``(N, S, S, 3)`` or ``(N, S, S) uint8`` aligned faces.
+        seed: seed of the random maps.
+        progress: called with the name of each kind when it is measured.
+
+    Returns:
+        The areas, of the baselines first. The class of a face is the one that the model gives it.
+    """
+    faces = in_rgb(faces)
+    outputs = explainer.recogniser.recognise_faces(faces)
+    chosen, side = outputs.probabilities.argmax(1), faces.shape[1]
+    areas: Areas = {}
+    for name in (*BASELINES, *explainer.maps):
+        if name == "random":
+            maps = random_maps(len(faces), side, seed)
+        elif name == "centre":
+            maps = centre_maps(len(faces), side)
+        else:
+            maps = explainer.maps_of(name, faces, chosen, outputs.probabilities)
+        deletion, insertion = curves(explainer.answer, faces, chosen, maps)
+        areas[name] = area(deletion), area(insertion)
+        if progress is not None:
+            progress(name)
+    return areas
