@@ -27,7 +27,7 @@ from dcdan.inference.recogniser import load
 from dcdan.packs.pack import Pack
 
 LEAST_PRESENCE = 0.5
-PENALTIES = (0.003, 0.005, 0.01, 0.02, 0.05, 0.1)
+PENALTIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Inverse strengths C of the L1 penalty, from the sparsest map."""
 
 SACRIFICE = 0.02
@@ -94,7 +94,8 @@ def main() -> None:
     estimated, taught = np.round(255 * estimated).astype(np.uint8), np.round(255 * taught).astype(np.uint8)
     found = np.round(correlations(estimated / 255.0, taught / 255.0), 3)
     info = info.model_copy(update={"action_correlations": tuple(found.tolist())})
-    wanted = tuple(sides(info.shown_actions))
+    shown = set(info.shown_actions)
+    wanted = tuple(name for name, own in sides(info.actions).items() if {info.actions[i] for i in own} <= shown)
 
     features = {split: paired(out.actions, info.actions, wanted) for split, out in outputs.items()}
     answers = {split: out.expression for split, out in outputs.items()}

@@ -262,9 +262,9 @@ def predict(
         if not resumed:
             check_target(out, force=force)
     inputs = selected_inputs(paths, limit)
-    alignment = _ALIGNMENT[align]
+    alignment = alignment_of(align)
     if alignment is None and not cropped:
-        alignment, cropped = _framing(inputs.paths)
+        alignment, cropped = framing_of(inputs.paths)
     recogniser = load(
         model,
         threads=threads,
@@ -387,7 +387,17 @@ def _may_be_data(text: str) -> bool:
     return ":" in text or "?" in text or head.endswith((".csv", ".parquet")) or os.path.isfile(f"{head}/pack.json")  # noqa: PTH113
 
 
-def _framing(texts: Sequence[str]) -> tuple[Alignment | None, bool]:
+def alignment_of(choice: AlignChoice | None) -> Alignment | None:
+    """Return what ``--align`` asks for; None leaves it to the model.
+
+    Example:
+        >>> alignment_of(AlignChoice.NONE), alignment_of(AlignChoice.AUTO)
+        ('none', None)
+    """
+    return _ALIGNMENT[choice]
+
+
+def framing_of(texts: Sequence[str]) -> tuple[Alignment | None, bool]:
     """Return the alignment and ``cropped`` for inputs: faces of a pack are aligned, some data sets hold crops."""
     if not texts or not all(map(_may_be_data, texts)):
         return None, False

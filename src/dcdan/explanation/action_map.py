@@ -160,8 +160,8 @@ class Reasons:
 
 
 SHOWN = 3
-LEAST_CONTRIBUTION = 0.1
-"""A smaller change of the logit, 10 % of the odds, is not shown."""
+LEAST_CONTRIBUTION = 0.25
+"""A smaller change of the logit, a quarter of the odds, is not shown."""
 
 
 def reasons(

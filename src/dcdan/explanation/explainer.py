@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from dcdan.core.errors import UsageError, unknown
 from dcdan.explanation.action_map import ActionMap, Reason, Reasons, read_action_map, reasons
 from dcdan.explanation.occlusion import enlarged, occlusion_maps
+from dcdan.explanation.sources import Source
 from dcdan.explanation.words import action_sentences, place_sentence, region_sentence
 from dcdan.faces.extract import Alignment
 from dcdan.facial_actions import facial_action
 from dcdan.images.inputs import Picture
+from dcdan.images.status import Status
 from dcdan.inference.model_card import Precision
 from dcdan.inference.recogniser import Recogniser, load
 from dcdan.inference.resolver import resolve_model
@@ -281,18 +283,31 @@ def _from_inside(folder: Path, names: Sequence[str], threads: int | None) -> dic
     return makers(folder, names, threads)
 
 
-def in_pieces(
-    explainer: Explainer, pictures: Iterable[tuple[Picture, int | None, float | None]], most: int
-) -> Iterator[tuple[Picture, list[FaceExplanation]]]:
-    """Explain pictures and frames one after the other until enough faces are explained.
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A picture or frame and its explanations.
+
+    Attributes:
+        source: the picture.
+        faces: its explanations, the largest face first.
+        status: OK, or why there is none.
+    """
+
+    source: Source
+    faces: list[FaceExplanation]
+    status: Status
+
+
+def explain_sources(explainer: Explainer, given: Iterable[Source], most: int) -> Iterator[Explained]:
+    """Explain pictures and frames one after the other, until enough faces are explained.
 
     Args:
         explainer: the model.
-        pictures: picture, and of a frame its index and its time in seconds.
+        given: pictures and frames.
         most: at most so many faces; the last picture is cut.
 
     Yields:
-        A picture and its explanations.
+        Each picture with its explanations.
 
     Raises:
         UsageError: ``most`` is below 1.
@@ -300,10 +315,13 @@ def in_pieces(
     if most < 1:
         raise UsageError(f"The number of faces must be at least 1, not {most}.")
     left = most
-    for picture, frame, time in pictures:
-        (found,) = explainer.explain([picture])
-        found = [replace(each, result=replace(each.result, frame=frame, time=time)) for each in found[:left]]
+    for source in given:
+        (found,) = explainer.explain([source.picture])
+        status = source.picture.status if source.picture.pixels is None else Status.OK if found else Status.NO_FACE
+        found = [
+            replace(each, result=replace(each.result, frame=source.frame, time=source.time)) for each in found[:left]
+        ]
         left -= len(found)
-        yield picture, found
+        yield Explained(source, found, status)
         if not left:
             return

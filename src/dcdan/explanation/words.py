@@ -11,21 +11,39 @@ from dcdan.core.outputs import REGIONS
 from dcdan.explanation.action_map import Reason, Reasons
 from dcdan.explanation.occlusion import GRID
 from dcdan.facial_actions import facial_action
+from dcdan.inference.table import FaceResult
 
 UNTOLD = "the network sees something that these actions do not tell"
 HARDLY = 0.25
 """An action below this activation is called absent where it is weaker than usual."""
 
 PARTS: tuple[tuple[str, ...], ...] = (
-    ("left of the forehead", "forehead", "forehead", "forehead", "right of the forehead"),
-    ("left temple", "left eye", "between the eyes", "right eye", "right temple"),
+    ("upper left edge", "forehead", "forehead", "forehead", "upper right edge"),
+    ("left temple", "left eye", "place between the eyes", "right eye", "right temple"),
     ("left cheek", "left cheek", "nose", "right cheek", "right cheek"),
     ("left jaw", "left mouth corner", "mouth", "right mouth corner", "right jaw"),
-    ("left of the chin", "chin", "chin", "chin", "right of the chin"),
+    ("lower left edge", "chin", "chin", "chin", "lower right edge"),
 )
 """What an aligned face shows in each cell of the grid; left and right are those of the picture."""
 
 _LEAST_DROP = 0.1
+
+
+def title(result: FaceResult) -> str:
+    """Return which face it is and its answer.
+
+    Example:
+        >>> from dcdan.images.status import Status
+        >>> title(FaceResult("a.jpg", 0, Status.OK, "anger", 0.724, unsure=True))
+        'a.jpg, face 1: anger 72 %, unsure'
+        >>> title(FaceResult("talk.mp4", 1, Status.OK, "fear", 0.9, frame=30, time=1.2))
+        'talk.mp4 at 1.20 s, face 2: fear 90 %'
+    """
+    where = result.path or "picture"
+    if result.time is not None:
+        where += f" at {result.time:.2f} s"
+    sure = ", unsure" if result.unsure else ""
+    return f"{where}, face {(result.face or 0) + 1}: {result.expression} {100 * (result.probability or 0):.0f} %{sure}"
 
 
 def decimal(value: float) -> str:
@@ -70,7 +88,8 @@ def action_sentences(reasons: Reasons) -> list[str]:
         clauses.append(_clause(reasons.opposing, f"against {reasons.answer}"))
     if reasons.against_rival is not None:
         clauses.append(_clause((reasons.against_rival,), f"against {reasons.rival}"))
-    sentences = ["; ".join(clauses).capitalize() + "."]
+    text = "; ".join(clauses)
+    sentences = [f"{text[0].upper()}{text[1:]}."]
     if not reasons.agrees:
         sentences.append(f"By these actions alone it would be {reasons.by_actions}: {UNTOLD}.")
     return sentences
