@@ -15,7 +15,7 @@ import numpy as np
 from cells import MAP, replace_rows
 
 from dcdan.explanation.explainer import MAPS, load_explainer
-from dcdan.explanation.faithfulness import measure, scores
+from dcdan.explanation.faithfulness import Areas, measure, scores
 from dcdan.packs.pack import Pack
 
 
@@ -36,13 +36,16 @@ def main() -> None:
     explainer = load_explainer(
         options.model, maps=options.maps, threads=options.threads, align="none", precision=options.precision
     )
-    areas = measure(explainer, np.asarray(pack.faces[rows]), progress=lambda name: print(name, flush=True))
+
+    def keep(name: str, areas: Areas) -> None:
+        print(name, *(round(float(part.mean()), 4) for part in areas[name]), flush=True)
+        if options.out is not None:
+            first, second = (np.stack([part[n] for part in areas.values()], 1) for n in (0, 1))
+            replace_rows(options.out, MAP, list(areas), first, second)
+
+    areas = measure(explainer, np.asarray(pack.faces[rows]), progress=keep)
     for name, score in scores(areas).items():
         print(f"{name:22} deletion {score.deletion:.4f} insertion {score.insertion:.4f} {score.p_values}")
-    if options.out is not None:
-        first = np.stack([deletion for deletion, _ in areas.values()], 1)
-        second = np.stack([insertion for _, insertion in areas.values()], 1)
-        replace_rows(options.out, MAP, list(areas), first, second)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Recogniser", "__version__", "adapt", "evaluate", "load", "to_frame", "to_pandas", "to_polars"]
+__all__ = ["Recogniser", "__version__", "adapt", "evaluate", "explain", "load", "to_frame", "to_pandas", "to_polars"]
 
 if TYPE_CHECKING:
     from dcdan.api import adapt
     from dcdan.evaluation.evaluate import evaluate
+    from dcdan.explanation.explainer import explain
     from dcdan.inference.recogniser import Recogniser, load
     from dcdan.inference.table import to_frame, to_pandas, to_polars
 
 _HOMES = {
     "adapt": "dcdan.api",
     "evaluate": "dcdan.evaluation.evaluate",
+    "explain": "dcdan.explanation.explainer",
     "load": "dcdan.inference.recogniser",
     "Recogniser": "dcdan.inference.recogniser",
     "to_frame": "dcdan.inference.table",

@@ -158,8 +158,12 @@ def _explain(
         typer.echo(dumps(content, indent=1))
     elif out is None:
         typer.echo("\n".join(map(printable, notes)))
-    if not quiet and out is not None:
-        typer.echo(printable(f"{count} faces explained; written to {out}"), err=True)
+    if not quiet:
+        without = sum(not each.faces for each in done)
+        missed = f", {without} picture{'s' if without > 1 else ''} without a face" if without else ""
+        left_out = inputs.left_out_sentence()
+        counts = f"{count} face{'s' if count > 1 else ''} explained{missed}" + (f"; {left_out}" if left_out else "")
+        typer.echo(printable(counts + (f"; written to {out}" if out is not None else "")), err=True)
 
 
 def _print(each: Explained) -> None:

@@ -74,7 +74,8 @@ class ActionMap(BaseModel):
         An entry says how much more the action speaks for the class than for the others.
         """
         full = np.array([[self.weights[name].get(action, 0.0) for action in self.actions] for name in self.classes])
-        return np.asarray(full - full.mean(0, keepdims=True))
+        centred: NDArray[np.float64] = full - full.mean(0, keepdims=True)
+        return centred
 
     def contributions(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return what each action adds to each class's logit, compared with a face of average activations.
@@ -85,7 +86,8 @@ class ActionMap(BaseModel):
         Returns:
             ``(N, K, A) float64``.
         """
-        return (activations - np.array(list(self.means.values())))[:, None, :] * self.matrix()[None]
+        added: NDArray[np.float64] = (activations - np.array(list(self.means.values())))[:, None] * self.matrix()[None]
+        return added
 
     def logits(self, activations: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the logits ``(N, K)`` of the map for activations ``(N, A)``, up to a constant per face."""

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcdan.core.errors import UsageError, unknown
+from dcdan.core.errors import DataError, UsageError, unknown
 from dcdan.explanation.action_map import ActionMap, Reason, Reasons, read_action_map, reasons
 from dcdan.explanation.occlusion import enlarged, occlusion_maps
 from dcdan.explanation.sources import Source
 from dcdan.explanation.words import action_sentences, place_sentence, region_sentence
 from dcdan.faces.extract import Alignment
 from dcdan.facial_actions import facial_action
-from dcdan.images.inputs import Picture
+from dcdan.images.inputs import Picture, PictureSource, read_picture
+from dcdan.images.remote import is_url
 from dcdan.images.status import Status
 from dcdan.inference.model_card import Precision
 from dcdan.inference.recogniser import Recogniser, load
@@ -222,6 +223,10 @@ class Explainer:
         ]
 
 
+OPTIONS: tuple[str, ...] = ("maps", "threads", "align", "cropped", "max_faces", "precision", "device")
+"""Options of :func:`load_explainer` besides the model."""
+
+
 def load_explainer(
     model: str | Path | None = None,
     *,
@@ -271,6 +276,55 @@ def load_explainer(
     if inside := [name for name in chosen if name != "occlusion"]:
         makers = _from_inside(folder, inside, threads)
     return Explainer(recogniser, action_map, chosen, makers)
+
+
+@overload
+def explain(
+    image: PictureSource, model: str | Path | Explainer | None = None, **options: Any
+) -> list[FaceExplanation]: ...
+@overload
+def explain(
+    image: list[PictureSource], model: str | Path | Explainer | None = None, **options: Any
+) -> list[list[FaceExplanation]]: ...
+def explain(
+    image: PictureSource | list[PictureSource], model: str | Path | Explainer | None = None, **options: Any
+) -> list[FaceExplanation] | list[list[FaceExplanation]]:
+    """Say why the faces of a picture get their expressions.
+
+    Args:
+        image: a picture as for :meth:`dcdan.Recogniser.recognise`, or a list of pictures.
+        model: as for :func:`dcdan.load`, or what :func:`load_explainer` returned, which spares loading it again.
+        **options: options of :func:`load_explainer`, such as ``maps=("occlusion", "grad-cam")`` or ``cropped=True``.
+
+    Returns:
+        One explanation a face, the largest face first; empty for a picture without a face or one that cannot be read.
+        For a list, one such list a picture.
+
+    Raises:
+        DataError: an array has another type or shape, or a folder is given.
+        UsageError: an option is unknown, or is given together with an explainer.
+
+    Example:
+        >>> import dcdan
+        >>> dcdan.explain(np.zeros((64, 64, 3), np.uint8), threads=1)
+        []
+    """
+    if isinstance(model, Explainer):
+        if options:
+            raise UsageError(f"'{min(options)}' is an option of load_explainer: give it there.")
+        explainer = model
+    else:
+        if unknown_options := options.keys() - OPTIONS:
+            raise unknown("option", min(unknown_options), OPTIONS)
+        explainer = load_explainer(model, **options)
+    given = image if isinstance(image, list) else [image]
+    for each in given:
+        if isinstance(each, str | Path) and not is_url(str(each)) and Path(each).is_dir():
+            raise DataError(
+                f"'{each}' is a folder, and explain() takes pictures: give their paths, or run `dcdan explain`."
+            )
+    found = [explainer.explain([read_picture(each)])[0] for each in given]
+    return found if isinstance(image, list) else found[0]
 
 
 def _from_inside(folder: Path, names: Sequence[str], threads: int | None) -> dict[str, MapMaker]:

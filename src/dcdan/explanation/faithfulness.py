@@ -190,7 +190,7 @@ def scores(areas: Areas) -> dict[str, MapScore]:
 
 
 def measure(
-    explainer: Explainer, faces: NDArray[np.uint8], seed: int = 0, progress: Callable[[str], None] | None = None
+    explainer: Explainer, faces: NDArray[np.uint8], seed: int = 0, progress: Callable[[str, Areas], None] | None = None
 ) -> Areas:
     """Measure the maps of an explainer and the baselines on faces; labels are not needed.
 
@@ -198,7 +198,7 @@ def measure(
         explainer: the model and the kinds of maps.
         faces: ``(N, S, S, 3)`` or ``(N, S, S) uint8`` aligned faces.
         seed: seed of the random maps.
-        progress: called with the name of each kind when it is measured.
+        progress: called when a kind is measured, with its name and the areas so far.
 
     Returns:
         The areas, of the baselines first. The class of a face is the one that the model gives it.
@@ -217,5 +217,5 @@ def measure(
         deletion, insertion = curves(explainer.answer, faces, chosen, maps)
         areas[name] = area(deletion), area(insertion)
         if progress is not None:
-            progress(name)
+            progress(name, areas)
     return areas

@@ -57,8 +57,16 @@ def decimal(value: float) -> str:
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
+def shown(reason: Reason) -> str:
+    """Return an action in words without its number: as it is where it is no weaker than usual, else absent or weak."""
+    action = facial_action(reason.action)
+    if reason.activation >= reason.usual:
+        return action.active
+    return action.absent if reason.activation < HARDLY else f"{action.active} only"
+
+
 def described(reason: Reason) -> str:
-    """Return an action in words.
+    """Return an action in words, with its activation unless it is absent.
 
     Example:
         >>> described(Reason("browDown", 0.8, 0.3, 1.2)), described(Reason("noseSneer", 0.02, 0.2, 0.5))
@@ -66,12 +74,8 @@ def described(reason: Reason) -> str:
         >>> described(Reason("mouthSmile", 0.4, 0.6, -0.5))
         'mouth corners drawn up only .4'
     """
-    action = facial_action(reason.action)
-    if reason.activation >= reason.usual:
-        return f"{action.active} {decimal(reason.activation)}"
-    if reason.activation < HARDLY:
-        return action.absent
-    return f"{action.active} only {decimal(reason.activation)}"
+    words = shown(reason)
+    return words if words == facial_action(reason.action).absent else f"{words} {decimal(reason.activation)}"
 
 
 def action_sentences(reasons: Reasons) -> list[str]:

@@ -19,7 +19,7 @@ from dcdan.core.sanitize import encodable, inert
 from dcdan.explanation.action_map import Reason, Reasons
 from dcdan.explanation.explainer import FAITHFUL_MAPS, Explained, Explainer, FaceExplanation
 from dcdan.explanation.occlusion import GRID
-from dcdan.explanation.words import PARTS, described, title
+from dcdan.explanation.words import HARDLY, PARTS, shown, title
 from dcdan.facial_actions import facial_action
 from dcdan.images.inputs import Picture
 from dcdan.images.status import Status
@@ -95,36 +95,36 @@ def _face(section: Element, face: FaceExplanation) -> None:
     pictures = SubElement(grid, "div", {"class": "pictures"})
     answer = str(face.result.expression)
     _figure(pictures, face.pixels, "The face as the network sees it.", f"Aligned face, answer {answer}")
-    for name, shown in face.maps.items():
+    for name, values in face.maps.items():
         words = MAP_WORDS.get(name, name)
         if name not in FAITHFUL_MAPS:
             words += " It did not beat simple maps in the test of faithfulness."
-        _figure(pictures, overlay(face.pixels, shown), words, f"{name} map over the face; the table has its numbers")
+        _figure(pictures, overlay(face.pixels, values), words, f"{name} map over the face; the table has its numbers")
     words_of = SubElement(grid, "div")
     _list(words_of, face.sentences)
     if face.reasons is not None:
         _actions(words_of, face.reasons)
     _probabilities(words_of, face)
-    for name, shown in face.maps.items():
-        cells = face.occlusion if name == "occlusion" and face.occlusion is not None else _cells(shown)
+    for name, values in face.maps.items():
+        cells = face.occlusion if name == "occlusion" and face.occlusion is not None else _cells(values)
         _map_table(words_of, name, cells)
 
 
 def _actions(parent: Element, found: Reasons) -> None:
-    scroll = SubElement(parent, "div", {"class": "scroll"})
-    head = ("facial action", "unit", "activation", "usual", "logit")
     rows: list[tuple[str, Reason]] = [(f"for {found.answer}", each) for each in found.supporting]
     rows += [(f"against {found.answer}", each) for each in found.opposing]
     if found.against_rival is not None:
         rows.append((f"against {found.rival}", found.against_rival))
     if not rows:
         return
-    table = _table(scroll, "Actions that speak for and against, the strongest first", ("speaks", *head))
+    head = ("speaks", "facial action", "now", "usual", "logit")
+    table = _table(_scroll(parent, "Actions that speak for and against"), "Actions, the strongest first", head)
     for side, reason in rows:
         row = SubElement(table, "tr")
         SubElement(row, "th", scope="row").text = side
-        _text(row, "td", described(reason))
-        _text(row, "td", facial_action(reason.action).unit or "none")
+        unit = facial_action(reason.action).unit
+        words = facial_action(reason.action).active if reason.activation >= HARDLY else shown(reason)
+        _text(row, "td", f"{words} ({unit})" if unit else words)
         _text(row, "td", f"{reason.activation:.2f}", "number")
         _text(row, "td", f"{reason.usual:.2f}", "number")
         _text(row, "td", f"{reason.contribution:+.2f}", "number")
@@ -150,20 +150,20 @@ def _probabilities(parent: Element, face: FaceExplanation) -> None:
 def _map_table(parent: Element, name: str, cells: NDArray[np.floating]) -> None:
     what = "fall of the answer's log-odds when the cell is covered" if name == "occlusion" else "mean of each cell"
     details = _details(parent, f"Numbers of the {name} map")
-    scroll = SubElement(details, "div", {"class": "scroll"})
+    scroll = _scroll(details, f"Numbers of the {name} map")
     named = cells.shape == (GRID, GRID)
     columns = ("place", *(f"column {n + 1}" for n in range(cells.shape[1])))
     table = _table(scroll, f"{name}: {what}", columns)
-    for number, values in enumerate(cells.tolist()):
+    for number, line in enumerate(cells.tolist()):
         row = SubElement(table, "tr")
         SubElement(row, "th", scope="row").text = f"row {number + 1}" + (f" ({PARTS[number][2]})" if named else "")
-        for value in values:
+        for value in line:
             _text(row, "td", f"{value:+.2f}", "number")
 
 
 def _without(section: Element, missing: Sequence[Explained]) -> None:
     _text(section, "h2", "Not explained")
-    table = _table(SubElement(section, "div", {"class": "scroll"}), "Inputs without a face", ("input", "reason"))
+    table = _table(_scroll(section, "Not explained"), "Inputs without a face", ("input", "reason"))
     for each in missing:
         picture: Picture = each.source.picture
         time = "" if each.source.time is None else f" at {each.source.time:.2f} s"
@@ -232,6 +232,11 @@ def _table(parent: Element, caption: str, columns: Iterable[str]) -> Element:
     for name in columns:
         SubElement(row, "th" if name else "td", {"scope": "col"} if name else {}).text = name
     return SubElement(table, "tbody")
+
+
+def _scroll(parent: Element, label: str) -> Element:
+    """Return a box that scrolls a wide table sideways, also by keyboard."""
+    return SubElement(parent, "div", {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": label})
 
 
 def _bar(cell: Element, share: float) -> None:
