@@ -193,11 +193,12 @@ def _check(explainer: Explainer, inputs: Inputs, most: int, every: int | None, *
     from json import dumps
 
     import numpy as np
+    from numpy.typing import NDArray
 
     from dcdan.explanation.faithfulness import measure, scores
     from dcdan.explanation.sources import sources
 
-    pixels = []
+    pixels: list[NDArray[np.uint8]] = []
     for source in sources(inputs, every):
         (found,) = explainer.recogniser.faces([source.picture])
         pixels += [face.pixels for face in found][: most - len(pixels)]

@@ -207,15 +207,15 @@ def measure(
     outputs = explainer.recogniser.recognise_faces(faces)
     chosen, side = outputs.probabilities.argmax(1), faces.shape[1]
     areas: Areas = {}
-    for name in (*BASELINES, *explainer.maps):
-        if name == "random":
-            maps = random_maps(len(faces), side, seed)
-        elif name == "centre":
-            maps = centre_maps(len(faces), side)
-        else:
-            maps = explainer.maps_of(name, faces, chosen, outputs.probabilities)
+
+    def measure_maps(name: str, maps: NDArray[np.float32]) -> None:
         deletion, insertion = curves(explainer.answer, faces, chosen, maps)
         areas[name] = area(deletion), area(insertion)
         if progress is not None:
             progress(name, areas)
+
+    measure_maps("random", random_maps(len(faces), side, seed))
+    measure_maps("centre", centre_maps(len(faces), side))
+    for name in explainer.maps:
+        measure_maps(name, explainer.maps_of(name, faces, chosen, outputs.probabilities))
     return areas

@@ -196,7 +196,8 @@ def channel_attention(network: Network, faces: Tensor, classes: Tensor) -> Tenso
     assert isinstance(part, ChannelGroupAttention)
     with torch.no_grad():
         added: Tensor = part(_input_of(network, faces))
-    return added.norm(dim=1)
+    length: Tensor = added.norm(dim=1)
+    return length
 
 
 def _block(network: Network) -> DualAttention:

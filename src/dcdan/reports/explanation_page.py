@@ -115,10 +115,9 @@ def _actions(parent: Element, found: Reasons) -> None:
     rows += [(f"against {found.answer}", each) for each in found.opposing]
     if found.against_rival is not None:
         rows.append((f"against {found.rival}", found.against_rival))
-    if not rows:
-        return
-    head = ("speaks", "facial action", "now", "usual", "logit")
-    table = _table(_scroll(parent, "Actions that speak for and against"), "Actions, the strongest first", head)
+    if rows:
+        head = ("speaks", "facial action", "now", "usual", "logit")
+        table = _table(_scroll(parent, "Actions that speak for and against"), "Actions, the strongest first", head)
     for side, reason in rows:
         row = SubElement(table, "tr")
         SubElement(row, "th", scope="row").text = side
@@ -208,7 +207,8 @@ def overlay(face: NDArray[np.uint8], values: NDArray[np.floating]) -> NDArray[np
     most = float(np.abs(values).max())
     alpha = _OPAQUE * np.abs(values[..., None]) / most if most > 0 else np.zeros((*values.shape, 1))
     colour = np.where(values[..., None] > 0, np.array(FOR, float), np.array(AGAINST, float))
-    return np.round(grey * (1 - alpha) + colour * alpha).astype(np.uint8)
+    mixed: NDArray[np.uint8] = np.round(grey * (1 - alpha) + colour * alpha).astype(np.uint8)
+    return mixed
 
 
 def _cells(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from acting_model import with_actions
 from dcdan.core.errors import ModelError
 from dcdan.core.onnx_runtime import OnnxSession
 from dcdan.inference.model_card import read_model_info
 from dcdan.inference.session import MAX_BATCH, SELF_TEST_SECONDS, Session
-from acting_model import with_actions
 from tiny_model import COLOURS, coloured, write_run
 
 
