@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_FACES = 1000
 FACES, CHECKED_FACES = 50, 300
-"""Faces that are explained, and that are measured with ``--check``, when ``--faces`` is not given."""
+"""Faces that are explained, and that are measured with ``--check``, when ``--face-limit`` is not given."""
 
 LEAST_CHECKED = 20
 
@@ -42,7 +42,7 @@ def explain(
     faces: Annotated[
         int | None,
         typer.Option(
-            "--faces",
+            "--face-limit",
             min=1,
             max=MOST_FACES,
             metavar="N",
@@ -136,7 +136,7 @@ def _explain(
     notes = explainer.notes()
     if count == most:
         notes.append(
-            f"Stopped after {count} faces; what came after them was not looked at: --faces N takes more,"
+            f"Stopped after {count} faces; what came after them was not looked at: --face-limit N takes more,"
             f" at most {MOST_FACES}."
         )
     if out is not None:
@@ -209,7 +209,7 @@ def _check(explainer: Explainer, inputs: Inputs, most: int, every: int | None, *
             f"There are {len(pixels)} faces, too few to tell a good map from a bad one: give at least {LEAST_CHECKED}."
         )
     if not quiet:
-        typer.echo(f"dcdan: {len(pixels)} faces; a map takes about a second for each four of them.", err=True)
+        typer.echo(f"dcdan: {len(pixels)} faces; each map takes a quarter of a second a face or more.", err=True)
     found_scores = scores(measure(explainer, np.stack(pixels)))
     if json:
         content = {name: {**score.model_dump(), "faithful": score.faithful} for name, score in found_scores.items()}

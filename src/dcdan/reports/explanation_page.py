@@ -98,7 +98,7 @@ def _face(section: Element, face: FaceExplanation) -> None:
     for name, values in face.maps.items():
         words = MAP_WORDS.get(name, name)
         if name not in FAITHFUL_MAPS:
-            words += " It did not beat simple maps in the test of faithfulness."
+            words += " It has not passed the test of faithfulness."
         _figure(pictures, overlay(face.pixels, values), words, f"{name} map over the face; the table has its numbers")
     words_of = SubElement(grid, "div")
     _list(words_of, face.sentences)

@@ -77,10 +77,10 @@ def test_a_page_is_written_whole_or_not_at_all(
 
 
 def test_a_large_folder_is_cut_and_it_is_told(acting: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dcdan(["explain", str(pictures), "--model", str(acting), "--faces", "2"]) == 0
+    assert dcdan(["explain", str(pictures), "--model", str(acting), "--face-limit", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("face 1:") == 2
-    assert "Stopped after 2 faces; what came after them was not looked at: --faces N takes more, at most 1000." in out
+    assert "Stopped after 2 faces; what came after them was not looked at: --face-limit N takes more, at most 1000." in out
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_large_folder_is_cut_and_it_is_told(acting: Path, pictures: Path, caps
         (["PICTURES", "--check", "--out", "page.html"], 2, "--check prints a table"),
         (["PICTURES", "--check", "--maps", "none"], 2, "--check measures maps"),
         (["PICTURES", "--check"], 3, "There are 4 faces, too few"),
-        (["PICTURES", "--faces", "1001"], 2, "--faces"),
-        (["PICTURES", "--faces", "0"], 2, "--faces"),
+        (["PICTURES", "--face-limit", "1001"], 2, "--face-limit"),
+        (["PICTURES", "--face-limit", "0"], 2, "--face-limit"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(
