@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "adapt",
     "evaluate",
+    "explain",
     "load",
     "shift",
     "to_frame",
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dcdan.api import adapt
     from dcdan.domain_shift.compare import shift
     from dcdan.evaluation.evaluate import evaluate
+    from dcdan.explanation.explainer import explain
     from dcdan.inference.adapters import to_supervision
     from dcdan.inference.recogniser import Recogniser, load
     from dcdan.inference.table import to_frame, to_pandas, to_polars
@@ -41,6 +43,7 @@ _HOMES = {
     "adapt": "dcdan.api",
     "evaluate": "dcdan.evaluation.evaluate",
     "shift": "dcdan.domain_shift.compare",
+    "explain": "dcdan.explanation.explainer",
     "load": "dcdan.inference.recogniser",
     "Recogniser": "dcdan.inference.recogniser",
     "to_frame": "dcdan.inference.table",

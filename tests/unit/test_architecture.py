@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reports",),
     ("export",),
     ("evaluation",),
+    ("explanation",),
     ("training",),
     ("adaptation",),
     ("domain_shift", "annotation"),
@@ -39,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs",),
     ("plots",),
     ("metrics", "correction"),
-    ("expressions",),
+    ("expressions", "facial_actions"),
     ("core",),
 )
 """From the top down. A room imports from rooms below it, never from one above or beside it.
@@ -49,7 +50,7 @@ torch. ``metrics`` and ``plots`` are low: arrays in, numbers or PNG bytes out.
 """
 
 WITHOUT_TORCH = (
-    *("core", "expressions", "metrics", "plots", "jobs", "images", "faces"),
+    *("core", "expressions", "facial_actions", "metrics", "plots", "jobs", "images", "faces"),
     *("corruptions", "datasets", "packs", "audit", "inference", "adaptation", "correction", "cli"),
     *("domain_shift", "annotation"),
 )

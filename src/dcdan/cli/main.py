@@ -27,7 +27,7 @@ from dcdan.core.sanitize import printable
 from dcdan.core.signals import Interrupted
 
 COMMANDS: tuple[str, ...] = (
-    *("predict", "adapt", "evaluate", "shift", "export", "data", "pack", "models", "methods"),
+    *("predict", "explain", "adapt", "evaluate", "shift", "export", "data", "pack", "models", "methods"),
     *("benchmark", "paper", "demo", "doctor", "cache"),
 )
 """Each is the function of the same name in the module of the same name in this package, or a group of commands there.

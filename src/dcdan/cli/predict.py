@@ -222,6 +222,10 @@ def predict(
             help="Add a column with a set of expressions that holds the true one in this share of faces, such as .9.",
         ),
     ] = None,
+    actions: Annotated[
+        bool,
+        typer.Option("--actions", help="Add a column for each facial action that the model estimates well."),
+    ] = False,
     precision: Annotated[
         PrecisionChoice | None,
         typer.Option(
@@ -269,8 +273,8 @@ def predict(
     """
     from dcdan.core.atomic_io import check_target, form_of
     from dcdan.inference.annotated_output import DrawnFolder, annotated, window
+    from dcdan.inference.predict import action_columns, predict_to_file
     from dcdan.inference.predict import predict as run
-    from dcdan.inference.predict import predict_to_file
     from dcdan.inference.recogniser import load
     from dcdan.inference.run_summary import overview
     from dcdan.inference.table import json_sink
@@ -288,9 +292,9 @@ def predict(
         if not resumed:
             check_target(out, force=force)
     inputs = selected_inputs(paths, limit)
-    alignment = _ALIGNMENT[align]
+    alignment = alignment_of(align)
     if alignment is None and not cropped:
-        alignment, cropped = _framing(inputs.paths)
+        alignment, cropped = framing_of(inputs.paths)
     recogniser = load(
         model,
         threads=threads,
@@ -302,6 +306,7 @@ def predict(
         precision=_PRECISION[precision] if precision is not None else None,
         device=device,
     )
+    shown_actions = action_columns(recogniser.info) if actions else ()
     watching = WatchOptions(every, smooth, max_faces, min_size, search)
     exported = None
     if export:
@@ -346,7 +351,7 @@ def predict(
             summary = run(
                 recogniser,
                 inputs,
-                json_sink(file) if json else None,
+                json_sink(file, shown_actions) if json else None,
                 watching=watching,
                 frames=frames,
                 cluster=cluster,
@@ -374,6 +379,7 @@ def predict(
                 frames=frames,
                 cluster=cluster,
                 force=force,
+                actions=shown_actions,
                 each=each,
                 begun=begun,
             )
@@ -438,7 +444,17 @@ def _may_be_data(text: str) -> bool:
     return ":" in text or "?" in text or head.endswith((".csv", ".parquet")) or os.path.isfile(f"{head}/pack.json")  # noqa: PTH113
 
 
-def _framing(texts: Sequence[str]) -> tuple[Alignment | None, bool]:
+def alignment_of(choice: AlignChoice | None) -> Alignment | None:
+    """Return what ``--align`` asks for; None leaves it to the model.
+
+    Example:
+        >>> alignment_of(AlignChoice.NONE), alignment_of(AlignChoice.AUTO)
+        ('none', None)
+    """
+    return _ALIGNMENT[choice]
+
+
+def framing_of(texts: Sequence[str]) -> tuple[Alignment | None, bool]:
     """Return the alignment and ``cropped`` for inputs: faces of a pack are aligned, some data sets hold crops."""
     if not texts or not all(map(_may_be_data, texts)):
         return None, False

@@ -24,10 +24,14 @@ WEIGHTS_NAME = "model.safetensors"
 CHECKSUM = "checksum"
 """Key of ``model.json`` that holds the SHA-256 of its other keys; see :func:`content_checksum`."""
 
+LEAST_CORRELATION = 0.3
+"""An action that correlates less with its teacher on held-out faces is not shown."""
+
 Precision = Literal["fp32", "int8"]
 GRAPHS: dict[Precision, str] = {"fp32": GRAPH_NAME, "int8": INT8_NAME}
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Correlation = Annotated[float, Field(ge=-1.0, le=1.0)]
 ActionName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -89,6 +93,8 @@ class ModelInfo(BaseModel):
         calibration: thresholds measured on held-out faces.
         class_prior: K shares that training put into the outputs; empty when it put none in.
         actions: facial actions in the order of the graph's output ``actions``; empty without that output.
+        action_correlations: Pearson correlation of each action with its teacher on held-out faces; empty when it was
+            not measured.
         correction: what `dcdan adapt` has learned of the output, applied to the graph's answers; None for nothing.
         training: specs of the source and the target.
         licence: what may be done with the weights.
@@ -111,6 +117,7 @@ class ModelInfo(BaseModel):
     calibration: Calibration = Calibration()
     class_prior: tuple[Share, ...] = ()
     actions: tuple[ActionName, ...] = Field(default=(), max_length=100)
+    action_correlations: tuple[Correlation, ...] = Field(default=(), max_length=100)
     correction: OutputCorrection | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""
@@ -123,6 +130,8 @@ class ModelInfo(BaseModel):
             raise ValueError("a class is named twice")
         if len(set(self.actions)) != len(self.actions):
             raise ValueError("an action is named twice")
+        if self.action_correlations and len(self.action_correlations) != len(self.actions):
+            raise ValueError(f"{len(self.action_correlations)} correlations for {len(self.actions)} actions")
         if len(self.thresholds) != len(self.classes):
             raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes")
         if self.class_prior and len(self.class_prior) != len(self.classes):
@@ -130,6 +139,12 @@ class ModelInfo(BaseModel):
         if self.correction is not None and self.correction.classes != self.classes:
             raise ValueError("the correction is for other classes")
         return self
+
+    @property
+    def shown_actions(self) -> tuple[str, ...]:
+        """Facial actions that correlate with their teacher by ``LEAST_CORRELATION`` or more; none when unmeasured."""
+        pairs = zip(self.actions, self.action_correlations or (0.0,) * len(self.actions), strict=True)
+        return tuple(name for name, correlation in pairs if correlation >= LEAST_CORRELATION)
 
 
 def content_checksum(content: dict[str, Any]) -> str:

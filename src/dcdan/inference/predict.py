@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcdan.core.atomic_io import Form, check_target
-from dcdan.core.errors import DataError
+from dcdan.core.errors import DataError, ModelError
 from dcdan.core.signals import stoppable, stopped
 from dcdan.datasets.listing import chunks
 from dcdan.images.discover import holds_data, refuse_vanished
 from dcdan.images.inputs import Input, InputKind, Inputs, find_inputs
 from dcdan.images.status import Status
 from dcdan.images.video_reader import VideoError, open_video
+from dcdan.inference.model_card import ModelInfo
 from dcdan.inference.recogniser import CHUNK_PICTURES, Recogniser
 from dcdan.inference.resumable_table import ResumableTable
 from dcdan.inference.run_summary import READ, RunSummary
@@ -181,6 +182,29 @@ def predict(
     return summary
 
 
+def action_columns(info: ModelInfo) -> tuple[str, ...]:
+    """Return the facial actions of a model that get a column with ``dcdan predict --actions``.
+
+    Args:
+        info: Description of the model.
+
+    Returns:
+        The actions that correlate with their teacher on held-out faces.
+
+    Raises:
+        ModelError: There are none; the message says why.
+    """
+    if not info.actions:
+        raise ModelError(f"The model '{info.name}' does not estimate facial actions: leave out --actions.")
+    if not info.shown_actions:
+        reason = "none of its actions correlates enough" if info.action_correlations else "they were never compared"
+        raise ModelError(
+            f"The facial actions of '{info.name}' cannot be shown, as {reason} with their teacher on held-out faces:"
+            " leave out --actions."
+        )
+    return info.shown_actions
+
+
 def predict_to_file(
     recogniser: Recogniser,
     paths: Sequence[Path | str] | Inputs,
@@ -192,6 +216,7 @@ def predict_to_file(
     frames: bool = False,
     cluster: Cluster | None = None,
     force: bool = False,
+    actions: Sequence[str] = (),
     each: Callable[[Step], None] | None = None,
     begun: Callable[[int], None] | None = None,
 ) -> RunSummary:
@@ -211,6 +236,7 @@ def predict_to_file(
         frames: Whether the steps of a video include the frame.
         cluster: Where to run the work, then without frames; a run without a cluster can be resumed with one.
         force: Whether an existing file may be replaced.
+        actions: Facial actions of the model that get a column; see :func:`action_columns`.
         each: Called after each step, before it is counted.
         begun: Called once with the number of inputs that an earlier run completed.
 
@@ -232,12 +258,12 @@ def predict_to_file(
         "model": dict(recogniser.info.files),
         "classes": recogniser.classes,
         "watching": asdict(watching),
+        "actions": list(actions),
         "settings": dict(settings or {}),
     }
     if (done := named_before(out, state)) is not None:
         return RunSummary.from_dict(done)
     check_target(out, force=force)
-    actions = recogniser.info.actions
     text = partial(rows_text, form, recogniser.classes, actions=actions)
     folders = [Path(path) for path in given if Path(path).is_dir() and holds_data(Path(path))]
     try:

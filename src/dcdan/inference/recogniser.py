@@ -201,7 +201,9 @@ class Recogniser:
         calibration = self.info.calibration
         threshold = None if self.sets is None else set_threshold(calibration, self.sets)
         finder = self._extractor.at_least(options.min_side)
-        pipeline = FramePipeline(finder.extract, finder.detect_near, self._name, calibration.unsure_below, threshold)
+        pipeline = FramePipeline(
+            finder.extract, finder.detect_near, self.face_results, calibration.unsure_below, threshold
+        )
         opened = video if isinstance(video, Video) else open_video(video)
         pairs = watched(opened, pipeline, options, (CHUNK_PICTURES, CHUNK_PIXELS))
         if opened is not video:
@@ -263,7 +265,7 @@ class Recogniser:
         ]
         if flat:
             keep(np.stack([face.pixels for _, _, face in flat]))
-        named = iter(self._name(flat))
+        named = iter(self.face_results(flat))
         return [
             FaceResults([next(named) for _ in own], _without_face(picture, all_faces))
             for picture, own, all_faces in zip(chunk, large, faces, strict=True)
@@ -277,7 +279,15 @@ class Recogniser:
                 (faces[index],) = self._extractor.extract_turned([pictures[index]])
         return faces
 
-    def _name(self, faces: Sequence[tuple[str, int, Face]]) -> list[FaceResult]:
+    def face_results(self, faces: Sequence[tuple[str, int, Face]]) -> list[FaceResult]:
+        """Recognise faces that :meth:`faces` has found.
+
+        Args:
+            faces: N triples: path of the picture, number of the face in it, and the face.
+
+        Returns:
+            N results.
+        """
         if not faces:
             return []
         outputs = self._session.run(np.stack([face.pixels for _, _, face in faces]))

@@ -21,6 +21,7 @@ from typing import IO, Any, Literal
 from dcdan.core.atomic_io import Form
 from dcdan.core.errors import MissingExtraError, unknown
 from dcdan.core.sanitize import no_formula
+from dcdan.facial_actions import facial_action, with_unit
 from dcdan.images.status import Status
 
 
@@ -92,10 +93,18 @@ class FaceResult:
         """Whether the result has an expression."""
         return self.expression is not None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, as in a JSON line."""
+    def to_dict(self, actions: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return the result as JSON values, as in a JSON line.
+
+        Args:
+            actions: Facial actions to include where the result has them; None for all of its actions.
+
+        Returns:
+            The values.
+        """
         out: dict[str, Any] = {}
-        for column in table_columns(tuple(self.probabilities), tuple(self.actions)):
+        shown = tuple(self.actions if actions is None else (name for name in actions if name in self.actions))
+        for column in table_columns(tuple(self.probabilities), shown):
             value = column.json_value(self)
             if not column.group:
                 out[column.name] = value
@@ -104,7 +113,7 @@ class FaceResult:
             elif column.group == "quality":
                 out["quality"] = None if self.quality is None else {**(out.get("quality") or {}), column.name: value}
             else:
-                out.setdefault(column.group, {})[column.name[2:]] = value
+                out.setdefault(column.group, {})[column.key] = value
         out.setdefault("probabilities", {})
         out["landmarks"] = None
         if self.landmarks is not None:
@@ -171,6 +180,7 @@ class Column:
         digits: Decimal places in CSV and JSON lines.
         group: The object of a JSON line that contains the value: ``probabilities``, ``box``, ``quality`` or
             ``actions``; empty for the line itself.
+        key: Name of the value in ``probabilities`` or ``actions``.
     """
 
     name: str
@@ -179,6 +189,7 @@ class Column:
     value: Callable[[FaceResult], Any]
     digits: int = 0
     group: str = ""
+    key: str = ""
 
     def typed(self, result: FaceResult) -> Any:
         """Return the value for a data frame."""
@@ -241,7 +252,13 @@ def table_columns(classes: tuple[str, ...], actions: tuple[str, ...] = ()) -> tu
         Column("decided_by", "text", "the head that chose: `fused`, `global` or `sum`", lambda r: r.decided_by),
         *(
             Column(
-                f"p_{name}", "number", f"probability of {name}, 0..1", _entry("probabilities", name), 6, "probabilities"
+                f"p_{name}",
+                "number",
+                f"probability of {name}, 0..1",
+                _entry("probabilities", name),
+                6,
+                "probabilities",
+                name,
             )
             for name in classes
         ),
@@ -271,10 +288,29 @@ def table_columns(classes: tuple[str, ...], actions: tuple[str, ...] = ()) -> tu
         Column("time", "number", "seconds from the beginning of the video", lambda r: r.time, 3),
         Column("track", "integer", "number of the person's track in its video, from 1", lambda r: r.track),
         *(
-            Column(f"a_{name}", "number", f"activation of {name}, 0..1", _entry("actions", name), 6, "actions")
+            Column(
+                action_column(name),
+                "number",
+                f"activation of {with_unit(name)}, 0..1",
+                _entry("actions", name),
+                6,
+                "actions",
+                name,
+            )
             for name in actions
         ),
     )
+
+
+def action_column(name: str) -> str:
+    """Return the name of the column of a facial action: ARKit's name, and the action unit where there is one.
+
+    Example:
+        >>> action_column("browDownLeft"), action_column("jawOpen"), action_column("mouthLeft")
+        ('a_browDownLeft_AU4', 'a_jawOpen_AU26_27', 'a_mouthLeft')
+    """
+    unit = facial_action(name).unit.replace("/", "_")
+    return f"a_{name}_{unit}" if unit else f"a_{name}"
 
 
 def _entry(mapping: str, key: str) -> Callable[[FaceResult], float | None]:
@@ -317,11 +353,11 @@ def csv_sink(file: IO[str], classes: Sequence[str], actions: Sequence[str] = ())
     return write
 
 
-def json_sink(file: IO[str]) -> Callable[[FaceResult], None]:
-    """Return a function that writes a result as one line of JSON to ``file``."""
+def json_sink(file: IO[str], actions: Sequence[str] | None = None) -> Callable[[FaceResult], None]:
+    """Return a function that writes a result as one line of JSON to ``file``; see :meth:`FaceResult.to_dict`."""
 
     def write(result: FaceResult) -> None:
-        file.write(json.dumps(result.to_dict()) + "\n")
+        file.write(json.dumps(result.to_dict(actions)) + "\n")
 
     return write
 
@@ -353,7 +389,7 @@ def rows_text(
     if form is Form.CSV:
         csv.writer(text).writerows(result.to_row(classes, actions) for result in flat)
     else:
-        text.writelines(json.dumps(result.to_dict()) + "\n" for result in flat)
+        text.writelines(json.dumps(result.to_dict(actions)) + "\n" for result in flat)
     return text.getvalue()
 
 
@@ -394,7 +430,7 @@ def _flattened(row: dict[str, Any], described: Sequence[Column]) -> dict[str, An
         elif column.group == "quality":
             cells[column.name] = (row["quality"] or {}).get(column.name)
         elif column.group:
-            cells[column.name] = row.get(column.group, {}).get(column.name[2:])
+            cells[column.name] = row.get(column.group, {}).get(column.key)
         else:
             value = row[column.name]
             cells[column.name] = " ".join(value) if column.kind == "names" else value

@@ -151,7 +151,7 @@ def write_predictions(run: Path, recogniser: Recogniser, pack: Pack) -> None:
         OutputError: when the file cannot be written.
     """
     with atomic_text(run / PREDICTIONS, newline="") as file:
-        sink = csv_sink(file, recogniser.classes, recogniser.info.actions)
+        sink = csv_sink(file, recogniser.classes)
         for result in predict_pack(recogniser, pack):
             sink(result)
 

@@ -31,7 +31,7 @@ def test_what_was_written_is_read(run: Path) -> None:
     assert (info.face.size, info.face.align, info.face.channels) == (32, "none", "rgb")
     written = json.loads((run / "model.json").read_text())
     dumped = info.model_dump(by_alias=True, mode="json")
-    new = {"class_prior": [], "actions": [], "correction": None, "checksum": ""}
+    new = {"class_prior": [], "actions": [], "action_correlations": [], "correction": None, "checksum": ""}
     new["face"] = {**written["face"], "contrast": False}
     assert dumped == written | new
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from acting_model import with_actions
 from dcdan.core.errors import ModelError
 from dcdan.core.onnx_runtime import OnnxSession
 from dcdan.inference.model_card import read_model_info
@@ -93,16 +93,6 @@ def test_a_graph_without_an_output_is_refused(run: Path) -> None:
     onnx.save(graph, run / "model.onnx")
     with pytest.raises(ModelError, match="lacks confidence"):
         Session(run / "model.onnx", read_model_info(run))
-
-
-def with_actions(run: Path, count: int) -> bytes:
-    """Return the run's graph with an output ``actions`` (N, count), the first probabilities of each face."""
-    model = onnx.load(run / "model.onnx")
-    ends = [("from", [0]), ("to", [count]), ("axis", [1])]
-    model.graph.initializer.extend(numpy_helper.from_array(np.array(value, np.int64), name) for name, value in ends)
-    model.graph.node.append(helper.make_node("Slice", ["probabilities", "from", "to", "axis"], ["actions"]))
-    model.graph.output.append(helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["B", count]))
-    return bytes(model.SerializeToString())
 
 
 def test_facial_actions_are_an_optional_output(run: Path, session: Session) -> None:

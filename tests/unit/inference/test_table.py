@@ -247,7 +247,7 @@ def test_actions_are_columns_of_every_form(tmp_path: Path) -> None:
     names = columns(CLASSES, ("AU12",))
     assert names == [*columns(CLASSES), "a_AU12"]
     assert smiling.to_row(CLASSES, ("AU12",))[-1] == "0.500000"
-    line = rows_text(Form.JSONL, CLASSES, [[smiling, NONE]])
+    line = rows_text(Form.JSONL, CLASSES, [[smiling, NONE]], ("AU12",))
     assert json.loads(line.splitlines()[0])["actions"] == {"AU12": 0.5}
     (tmp_path / "rows").write_text(line)
     write_parquet(tmp_path / "rows", tmp_path / "faces.parquet", CLASSES, ("AU12",))

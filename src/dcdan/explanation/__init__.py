@@ -1,0 +1,1 @@
+"""Why a face got its expression: facial actions in words, and where the network looks."""
