@@ -226,9 +226,7 @@ def blank_cells(plan: Plan, cells: Sequence[Cell], context: PlanContext) -> list
     return [cell for cell in cells_of(plan, context) if cell.folder not in runnable]
 
 
-def chosen_cells(
-    cells: Sequence[Cell], blank: Sequence[Cell], names: Sequence[str]
-) -> tuple[list[Cell], list[Cell]]:
+def chosen_cells(cells: Sequence[Cell], blank: Sequence[Cell], names: Sequence[str]) -> tuple[list[Cell], list[Cell]]:
     """Return the cells whose folder fits one of some names.
 
     Args:

@@ -33,7 +33,9 @@ def benchmark(
     ] = None,
     roots: Annotated[
         Path | None,
-        typer.Option("--roots", metavar="TOML", help='Where data sets are here: NAME = "folder" for $NAME in the plan.'),
+        typer.Option(
+            "--roots", metavar="TOML", help='Where data sets are here: NAME = "folder" for $NAME in the plan.'
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,

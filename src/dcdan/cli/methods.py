@@ -36,6 +36,10 @@ def lines(entries: tuple[MethodEntry, ...]) -> list[str]:
             if entry.group == group:
                 told.append(f"  {entry.name:<14}{entry.title}: {entry.about}.")
                 told.append(f"  {'':<14}{entry.paper}")
+                if entry.reading:
+                    told.append(f"  {'':<14}built from {entry.reading}")
+                if entry.needs:
+                    told.append(f"  {'':<14}needs {entry.needs}")
     return told
 
 

@@ -26,6 +26,8 @@ class MethodEntry:
         about: one line.
         paper: the publication that describes it.
         year: the year of that publication; None where it names none.
+        needs: what the data must record for it to do more than with one anonymous source set; empty for nothing.
+        reading: what of the publication it is built from, where that is not the paper with its formulas.
     """
 
     name: str
@@ -34,6 +36,8 @@ class MethodEntry:
     about: str
     paper: str
     year: int | None
+    needs: str = ""
+    reading: str = ""
 
     def to_dict(self) -> dict[str, str | int | None]:
         """Return the entry as JSON values.
@@ -95,5 +99,12 @@ def _entry(name: str, classes: Mapping[str, tuple[list[str], dict[str, object], 
     about = classes[name][2].partition("\n\n")[0].replace("\n", " ").strip()
     about = re.sub(r"(?<=\.)\s.*", "", about).rstrip(".")
     return MethodEntry(
-        str(value("name")), str(value("title")), group, about, paper, int(year.group()) if year else None
+        str(value("name")),
+        str(value("title")),
+        group,
+        about,
+        paper,
+        int(year.group()) if year else None,
+        str(value("needs") or ""),
+        str(value("reading") or ""),
     )

@@ -41,6 +41,9 @@ class Source:
     held_out_by: str = "split"
     """How ``validation`` was chosen: ``split`` (the data set has one), ``subject``, ``movie`` or another kind of group
     that is held out whole, or ``face`` where no groups are known."""
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
+    """Kind -> ``(N,)`` int64, groups from 0: ``subject``, and ``set`` where the source joins several sets.
+    Faces without a value are a group of their own."""
 
     @property
     def counts(self) -> Tensor:
@@ -185,9 +188,22 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
         if name not in classes and (count := int((pack.labels == index).sum()))
     }
     left_out = int((~usable).sum())
-    return Source(
-        pack.faces, classes, train, validation, hard, torch.from_numpy(labels), left_out, dropped, held_out_by
-    )
+    soft = torch.from_numpy(labels)
+    groups = source_groups(pack)
+    return Source(pack.faces, classes, train, validation, hard, soft, left_out, dropped, held_out_by, groups)
+
+
+def source_groups(pack: Pack) -> dict[str, np.ndarray]:
+    """Return the persons and the sets of the faces of a pack as numbers.
+
+    Args:
+        pack: the pack. A manifest gives the set of each picture in the column ``group.set``.
+
+    Returns:
+        ``subject`` and ``set`` -> ``(N,) int64`` from 0; all 0 where the pack does not record them.
+    """
+    names = {"subject": pack.subjects, "set": pack.groups.get("set", np.full(len(pack), ""))}
+    return {kind: np.unique(values, return_inverse=True)[1].astype(np.int64) for kind, values in names.items()}
 
 
 def hold_out(pack: Pack, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

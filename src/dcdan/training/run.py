@@ -282,6 +282,8 @@ def make_trainer(
         fuse(True)
     kind = find_method(settings.method)
     method: Method = kind(settings.method_settings(), settings.network.width, source.counts)
+    if kind.grouping:
+        method.set_groups(torch.from_numpy(source.groups[kind.grouping]))
     method.prepare(network, len(source.labels))
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision
