@@ -19,7 +19,7 @@ from dcdan.core.signals import Interrupted
 from dcdan.jobs.workers import cores
 from dcdan.methods.base import find_method
 from dcdan.models.network import NetworkSettings
-from dcdan.packs.build import pack_for
+from dcdan.packs.build import cached_pack, pack_for
 from dcdan.packs.format import FACES
 from dcdan.packs.pack import Pack
 from dcdan.reports.text_table import Table
@@ -67,7 +67,7 @@ def remaining_work(
         blank: the cells whose data are not there.
     """
     stages = {cell.stage.folder: cell.stage for cell in cells}
-    costs: dict[tuple[NetworkSettings, str, int, str], float] = {}
+    costs: dict[tuple[NetworkSettings, object, int, str], float] = {}
     faces: dict[tuple[str, str], tuple[int, int]] = {}
 
     def counts(source: PlanDomain, target: PlanDomain) -> tuple[int, int]:
@@ -84,7 +84,9 @@ def remaining_work(
         return faces[key]
 
     def cost(settings: RunSettings) -> float:
-        key = settings.network, settings.method, settings.size, settings.device
+        # Most methods train the same network.
+        build = getattr(find_method(settings.method).build_network, "__func__", settings.method)
+        key = settings.network, build, settings.size, settings.device
         if key not in costs:
             costs[key] = seconds_per_face(settings)
         return costs[key]
@@ -136,7 +138,7 @@ def seconds_per_face(settings: RunSettings) -> float:
     return min(times) / _MEASURED_FACES
 
 
-def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pack], PlanContext]:
+def prepared_cells(plan: Plan, progress: bool, build: bool = True) -> tuple[list[Cell], dict[str, Pack], PlanContext]:
     """Build or open every pack that a plan names.
 
     Data that are not there, or cannot be read, cost their own cells only: the context says which and why.
@@ -144,6 +146,8 @@ def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pa
     Args:
         plan: the plan.
         progress: whether to show a bar while a pack is built (on a terminal only).
+        build: whether to build packs that are not in the cache. Without, their layout is checked, and the context has
+            no checksum of them.
 
     Returns:
         The cells whose data are there; the packs, under "source SPEC" and "target SPEC", targets opened without labels;
@@ -170,6 +174,8 @@ def prepared_cells(plan: Plan, progress: bool) -> tuple[list[Cell], dict[str, Pa
             missing[spec] = f"{names} {'is' if len(domain.unset) == 1 else 'are'} not set, here or in --roots"
             return None
         try:
+            if not build:
+                return cached_pack(spec, size, align, labelled=labelled)
             return pack_for(spec, size, align, labelled=labelled, progress=progress)
         except (OutputError, Interrupted):
             raise

@@ -81,7 +81,7 @@ def benchmark(
 
     console = Console(quiet=quiet)
     plan = read_plan(file, roots)
-    cells, packs, prepared = prepared_cells(plan, progress=not quiet)
+    cells, packs, prepared = prepared_cells(plan, progress=not quiet, build=not plan_only or tables_only)
     absent = missing_data(plan, prepared)
     blank = blank_cells(plan, cells, prepared)
     cells, blank = chosen_cells(cells, blank, only or ())
@@ -90,9 +90,11 @@ def benchmark(
     again = shlex.join(["dcdan", "benchmark", str(file), *places])
     command = shlex.join(["dcdan", *(context.obj or ["benchmark", str(file), *places])])
     place = results or out / "results"
-    if results is not None:
-        take_over(cells, out, results, any_revision=any_revision or tables_only)
-    check_cells(cells, out, any_revision=any_revision or tables_only)
+    packed = all(f"target {cell.target.data}" in packs and f"source {cell.source.data}" in packs for cell in cells)
+    if packed:
+        if results is not None:
+            take_over(cells, out, results, any_revision=any_revision or tables_only)
+        check_cells(cells, out, any_revision=any_revision or tables_only)
     if not tables_only:
         hosts = devices(jobs)
         work = remaining_work(cells, packs, out, blank)
