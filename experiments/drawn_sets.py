@@ -65,7 +65,9 @@ def lamp(picture: Image) -> Image:
     return np.asarray((grey(picture) * field).clip(0, 255), np.uint8)
 
 
-def drawn(seed: int, domain: str, size: int, count: int, classes: tuple[str, ...] = SEVEN) -> Iterator[tuple[str, Image]]:
+def drawn(
+    seed: int, domain: str, size: int, count: int, classes: tuple[str, ...] = SEVEN
+) -> Iterator[tuple[str, Image]]:
     """Yield (expression, picture) of `count` faces, the expressions in turn, a person for each turn."""
     for index in range(count):
         person = draw_identity(np.random.default_rng([seed, index // len(classes)]))
@@ -199,7 +201,9 @@ batch = 16
 """
     text = text[:start] + settings + text[end:]
     text = re.sub(r"^seeds = .*$", "seeds = [0]", text, flags=re.MULTILINE)
-    text = re.sub(r'^caption = """.*?"""$', 'caption = "Drawn faces; see experiments/drawn_sets.py."', text, flags=re.S | re.M)
+    text = re.sub(
+        r'^caption = """.*?"""$', 'caption = "Drawn faces; see experiments/drawn_sets.py."', text, flags=re.S | re.M
+    )
     text = re.sub(r"^faces = \d+\n", "", text, flags=re.MULTILINE)
     return text.replace('title = "The tables of the paper"', 'title = "The tables of the paper, with drawn faces"')
 

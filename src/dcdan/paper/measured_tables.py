@@ -1,4 +1,4 @@
-"""The paper's tables of measured cells: its rows and columns, both means, tests over the targets, its own figures beside.
+"""The paper's tables of measured cells: its rows and columns, both means, tests over the targets, its own figures.
 
 :func:`paper_cells` reads the cells of ``dcdan benchmark``, :func:`measured_tables` makes the tables.
 """
@@ -136,7 +136,7 @@ def measured_tables(cells: Sequence[PaperCell], reference: str = OURS) -> list[T
         found = accuracies(cells, printed.source, printed.trunk)
         if found:
             tables.append(accuracy_table(cells, printed))
-            tables.append(test_table(found, printed, reference))
+            tables.append(significance_table(found, printed, reference))
     return [table for table in tables if table.rows]
 
 
@@ -162,15 +162,17 @@ def accuracy_table(cells: Sequence[PaperCell], printed: PaperTable) -> Table:
             numbers = (f"{figure:.2f}" for figure in claim.figures)
             rows.append((f"{name}, as the paper prints it", *numbers, *_spread(claim.figures), "–"))
     note = (
-        "Accuracy in per cent: mean of the seeds and, with several, their standard deviation; last checkpoint. Standard "
-        "deviation and interval (Student's t) of the last columns are those of the targets. A dash is a cell that has "
-        "not been run."
+        "Accuracy in per cent: mean of the seeds and, with several, their standard deviation; last checkpoint. "
+        "Standard deviation and interval (Student's t) of the last columns are those of the targets. "
+        "A dash is a cell that has not been run."
     )
     if marked:
         note += " Transductive: adapted to and tested on the same images."
     if any(cell.oracle is not None for cell in own):
         note += " In brackets the oracle: the epoch that is best on the target's labels, which no user has."
-    return Table(f"Table {printed.number}, measured: source {printed.source}, {printed.trunk}", header, tuple(rows), note)
+    return Table(
+        f"Table {printed.number}, measured: source {printed.source}, {printed.trunk}", header, tuple(rows), note
+    )
 
 
 def _measured(
@@ -200,7 +202,7 @@ def _spread(figures: Sequence[float]) -> tuple[str, str, str, str]:
     return f"{last:.2f}", f"{found.mean:.2f}", f"{found.sd:.2f}", f"{found.low:.2f} to {found.high:.2f}"
 
 
-def test_table(found: dict[str, dict[str, list[float]]], printed: PaperTable, reference: str = OURS) -> Table:
+def significance_table(found: dict[str, dict[str, list[float]]], printed: PaperTable, reference: str = OURS) -> Table:
     """Return the tests of the reference against every other row, over the targets, measured and as printed.
 
     Args:
@@ -224,9 +226,6 @@ def test_table(found: dict[str, dict[str, list[float]]], printed: PaperTable, re
         f"printed. P: Bayesian signed-rank test, equivalent within {ROPE:g} point."
     )
     return Table(f"Table {printed.number}, measured: tests over the targets", header, tuple(rows), note)
-
-
-test_table.__test__ = False  # type: ignore[attr-defined]
 
 
 def _tests(figures: dict[str, list[float]], reference: str, suffix: str) -> list[tuple[str, ...]]:
