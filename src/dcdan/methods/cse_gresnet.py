@@ -28,7 +28,8 @@ from dcdan.models.heads import pooled
 from dcdan.models.network import NetworkSettings, PlainNetwork
 
 ORIENTATIONS = 4
-SCALES = 4
+SCALES = (2, 3, 4)
+"""Scales of the Gabor filters, from the first layer to the last. At scale 1 the outer taps of a kernel of 3 are 0."""
 
 
 def gabor_filters(side: int, scale: int, orientations: int = ORIENTATIONS) -> Tensor:
@@ -91,7 +92,7 @@ def with_gabor(body: nn.Module) -> int:
     """
     layers = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d) and layer.kernel_size[0] >= 3]
     for number, layer in enumerate(layers):
-        filters = gabor_filters(layer.kernel_size[0], 1 + number * SCALES // len(layers))
+        filters = gabor_filters(layer.kernel_size[0], SCALES[number * len(SCALES) // len(layers)])
         own = filters[torch.arange(layer.out_channels) % ORIENTATIONS][:, None]
         layer.register_buffer("gabor", own, persistent=False)
         layer.__class__ = gabor_class(type(layer))

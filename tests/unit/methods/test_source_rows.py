@@ -115,7 +115,7 @@ def test_a_gabor_convolution_is_one_with_multiplied_weights() -> None:
     assert with_gabor(nn.Sequential(layer, nn.Conv2d(6, 6, 1))) == 1
     with torch.no_grad():
         for out in range(6):
-            plain.weight[out] *= gabor_filters(3, 1)[out % ORIENTATIONS]
+            plain.weight[out] *= gabor_filters(3, 2)[out % ORIENTATIONS]
     x = torch.rand(2, 3, 5, 5)
     torch.testing.assert_close(layer(x), plain(x))
     layer(x).sum().backward()
