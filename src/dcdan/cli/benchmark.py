@@ -84,6 +84,7 @@ def benchmark(
     cells, packs, prepared = prepared_cells(plan, progress=not quiet, build=not plan_only or tables_only)
     absent = missing_data(plan, prepared)
     blank = blank_cells(plan, cells, prepared)
+    every = [*cells, *blank]
     cells, blank = chosen_cells(cells, blank, only or ())
     places = ["--out", str(out), *(["--results", str(results)] if results else [])]
     places += ["--roots", str(roots)] if roots else []
@@ -108,7 +109,7 @@ def benchmark(
     if not tables_only:
         with waiting_lock(out):
             clean_up(out, place)
-            write_commands(cells, again, out)
+            write_commands(every, again, out)
         if not quiet:
             typer.echo(printable(f"The command line of every cell: {out / COMMANDS}"), err=True)
         here = available_plan(plan, prepared.missing)

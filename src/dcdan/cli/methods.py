@@ -34,12 +34,12 @@ def lines(entries: tuple[MethodEntry, ...]) -> list[str]:
         told += [*([""] if told else []), f"Methods that {group}"]
         for entry in entries:
             if entry.group == group:
-                told.append(f"  {entry.name:<14}{entry.title}: {entry.about}.")
-                told.append(f"  {'':<14}{entry.paper}")
+                told.append(f"  {entry.name:<17}{entry.title}: {entry.about}.")
+                told.append(f"  {'':<17}{entry.paper}")
                 if entry.reading:
-                    told.append(f"  {'':<14}built from {entry.reading}")
+                    told.append(f"  {'':<17}built from {entry.reading}")
                 if entry.needs:
-                    told.append(f"  {'':<14}needs {entry.needs}")
+                    told.append(f"  {'':<17}needs {entry.needs}")
     return told
 
 

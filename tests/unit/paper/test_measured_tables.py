@@ -18,6 +18,7 @@ from dcdan.metrics.several_methods import holm
 from dcdan.paper.figures import discussion, figures_of, most_confused
 from dcdan.paper.measured_tables import measured_tables, overall_ranking, paper_cells
 from dcdan.paper.published import OURS, table
+from dcdan.paper.sections import probability
 
 TARGETS = ("RAF-DB", "AffectNet", "ExpW", "SFEW 2.0", "JAFFE")
 ROWS = ("Source-only", "SCN", OURS)
@@ -102,7 +103,7 @@ def test_tests_are_paired_and_corrected(results: Path) -> None:
     scn = rows["SCN"]
     assert scn[1] == f"{np.mean(np.subtract(means[OURS], means['SCN'])):+.2f}"
     assert scn[2] == f"{found[1].statistic:.3f}"
-    assert scn[4] == f"{corrected[1]:.3f}"
+    assert scn[4] == probability(corrected[1])
     assert sum(float(value) for value in scn[7:]) == pytest.approx(1, abs=0.002)
     printed = {name: row for name, row in rows.items() if name.endswith("prints it")}
     assert len(printed) == 5
