@@ -39,7 +39,7 @@ class Toy:
         with torch.no_grad():
             teacher = self.network.eval()(self.target).logits
         self.network.train()
-        return Batch(labels, source, target, teacher, self.source, rows)
+        return Batch(labels, source, target, teacher, self.source, rows, self.target)
 
 
 def toy(kind: type[Method], seed: int = 0, **settings: object) -> Toy:

@@ -18,6 +18,7 @@ from dcdan.benchmark.runner import Queue, last_step, reason
 from dcdan.benchmark.tables import ablation_table, accuracy_table, compare, done_cells, figures, reports_of
 from dcdan.cli.main import run as dcdan
 from dcdan.core.errors import UsageError
+from dcdan.core.locks import LOCK, FolderBusyError, folder_lock, is_locked, try_lock
 from dcdan.inference.model_card import read_model_info
 from dcdan.metrics.significance import mcnemar
 from tiny_training import SIZE, TRUNK
@@ -319,3 +320,111 @@ def test_small_parts(tmp_path: Path) -> None:
     assert last_step(log) == (0, "")
     log.write_text('{"kind": "source", "step": 40, "rate": 81.6}\n{"kind": "source", "st')
     assert last_step(log) == (40, "source 82 faces/s")
+
+
+MISSING = """
+[[targets]]
+name = "RAF-DB"
+data = "rafdb:$NO_SUCH_ROOT"
+
+[[targets]]
+name = "Wrong"
+data = "rafdb:$WRONG_ROOT"
+
+[[also]]"""
+
+
+@pytest.fixture
+def with_missing(plan_file: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A plan of the finished cells and of two data sets that are not there, and its roots."""
+    plan = tmp_path / "missing.toml"
+    plan.write_text(plan_file.with_name("one-seed.toml").read_text().replace("[[also]]", MISSING, 1))
+    (tmp_path / "other set").mkdir()
+    roots = tmp_path / "roots.toml"
+    roots.write_text('WRONG_ROOT = "other set"\n')
+    return plan, roots
+
+
+def test_missing_data_cost_their_own_cells_only(
+    with_missing: tuple[Path, Path], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, roots = with_missing
+    out = tmp_path / "runs"
+    shutil.copytree(finished, out)
+    common = ["benchmark", str(plan), "--roots", str(roots), "--out", str(out), "--jobs", "1"]
+    assert dcdan([*common, "--dry-run"]) == 0
+    told = capsys.readouterr()
+    assert "The data of 6 more cells are not there" in " ".join(told.out.split())
+    assert "Missing: RAF-DB: $NO_SUCH_ROOT is not set, here or in --roots." in told.err
+    assert "Missing: Wrong: " in told.err
+    assert dcdan([*common, "--quiet", "--no-tsne"]) == 7
+    assert "6 cells have not run, as their data cannot be read; Wrong" in " ".join(capsys.readouterr().err.split())
+    text = (out / "results" / "table.md").read_text()
+    assert "- RAF-DB: $NO_SUCH_ROOT is not set, here or in --roots." in text
+    rows = list(csv.reader((out / "tables" / f"studio-{slug(TRUNK)}.csv").read_text().splitlines()))
+    assert rows[0][2:5] == ["Street", "RAF-DB", "Wrong"]
+    assert [row[3:5] for row in rows[1:]] == [["–", "–"]] * 2
+    assert rows[1][2] != "–"
+
+
+def test_a_plan_without_any_data_is_answered_with_a_sentence(
+    with_missing: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, roots = with_missing
+    text = plan.read_text()
+    start = text.index('name = "Studio"\ndata = "') + len('name = "Studio"\ndata = "')
+    plan.write_text(text[:start] + "rafdb:$NO_SUCH_ROOT" + text[text.index('"', start) :])
+    out = tmp_path / "runs"
+    assert dcdan(["benchmark", str(plan), "--roots", str(roots), "--out", str(out)]) == 3
+    assert "No pair of data sets of the plan is there; Studio: $NO_SUCH_ROOT" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not out.exists()
+    roots.write_text("WRONG_ROOT = 3\n")
+    assert dcdan(["benchmark", str(plan), "--roots", str(roots), "--out", str(out)]) == 2
+
+
+def test_a_cell_repeated_by_its_own_command_has_the_same_figures(
+    plan_file: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the last digit, from a new source stage too; other cells are not trained."""
+    short = plan_file.with_name("one-seed.toml")
+    cell = next(finished.glob("*-no-attention-0"))
+    line = json.loads((cell / "run.json").read_text())["command"]
+    assert line == f"dcdan benchmark {short} --out {finished} --only {cell.name}"
+    assert line in (finished / "commands.txt").read_text().splitlines()
+    out = tmp_path / "again"
+    assert dcdan(["benchmark", str(short), "--out", str(out), "--only", cell.name, "--jobs", "1", "--no-tsne"]) == 0
+    assert f"--only {cell.name}" in capsys.readouterr().err
+    assert [path.parent.name for path in out.glob("*/scores.json")] == [cell.name]
+    first, second = (json.loads((folder / cell.name / "scores.json").read_text()) for folder in (finished, out))
+    for one, other in zip(first, second, strict=True):
+        for name in ("accuracy", "macro_f1", "uar", "ece", "confusion"):
+            assert one[name] == other[name]
+    weights = [(folder / cell.name / "model.safetensors").read_bytes() for folder in (finished, out)]
+    assert weights[0] == weights[1]
+    assert dcdan(["benchmark", str(short), "--out", str(out), "--only", "no-such-cell"]) == 2
+
+
+def test_a_cell_that_another_machine_trains_is_left_to_it(plan_file: Path, finished: Path, tmp_path: Path) -> None:
+    """The lock is held by this process; the runner passes over the cell, and starts it when the lock is free."""
+    out = tmp_path / "runs"
+    shutil.copytree(finished, out)
+    cells = [cell for cell in cells_of(read_plan(plan_file)) if cell.seed == 0]
+    lost = next(cell for cell in cells if cell.entry.key == "adabn")
+    (out / lost.folder / "scores.json").unlink()
+    queue = Queue([lost], out)
+    stage = out / lost.stage.folder / "checkpoints"
+    stage.mkdir(parents=True, exist_ok=True)
+    (stage / "source.safetensors").touch()
+    held = (out / lost.folder / LOCK).open("a+b")
+    with held:
+        assert try_lock(held)
+        assert is_locked(out / lost.folder)
+        assert queue.next() is None
+        assert queue.busy
+        with pytest.raises(FolderBusyError), folder_lock(out / lost.folder):
+            pass
+    assert not is_locked(out / lost.folder)
+    assert queue.next() == lost.folder
+    assert not queue.busy

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _CAUSES |= {"fuse_activation", "on_trouble", "minutes"}
 """Settings that decide a source stage of any method."""
 
 MOST_CELLS = 10_000
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 # Of a name that becomes a part of a folder's.
 _LONGEST = 60
 
@@ -47,8 +49,16 @@ class PlanDomain(PlanModel):
     """The spec that is scored; the same as ``data`` when empty. Its labels are read for the score alone."""
     split: str = ""
     """The split that is scored: ``test`` where there is one, else all images."""
+    faces: int = Field(0, ge=0)
+    """Training faces as published, from which the time is estimated where the data are not there."""
     targets: tuple[str, ...] = ()
     """Of a source: names of the targets that are adapted to from it; all of them when empty."""
+
+    @property
+    def unset(self) -> tuple[str, ...]:
+        """Names of the variables in the specs that neither the environment nor ``--roots`` gives a value."""
+        found = [a or b for a, b in _VARIABLE.findall(f"{self.data} {self.test}")]
+        return tuple(dict.fromkeys(found))
 
     @property
     def scored(self) -> str:
@@ -227,27 +237,111 @@ class Cell:
         return f"{self.source.name} to {self.target.name}, {self.entry.name}, seed {self.seed}"
 
 
-def read_plan(file: Path) -> Plan:
-    """Read a plan from a TOML file; ``$NAME`` in it is replaced by a variable of the environment.
+def read_plan(file: Path, roots: Path | None = None) -> Plan:
+    """Read a plan from a TOML file.
+
+    ``$NAME`` in a text of it is replaced by the folder that ``roots`` gives this name, else by the variable of the
+    environment. A variable without a value stays; the data that need it count as missing.
 
     Args:
         file: the file.
+        roots: a TOML file of ``NAME = "folder"``; relative folders are relative to it. None for none.
 
     Returns:
         The plan, with the settings of all its cells checked.
 
     Raises:
-        UsageError: when the file cannot be read, or something in it is not valid.
+        UsageError: when a file cannot be read, or something in it is not valid.
     """
     try:
-        values = read_toml(file, expand=True)
+        values = read_toml(file)
     except (OSError, ValueError) as error:
         raise UsageError(f"The plan '{file}' cannot be read: {error}.") from error
+    variables = {**os.environ, **(read_roots(roots) if roots else {})}
+    values = {name: expanded(value, variables) for name, value in values.items()}
     check_config_schema(values, file)
     plan = check(Plan, values)
     for _ in cells_of(plan):
         pass
     return plan
+
+
+def read_roots(file: Path) -> dict[str, str]:
+    """Read where data sets are on this machine.
+
+    Args:
+        file: a TOML file of ``NAME = "folder"``.
+
+    Returns:
+        Name -> folder, ``~`` and relative folders resolved.
+
+    Raises:
+        UsageError: when it cannot be read, or a value is no text.
+    """
+    try:
+        values = read_toml(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The roots '{file}' cannot be read: {error}.") from error
+    for name, value in values.items():
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"'{name}' in '{file}' is no folder: write {name} = \"/path/to/the/data\".")
+    return {name: str(file.absolute().parent / Path(value).expanduser()) for name, value in values.items()}
+
+
+def expanded(value: Any, variables: Mapping[str, str]) -> Any:
+    """Replace ``$NAME`` and ``${NAME}`` in every text of a value.
+
+    Args:
+        value: a TOML value.
+        variables: name -> value; a name that is not in it is left as it stands.
+
+    Returns:
+        The value with the texts replaced.
+
+    Example:
+        >>> expanded({"data": ["rafdb:$RAFDB", "$OTHER", 3]}, {"RAFDB": "/data/RAF"})
+        {'data': ['rafdb:/data/RAF', '$OTHER', 3]}
+    """
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), value)
+    if isinstance(value, dict):
+        return {name: expanded(each, variables) for name, each in value.items()}
+    return [expanded(each, variables) for each in value] if isinstance(value, list) else value
+
+
+def available_plan(plan: Plan, missing: Mapping[str, str]) -> Plan | None:
+    """Return the part of a plan whose data are there.
+
+    Args:
+        plan: the plan.
+        missing: spec of data that are not there -> the reason.
+
+    Returns:
+        The plan without the sources, targets, tests and rows that need them; None when no pair is left.
+    """
+    if not missing:
+        return plan
+    here = [domain for domain in (*plan.targets, *plan.also) if not {domain.data, domain.scored} & set(missing)]
+    targets = tuple(domain for domain in plan.targets if domain in here)
+    names = {domain.name for domain in targets}
+
+    def kept(rows: tuple[PlanEntry, ...]) -> tuple[PlanEntry, ...]:
+        chosen = ((row, tuple(name for name in row.targets if name in names)) for row in rows)
+        return tuple(row.model_copy(update={"targets": own}) for row, own in chosen if own or not row.targets)
+
+    sources = []
+    for source in plan.sources:
+        own = tuple(target.name for target in plan.targets_of(source) if target.name in names)
+        if own and source.data not in missing:
+            sources.append(source.model_copy(update={"targets": own}))
+    methods, ablations = kept(plan.methods), kept(plan.ablations)
+    if not sources or not methods:
+        return None
+    also = tuple(domain for domain in plan.also if domain in here)
+    keys = {row.key for row in (*methods, *ablations)}
+    reference = plan.reference if plan.reference in keys else ""
+    update = {"sources": tuple(sources), "targets": targets, "also": also, "methods": methods}
+    return plan.model_copy(update={**update, "ablations": ablations, "reference": reference})
 
 
 def cells_of(plan: Plan, context: PlanContext | None = None) -> Iterator[Cell]:

@@ -30,11 +30,13 @@ class PlanContext:
         classes: spec -> class names of its data. A spec without an entry counts as having all classes.
         checksums: spec -> SHA-256 of its faces.
         code: :func:`code_revision`; empty when the revision does not matter.
+        missing: spec of data that are not there -> the reason. Its cells are left out.
     """
 
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @cache

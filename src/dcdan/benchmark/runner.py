@@ -1,10 +1,15 @@
-"""Execution of a plan: one process for each stage or cell, as many at a time as there are devices."""
+"""Execution of a plan: one process for each stage or cell, as many at a time as there are devices.
+
+Several machines may run the same plan in the same folder. Each stage and cell is locked by the process that trains it,
+so each is trained once; a machine waits for the cells of others at the end.
+"""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -16,11 +21,14 @@ from typing import Any
 from dcdan.benchmark.cell import FAILED, cell_done, stage_done
 from dcdan.benchmark.plan import Cell, Plan
 from dcdan.benchmark.revision import PlanContext
-from dcdan.benchmark.worker import work
+from dcdan.benchmark.worker import BUSY, work
 from dcdan.core.limits import read_json
+from dcdan.core.locks import is_locked
 from dcdan.core.signals import Interrupted, stoppable
 
 _POLL_SECONDS = 1.0
+_BUSY_SECONDS = 5.0
+"""Pause before a stage or cell that another machine trains is looked at again."""
 _PRELOADED = "dcdan.benchmark.cell", "sklearn.linear_model"
 _COMPILER = ("torch._inductor.compile_fx",)
 
@@ -34,6 +42,7 @@ class Queue:
         out: folder of the benchmark.
         started: folders of what has been started.
         failed: folder of a stage or cell that failed -> the reason.
+        busy: whether the last :meth:`next` passed over something that another process trains.
     """
 
     cells: Sequence[Cell]
@@ -41,9 +50,12 @@ class Queue:
     started: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     """Folder -> why."""
+    busy: bool = False
 
     def next(self) -> str | None:
         """Return the folder of a stage or cell that can start now and has not been tried; None when there is none."""
+        self.busy = False
+        locked: dict[str, bool] = {}
         for cell in self.cells:
             if cell_done(cell, self.out) or cell.folder in self.failed:
                 continue
@@ -51,13 +63,20 @@ class Queue:
             if stage in self.failed:
                 self.failed[cell.folder] = f"its source stage failed: {self.failed[stage]}"
             elif stage_done(cell.stage, self.out):
-                if cell.folder not in self.started:
+                if cell.folder not in self.started and not self._locked(cell.folder, locked):
                     self.started.add(cell.folder)
                     return cell.folder
-            elif stage not in self.started:
+            elif stage not in self.started and not self._locked(stage, locked):
                 self.started.add(stage)
                 return stage
         return None
+
+    def _locked(self, folder: str, known: dict[str, bool]) -> bool:
+        """Return whether another process trains a stage or cell."""
+        if folder not in known:
+            known[folder] = is_locked(self.out / folder)
+            self.busy |= known[folder]
+        return known[folder]
 
     def left(self) -> int:
         """Return the number of cells that are neither finished nor failed."""
@@ -72,6 +91,7 @@ def run_plan(
     devices: Sequence[str],
     command: str,
     quiet: bool,
+    show: Callable[[str], None] = lambda _: None,
 ) -> dict[str, str]:
     """Train and score the cells that are not finished. Ctrl-C and SIGTERM let every process save first.
 
@@ -81,8 +101,9 @@ def run_plan(
         context: data and code of the training.
         out: folder of the benchmark.
         devices: a device for each process that may run at a time: "cpu" or the number of a CUDA device.
-        command: the command of the user, for ``run.json``.
+        command: the command that runs the plan, without ``--only``.
         quiet: show no progress.
+        show: takes the command line of each cell when it starts. The cell's ``run.json`` holds it too.
 
     Returns:
         Folder of each cell that failed -> the reason.
@@ -95,22 +116,34 @@ def run_plan(
     running: dict[BaseProcess, tuple[str, str]] = {}
     text = plan.model_dump_json()
     free = list(devices)
+    names = {cell.folder for cell in cells}
+    looked = 0.0
     with ExitStack() as stack:
         stop = stack.enter_context(stoppable())
         board = stack.enter_context(ProgressBoard(len(cells), quiet))
         while not stop.is_set():
-            while free and (folder := queue.next()) is not None:
+            looking = bool(running) or not queue.busy or time.monotonic() - looked > _BUSY_SECONDS
+            while looking and free and (folder := queue.next()) is not None:
                 device = free.pop(0)
-                process = processes.Process(target=work, args=(text, context, folder, out, command, device))
+                line = cell_command(command, folder) if folder in names else command
+                if folder in names:
+                    show(line)
+                process = processes.Process(target=work, args=(text, context, folder, out, line, device))
                 process.start()
                 running[process] = (folder, device)
+            looked = time.monotonic() if looking else looked
             if not running:
-                break
+                if not queue.busy:
+                    break
+                stop.wait(_POLL_SECONDS)
+                continue
             wait([process.sentinel for process in running], timeout=_POLL_SECONDS)
             for ended in [process for process in running if not process.is_alive()]:
                 folder, device = running.pop(ended)
                 free.append(device)
-                if ended.exitcode not in (0, Interrupted.exit_code):
+                if ended.exitcode == BUSY:
+                    queue.started.discard(folder)
+                elif ended.exitcode not in (0, Interrupted.exit_code):
                     queue.failed[folder] = reason(out / folder, ended.exitcode)
             board.show(len(cells) - queue.left(), {folder: out / folder for folder, _ in running.values()})
         for left in running:
@@ -120,6 +153,20 @@ def run_plan(
         if stop.is_set():
             raise Interrupted(f"Stopped. Everything is saved in '{out}': the same command resumes.")
     return {cell.folder: queue.failed[cell.folder] for cell in cells if cell.folder in queue.failed}
+
+
+def cell_command(command: str, folder: str) -> str:
+    """Return the command line that runs one cell, with the source stage that it needs.
+
+    Args:
+        command: the command that runs the plan.
+        folder: name of the cell.
+
+    Example:
+        >>> cell_command("dcdan benchmark plan.toml --out runs/a", "a-b-mobilenetv2-100-dann-0")
+        'dcdan benchmark plan.toml --out runs/a --only a-b-mobilenetv2-100-dann-0'
+    """
+    return f"{command} --only {folder}"
 
 
 def prepared_context(devices: Sequence[str]) -> ForkServerContext | SpawnContext:

@@ -7,11 +7,16 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcdan.benchmark.revision import PlanContext
+
+
+BUSY = 75
+"""Exit code of a process whose stage or cell another machine trains (EX_TEMPFAIL)."""
 
 
 def work(plan_text: str, context: PlanContext, folder: str, out: Path, command: str, device: str) -> None:
@@ -26,7 +31,8 @@ def work(plan_text: str, context: PlanContext, folder: str, out: Path, command: 
         device: "cpu" (one thread) or the number of a CUDA device.
 
     Raises:
-        SystemExit: with exit code 1 after a failure, 130 when it was stopped and has saved.
+        SystemExit: with exit code 1 after a failure, 130 when it was stopped and has saved, and ``BUSY`` when another
+            process, perhaps of another machine, trains the same stage or cell.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if device == "cpu":
@@ -41,6 +47,7 @@ def work(plan_text: str, context: PlanContext, folder: str, out: Path, command: 
     from dcdan.benchmark.plan import Plan, cells_of
     from dcdan.core.atomic_io import write_text
     from dcdan.core.errors import DcdanError
+    from dcdan.core.locks import FolderBusyError, folder_lock
     from dcdan.core.signals import Interrupted
     from dcdan.jobs.workers import end_with_parent
 
@@ -49,17 +56,26 @@ def work(plan_text: str, context: PlanContext, folder: str, out: Path, command: 
     failed = out / folder / FAILED
     try:
         for cell in cells_of(plan, context):
-            if cell.stage.folder == folder:
-                run_stage(cell.stage, out, command)
-                break
-            if cell.folder == folder:
-                run_cell(cell, plan, out, command)
+            if folder in (cell.stage.folder, cell.folder):
+                with folder_lock(out / folder):
+                    if cell.stage.folder == folder:
+                        run_stage(cell.stage, out, command)
+                    else:
+                        run_cell(cell, plan, out, command)
                 break
     except Interrupted as stopped:
         sys.exit(stopped.exit_code)
+    except FolderBusyError:
+        sys.exit(BUSY)
+    except OSError as error:
+        # Most often a full disk, of which there may be no room left to write.
+        with suppress(OSError, DcdanError):
+            write_text(failed, json.dumps({"error": f"it cannot be written ({error.strerror or error})"}) + "\n")
+        sys.exit(1)
     except Exception as error:
         sentence = str(error) if isinstance(error, DcdanError) else f"{type(error).__name__}: {error}"
-        failed.parent.mkdir(parents=True, exist_ok=True)
-        write_text(failed, json.dumps({"error": sentence}) + "\n")
+        with suppress(OSError, DcdanError):
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            write_text(failed, json.dumps({"error": sentence}) + "\n")
         sys.exit(1)
     failed.unlink(missing_ok=True)

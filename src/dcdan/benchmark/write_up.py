@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ import numpy as np
 from dcdan.benchmark.cell import cell_done, check_same
 from dcdan.benchmark.cells import CELLS, read_cell, read_cells, update_cells, write_folder
 from dcdan.benchmark.plan import Cell, Plan, slug
+from dcdan.benchmark.runner import cell_command
 from dcdan.benchmark.tables import ScoredCell, all_tables, done_cells, name_of, reports_of, sees_target
-from dcdan.core.atomic_io import write_bytes, write_text
+from dcdan.core.atomic_io import sweep, write_bytes, write_text
 from dcdan.core.sanitize import inert, printable
 from dcdan.evaluation.embeddings import embed
 from dcdan.packs.build import pack_for
@@ -29,14 +30,21 @@ from dcdan.reports.text_table import Table
 
 MARKDOWN, PLOT = "table.md", "plot.png"
 """Files of the folder of results, beside :data:`~dcdan.benchmark.cells.CELLS`."""
-PAGE, TABLES, FIGURES = "report.html", "tables", "figures"
-"""The page, and the folders of tables and of pictures, in the folder of the runs."""
+PAGE, TABLES, FIGURES, COMMANDS = "report.html", "tables", "figures", "commands.txt"
+"""The page, the folders of tables and of pictures, and the command lines of the cells, in the folder of the runs."""
 Pictures = list[tuple[str, str, bytes]]
 """File name, caption and PNG of each picture."""
 
 
 def write_up(
-    plan: Plan, cells: Sequence[Cell], out: Path, results: Path, failed: dict[str, str], command: str, tsne: bool = True
+    plan: Plan,
+    cells: Sequence[Cell],
+    out: Path,
+    results: Path,
+    failed: dict[str, str],
+    command: str,
+    tsne: bool = True,
+    absent: Mapping[str, str] | None = None,
 ) -> list[Table]:
     """Write the results of the cells that are finished.
 
@@ -48,6 +56,7 @@ def write_up(
         failed: folder of a cell that failed -> the reason.
         command: the command that made the results, as the page quotes it.
         tsne: whether to draw t-SNE pictures.
+        absent: name of each data set that is not there -> the reason.
 
     Returns:
         The tables.
@@ -61,7 +70,8 @@ def write_up(
     pictures = confusions(plan, scored)
     if tsne:
         pictures += embeddings(plan, cells, out)
-    missing = missing_lines(cells, out, failed)
+    missing = [f"{name}: {why.rstrip('.')}." for name, why in (absent or {}).items()]
+    missing += missing_lines(cells, out, failed)
     keep_cells(cells, out, results)
     plot = accuracies(plan, scored)
     if plot is not None:
@@ -82,6 +92,29 @@ def write_up(
     )
     write_text(out / PAGE, page)
     return tables
+
+
+def clean_up(out: Path, results: Path) -> None:
+    """Remove the temporary files of killed write-ups. Those of cells belong to whoever trains them.
+
+    Args:
+        out: folder of the runs.
+        results: folder of the results.
+    """
+    sweep(out, below=False)
+    for folder in (results, out / TABLES, out / FIGURES):
+        sweep(folder)
+
+
+def write_commands(cells: Sequence[Cell], command: str, out: Path) -> None:
+    """Write the command line of every cell, one a line.
+
+    Args:
+        cells: the cells.
+        command: the command that runs the plan.
+        out: folder of the runs, which gets ``commands.txt``.
+    """
+    write_text(out / COMMANDS, "".join(f"{cell_command(command, cell.folder)}\n" for cell in cells))
 
 
 def keep_cells(cells: Sequence[Cell], out: Path, results: Path) -> None:

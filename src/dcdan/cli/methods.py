@@ -27,17 +27,19 @@ def methods(json: options.Json = False) -> None:
 
 def lines(entries: tuple[MethodEntry, ...]) -> list[str]:
     """Return the methods as text: a heading for each group, and two lines for each method."""
-    from dcdan.methods.catalogue import GROUPS, SOURCE_FREE
+    from dcdan.methods.catalogue import GROUPS
 
     told: list[str] = []
     for group in GROUPS:
         told += [*([""] if told else []), f"Methods that {group}"]
         for entry in entries:
             if entry.group == group:
-                told.append(f"  {entry.name:<14}{entry.title}: {entry.about}.")
-                told.append(f"  {'':<14}{entry.paper}")
-                if group == SOURCE_FREE:
-                    told.append(f"  {'':<14}Needs {entry.needs}.")
+                told.append(f"  {entry.name:<17}{entry.title}: {entry.about}.")
+                told.append(f"  {'':<17}{entry.paper}")
+                if entry.reading:
+                    told.append(f"  {'':<17}built from {entry.reading}")
+                if entry.needs:
+                    told.append(f"  {'':<17}needs {entry.needs}")
     return told
 
 

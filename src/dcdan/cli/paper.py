@@ -20,6 +20,10 @@ def paper(
     table: Annotated[
         int | None, typer.Option("--table", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Write the tables and figures of --results in its form here."),
+    ] = None,
     json: options.Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page.")] = False,
     errata: Annotated[
@@ -31,6 +35,14 @@ def paper(
 
     if json + markdown + errata > 1:
         raise UsageError("--json, --markdown and --errata are forms of the same: give one of them.")
+    if out is not None:
+        if not results or json or markdown or errata:
+            raise UsageError("--out writes the tables and figures of measured results: give --results with it, alone.")
+        from dcdan.paper.write_measured import PAGE, write_measured
+
+        write_measured(results, out)
+        typer.echo(str(out / PAGE))
+        return
     if errata:
         from dcdan.paper.errata import errata_page
 

@@ -229,13 +229,14 @@ def is_partial(path: Path) -> bool:
     return _PARTIAL.fullmatch(path.name) is not None
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that no longer run.
+def sweep(folder: Path, *, below: bool = True) -> None:
+    """Remove the temporary files of processes that no longer run on this machine.
 
     Args:
-        folder: Searched recursively; it need not exist.
+        folder: The folder; it need not exist.
+        below: Whether to search its sub-folders too.
     """
-    for path in folder.rglob(".*.partial*"):
+    for path in folder.rglob(".*.partial*") if below else folder.glob(".*.partial*"):
         found = _PARTIAL.fullmatch(path.name)
         if found is not None and not _runs(int(found[1])):
             with suppress(OSError):

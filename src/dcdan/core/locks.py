@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,6 +41,27 @@ def try_lock(file: IO[bytes], *, wait: bool = False) -> bool:
             return True
 
 
+class FolderBusyError(OutputError):
+    """Another process has the lock of a folder."""
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether another process has the lock of a folder.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        False where nobody has it, and on a file system without locks.
+    """
+    try:
+        file = (folder / LOCK).open("r+b")
+    except OSError:
+        return False
+    with file:
+        return not try_lock(file)
+
+
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Lock a folder for this process while the block runs; the folder is created if it does not exist.
@@ -51,7 +73,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
         folder: The folder to lock.
 
     Raises:
-        OutputError: Another process has the lock, or the folder cannot be created or written to.
+        FolderBusyError: Another process has the lock.
+        OutputError: The folder cannot be created or written to.
     """
     made = not folder.exists()
     try:
@@ -63,7 +86,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             f"The folder '{folder}' cannot be made or written ({reason}): choose another --out."
         ) from error
     if file is None:
-        raise OutputError(f"Another process is at work in '{folder}': wait for it, or choose another --out.")
+        raise FolderBusyError(f"Another process is at work in '{folder}': wait for it, or choose another --out.")
     try:
         yield
     finally:
@@ -73,6 +96,31 @@ def folder_lock(folder: Path) -> Iterator[None]:
         if made:
             with suppress(OSError):
                 folder.rmdir()
+
+
+@contextmanager
+def waiting_lock(folder: Path, seconds: float = 600.0) -> Iterator[None]:
+    """Lock a folder as :func:`folder_lock` does, but wait for another process that has it.
+
+    Args:
+        folder: The folder to lock.
+        seconds: How long to wait.
+
+    Raises:
+        FolderBusyError: Another process still has the lock.
+        OutputError: The folder cannot be created or written to.
+    """
+    end = time.monotonic() + seconds
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(folder_lock(folder))
+                break
+            except FolderBusyError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+        yield
 
 
 def _taken(path: Path) -> IO[bytes] | None:

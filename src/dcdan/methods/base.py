@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from dcdan.models.heads import Logits
 from dcdan.models.network import Network, NetworkOutputs, NetworkSettings
 
 Sampling = Literal["even", "source-as-target", "target-as-source"]
+Grouping = Literal["", "subject", "set"]
 
 
 class MethodSettings(BaseModel):
@@ -51,6 +53,8 @@ class Batch:
     """``(B,)`` int64: the rows of the source faces in their pack."""
     sets: Tensor | None = None
     """``(B,)`` int64: the number of the data set of each source face; None with a single source."""
+    target_faces: Tensor | None = None
+    """``(B, 3, S, S)`` in [0, 1]: the strong views of the target faces."""
 
 
 class Method(nn.Module, ABC):
@@ -72,9 +76,17 @@ class Method(nn.Module, ABC):
     uses_teacher: ClassVar[bool] = False
     estimates_statistics: ClassVar[bool] = False
     """Whether the adaptation stage ends with batch-norm statistics estimated on target faces."""
+    needs: ClassVar[str] = ""
+    """What the data must record for the method to do more than with one anonymous source set; empty for nothing."""
+    reading: ClassVar[str] = ""
+    """What of the publication the row is built from, where it is not the paper with its formulas."""
+    grouping: ClassVar[Grouping] = ""
+    """Which groups of source faces the method distinguishes: persons, or the sets of a source that joins several."""
     owns_source_stage: ClassVar[bool] = False
     """Whether the source stage has its own losses, parameters or network, so that other methods cannot reuse it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    groups: Tensor
+    """``(N,)`` int64 group of every face of the source pack, from 0; empty where the method needs none."""
     sampled_counts: Tensor
     """Class counts ``(K,)`` of the source faces under the sampling weights."""
     epochs: float
@@ -89,6 +101,7 @@ class Method(nn.Module, ABC):
         self.width = width
         self.register_buffer("class_counts", class_counts.float())
         self.register_buffer("sampled_counts", class_counts.float().clone(), persistent=False)
+        self.register_buffer("groups", torch.empty(0, dtype=torch.int64), persistent=False)
 
     @classmethod
     def adapts(cls) -> bool:
@@ -127,6 +140,27 @@ class Method(nn.Module, ABC):
             network: the network with its initial weights.
             faces: number of faces in the source pack.
         """
+
+    def set_groups(self, groups: Tensor) -> None:
+        """Set the groups of the source faces, before :meth:`prepare`, for a method with a ``grouping``.
+
+        Args:
+            groups: ``(N,) int64`` group of every face of the source pack, from 0.
+        """
+        self.groups = groups
+
+    def groups_of(self, batch: Batch) -> Tensor:
+        """Return the group of each source face.
+
+        Args:
+            batch: the batch, with the rows of its source faces.
+
+        Returns:
+            ``(B,) int64``; zeros where no groups were set.
+        """
+        if batch.rows is None or not len(self.groups):
+            return torch.zeros(len(batch.labels), dtype=torch.int64, device=batch.labels.device)
+        return self.groups[batch.rows]
 
     def classify(self, batch: Batch) -> Tensor:
         """Return the classification loss on the source (Eq. 3), which every method has.

@@ -28,7 +28,8 @@ class MethodEntry:
         about: one line.
         paper: the publication that describes it.
         year: the year of that publication; None where it names none.
-        needs: what it needs beside target faces.
+        needs: what it needs beside target faces: of the data, or of the model; empty for nothing.
+        reading: what of the publication it is built from, where that is not the paper with its formulas.
     """
 
     name: str
@@ -37,7 +38,8 @@ class MethodEntry:
     about: str
     paper: str
     year: int | None
-    needs: str = SOURCE_SET
+    needs: str = ""
+    reading: str = ""
 
     def to_dict(self) -> dict[str, str | int | None]:
         """Return the entry as JSON values.
@@ -110,7 +112,13 @@ def _entry(
     year = re.search(r"\b(?:19|20)\d\d\b", paper)
     about = classes[name][2].partition("\n\n")[0].replace("\n", " ").strip()
     about = re.sub(r"(?<=\.)\s.*", "", about).rstrip(".")
-    needs = str(value("needs")) if source_free else SOURCE_SET
     return MethodEntry(
-        str(value("name")), str(value("title")), group, about, paper, int(year.group()) if year else None, needs
+        str(value("name")),
+        str(value("title")),
+        group,
+        about,
+        paper,
+        int(year.group()) if year else None,
+        str(value("needs") or ""),
+        str(value("reading") or ""),
     )

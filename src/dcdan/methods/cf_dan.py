@@ -24,6 +24,7 @@ class CFDAN(SourceOnly):
     name: ClassVar[str] = "cf_dan"
     title: ClassVar[str] = "CF-DAN"
     paper: ClassVar[str] = "Zhang et al., Computational Visual Media 10(3), 2024, doi 10.1007/s41095-023-0369-x"
+    reading: ClassVar[str] = "its abstract; the network is the one of this project"
     sees_target: ClassVar[bool] = False
 
     @classmethod

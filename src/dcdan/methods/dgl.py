@@ -36,6 +36,7 @@ class DGL(DCDAN):
     paper: ClassVar[str] = (
         "our reading of dual global and local adversarial learning; the work cited is on remote sensing"
     )
+    reading: ClassVar[str] = "the words of the paper of this project alone"
     sees_target: ClassVar[bool] = True
     uses_teacher: ClassVar[bool] = True
     Settings: ClassVar[type[MethodSettings]] = DGLSettings

@@ -283,6 +283,38 @@ def _with_remains(error: DcdanError, partial: ResumablePack, listing: Listing) -
     )
 
 
+def cached_pack(
+    spec_text: str,
+    size: int = 112,
+    align: Align = "auto",
+    cache: Path | str | None = None,
+    *,
+    labelled: bool = True,
+) -> Pack | None:
+    """Return the pack that :func:`pack_for` returns, unless it would have to be built.
+
+    Args:
+        spec_text: a pack or a data set.
+        size: side of the faces in pixels.
+        align: as in :func:`pack_for`.
+        cache: as in :func:`pack_for`.
+        labelled: as in :func:`pack_for`.
+
+    Returns:
+        The pack; None where it is not in the cache yet.
+
+    Raises:
+        DataError, UsageError, PackError: as in :func:`pack_for`; the layout of the data is checked in any case.
+    """
+    spec = parse_spec(spec_text)
+    if is_url(spec.path) or (spec.reader is None and is_pack(Path(spec.path).expanduser())):
+        return pack_for(spec_text, size, align, cache, labelled=labelled, progress=False)
+    reader = open_reader(spec)
+    key = cache_key(reader, size, "none" if align == "none" else "mtcnn")
+    out = cache_folder(cache) / f"{reader.name}-{size}-{key}"
+    return Pack.open(out, labelled=labelled) if is_pack(out) else None
+
+
 def pack_for(
     spec_text: str,
     size: int = 112,

@@ -86,6 +86,9 @@ class Source:
     held_out_by: str = "split"
     """How ``validation`` was chosen: ``split`` (the data set has one), ``subject``, ``movie`` or another kind of group
     that is held out whole, or ``face`` where no groups are known."""
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
+    """Kind -> ``(N,)`` int64, groups from 0: ``subject``, and ``set`` where the source joins several sets.
+    Faces without a value are a group of their own."""
     sets: np.ndarray | None = None
     """``(N,)`` int64 number of the data set that each face comes from; None for a single one."""
 
@@ -232,9 +235,22 @@ def source_of(pack: Pack, target_classes: tuple[str, ...], soft_votes: bool) -> 
         if name not in classes and (count := int((pack.labels == index).sum()))
     }
     left_out = int((~usable).sum())
-    return Source(
-        pack.faces, classes, train, validation, hard, torch.from_numpy(labels), left_out, dropped, held_out_by
-    )
+    soft = torch.from_numpy(labels)
+    groups = source_groups(pack)
+    return Source(pack.faces, classes, train, validation, hard, soft, left_out, dropped, held_out_by, groups)
+
+
+def source_groups(pack: Pack) -> dict[str, np.ndarray]:
+    """Return the persons and the sets of the faces of a pack as numbers.
+
+    Args:
+        pack: the pack. A manifest gives the set of each picture in the column ``group.set``.
+
+    Returns:
+        ``subject`` and ``set`` -> ``(N,) int64`` from 0; all 0 where the pack does not record them.
+    """
+    names = {"subject": pack.subjects, "set": pack.groups.get("set", np.full(len(pack), ""))}
+    return {kind: np.unique(values, return_inverse=True)[1].astype(np.int64) for kind, values in names.items()}
 
 
 def merged(sources: Sequence[Source]) -> Source:
@@ -263,8 +279,26 @@ def merged(sources: Sequence[Source]) -> Source:
         sum(source.left_out for source in sources),
         dropped,
         ", ".join(dict.fromkeys(source.held_out_by for source in sources)),
+        {kind: joined_groups([source.groups[kind] for source in sources]) for kind in sources[0].groups},
         np.repeat(np.arange(len(sources)), [len(source.hard) for source in sources]),
     )
+
+
+def joined_groups(groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Number the groups of several sets one after the other, so that no group spans two sets.
+
+    Args:
+        groups: ``(N_i,) int64`` from 0, of each set.
+
+    Returns:
+        ``(N,) int64`` from 0.
+
+    Example:
+        >>> joined_groups([np.array([0, 1]), np.array([0, 0])]).tolist()
+        [0, 1, 2, 2]
+    """
+    starts = np.cumsum([0, *(int(each.max(initial=-1)) + 1 for each in groups)])
+    return np.concatenate([each + start for each, start in zip(groups, starts, strict=False)])
 
 
 def sources_of(packs: Sequence[Pack], target_classes: tuple[str, ...], soft_votes: bool) -> list[Source]:

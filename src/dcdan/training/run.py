@@ -289,6 +289,8 @@ def make_trainer(
     kind = find_method(settings.method)
     method: Method = kind(settings.method_settings(), settings.network.width, source.counts)
     method.set_sources(1 if source.sets is None else int(source.sets.max()) + 1)
+    if kind.grouping:
+        method.set_groups(torch.from_numpy(source.groups[kind.grouping]))
     method.prepare(network, len(source.labels))
     method = method.to(device)
     wanted = earlier_precision(out) or settings.precision

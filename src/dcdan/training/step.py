@@ -113,10 +113,11 @@ class Learner:
         share = augment.source_strong if stage == "adaptation" else augment.source_stage_strong
         whole = in_colour(source_view(to_float(read[0], self.device), augment, generator, share))
         views = [group.shard(whole)]
-        teacher = None
+        teacher = strong = None
         if stage == "adaptation":
             target = to_float(read[1], self.device)
-            views.append(group.shard(in_colour(strong_view(target, augment, generator))))
+            strong = in_colour(strong_view(target, augment, generator))
+            views.append(group.shard(strong))
             if self.method.uses_teacher:
                 teacher = self.teacher_logits(in_colour(weak_view(target, augment, generator, light=False)))
         elif self.method.owns_source_stage and self.method.uses_teacher:
@@ -138,7 +139,8 @@ class Learner:
                 seen = all_gather_outputs(group, outputs)
                 return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows, sets), progress)
             source, target_outputs = (all_gather_outputs(group, part) for part in outputs.split(n))
-            return self.method.losses(Batch(labels, source, target_outputs, teacher, whole, rows, sets), progress)
+            batch = Batch(labels, source, target_outputs, teacher, whole, rows, sets, strong)
+            return self.method.losses(batch, progress)
 
     @torch.no_grad()
     def teacher_logits(self, weak: Tensor, source: bool = False) -> Logits:

@@ -16,7 +16,9 @@ from toy_batch import CLASSES, COUNTS, LABELS, WIDTH, Toy, toy
 
 NAMES = sorted(methods())
 ADAPTING = {"adabn", "afn", "aglrls", "agra", "cdan_e", "dann", "dcdan", "dgl", "mcc", "mcd"}
+ADAPTING |= {"adda", "cross_dataset", "dada", "face_cycle_gan", "jdman", "la_cmfer", "subject_based", "tdtln", "ustst"}
 EXPECTED = {"source_only", "cf_dan", "scn", "ran", "efficientface", "csg"} | ADAPTING
+EXPECTED |= {"amp_net", "cse_gresnet", "metric_learning", "supcon"}
 
 
 @pytest.fixture(params=NAMES)
@@ -76,12 +78,14 @@ def test_a_few_steps_lower_the_loss_of_a_small_batch(case: Toy) -> None:
 def test_target_is_seen_by_those_that_say_so(case: Toy) -> None:
     batch = case.batch()
     assert batch.target is not None
-    parts = (batch.target.of_global, batch.target.of_local, *batch.target.logits)
+    assert batch.target_faces is not None
+    batch = replace(batch, target_faces=batch.target_faces.clone().requires_grad_())
+    parts = (batch.target.of_global, batch.target.of_local, *batch.target.logits, batch.target_faces)
     for part in parts:
         part.retain_grad()
     if not case.method.sees_target:
         state = {name: value.clone() for name, value in case.method.state_dict().items()}
-        alone = case.method.losses(replace(batch, target=None), 0.5)
+        alone = case.method.losses(replace(batch, target=None, target_faces=None), 0.5)
         case.method.load_state_dict(state)
         both = case.method.losses(batch, 0.5)
         assert {name: loss.item() for name, loss in alone.items()} == {name: loss.item() for name, loss in both.items()}
@@ -107,6 +111,7 @@ def test_state_round_trip(case: Toy) -> None:
     kind = type(case.method)
     other = kind(case.method.settings, WIDTH, torch.ones(CLASSES))
     other.epochs = case.method.epochs
+    other.set_sampled_counts(case.method.sampled_counts)
     other.prepare(case.network, len(LABELS))
     other.load_state_dict(case.method.state_dict())
     assert torch.equal(other.thresholds(), case.method.thresholds())
