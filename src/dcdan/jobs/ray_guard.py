@@ -60,7 +60,7 @@ def end_session(folder: str) -> None:
     for entry in Path("/proc").glob("[0-9]*"):
         # Processes of other users cannot be read, and some end in between.
         with suppress(OSError):
-            names = [os.readlink(file) for file in (entry / "fd").iterdir()]
+            names = [str(file.readlink()) for file in (entry / "fd").iterdir()]
             if any(name.startswith(f"{folder}/") for name in names):
                 os.kill(int(entry.name), signal.SIGKILL)
 
