@@ -14,6 +14,7 @@ import typer
 from dcdan.cli import options
 from dcdan.cli.methods import help_text
 from dcdan.core.errors import UsageError
+from dcdan.core.locks import check_folder
 from dcdan.core.sanitize import printable
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ def adapt(
         return
     if target is None:
         raise UsageError("--source needs --target: give the faces to adapt to.")
+    if os.environ.get("RANK", "0") == "0":
+        check_folder(out)  # importing torch takes seconds
     from dcdan.api import adapt as run
     from dcdan.training.settings import read_settings
 
