@@ -65,10 +65,10 @@ def adapt(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", metavar="CSV", help="Go on with the run in --out by this labels.csv, filled in."),
+        typer.Option("--labels", metavar="CSV", help="Continue the run in --out with this labels.csv, filled in."),
     ] = None,
     ask: Annotated[
-        bool, typer.Option("--ask", help="Go on with the run in --out: label its faces here, one by one.")
+        bool, typer.Option("--ask", help="Continue the run in --out: label its faces here, one by one.")
     ] = False,
     faces: Annotated[
         int | None,
@@ -144,12 +144,12 @@ def adapt(
     if source is None:
         if labels is not None or ask:
             if target is not None:
-                raise UsageError("--labels and --ask go on with the run in --out: leave out --target.")
+                raise UsageError("--labels and --ask continue the run in --out: leave out --target.")
             _with_labels(out, labels, faces, threads, command, ask=ask, quiet=quiet)
         elif target is None and faces is not None and out.exists():
             _with_labels(out, None, faces, threads, command, ask=False, quiet=quiet)
         elif target is None:
-            raise UsageError("Give --target with your faces, or --labels or --ask to go on with the run in --out.")
+            raise UsageError("Give --target with your faces, or --labels or --ask to continue the run in --out.")
         else:
             _without_source(
                 target, out, command, shares=shares, groups=groups, model=model, limit=limit, count=faces,
