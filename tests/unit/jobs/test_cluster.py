@@ -187,6 +187,25 @@ def test_an_address_without_a_cluster_is_told_at_once(address: str, sentence: st
     assert time.monotonic() - began < 10
 
 
+@needs_ray
+def test_a_ray_that_does_not_start_is_one_sentence_and_code(
+    run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S20: 70, 1 or 3."""
+    import ray
+
+    def init(**_: object) -> None:
+        raise RuntimeError("The current node timed out during startup.\nA log of forty lines.")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    out = str(tmp_path / "rows.csv")
+    assert dcdan(["predict", str(pictures), "--model", str(run), "--ray", "local", "--out", out]) == 9
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "Ray does not start on this machine (The current node timed out during startup): leave out --ray" in told
+
+
 @pytest.mark.parametrize("option", [["camera:0"], ["--draw", "drawn"], ["--show"]])
 def test_what_belongs_to_this_machine_is_refused(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert dcdan(["predict", "a.jpg", *option, "--ray", "local"]) == 2
