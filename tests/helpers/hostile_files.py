@@ -83,7 +83,7 @@ def good_files(folder: Path) -> Good:
 
 
 def png(width: int, height: int, pixels: bytes, depth: int = 8, colour: int = 2, extra: bytes = b"") -> bytes:
-    """Return a PNG whose header says this, whatever its ``pixels`` (already compressed) are."""
+    """Return a PNG whose header declares this, whatever its ``pixels`` (already compressed) are."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
@@ -195,7 +195,7 @@ def link_to_a_device(good: Good, here: Path) -> list[str]:
     return predict(good, here / "a.jpg")
 
 
-@hostile("picture", 3, "is of a kind that cannot be read here")
+@hostile("picture", 3, "is format that cannot be read here")
 def program_in_svg(good: Good, here: Path) -> list[str]:
     return picture("a.png", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')(good, here)
 
@@ -583,7 +583,7 @@ def graph_that_never_ends(good: Good, here: Path) -> list[str]:
     return predict(good, good.picture, run=with_graph(spoilt_run(good, here), graph.SerializeToString()))
 
 
-@hostile("model", 5, "its description says uint8 faces of 32 pixels")
+@hostile("model", 5, "not uint8 faces of 32 pixels as model.json says")
 def graph_of_other_shapes(good: Good, here: Path) -> list[str]:
     graph = colour_graph(2 * SIZE, 8).SerializeToString()
     return predict(good, good.picture, run=with_graph(spoilt_run(good, here), graph))

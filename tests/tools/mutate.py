@@ -13,9 +13,12 @@ import ast
 import copy
 import importlib.abc
 import importlib.util
+import math
 import os
+import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -176,6 +179,7 @@ def main() -> int:
     parser.add_argument("tests", nargs="+", help="tests to run on each mutant")
     parser.add_argument("--preload", default="numpy,scipy.stats,sklearn.metrics,hypothesis,pytest")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="try each Nth mutant only")
+    parser.add_argument("--seconds", type=float, metavar="S", help="try mutants in random order for about this long")
     parser.add_argument("--examples", type=int, default=15, metavar="N", help="most examples of a hypothesis test")
     options = parser.parse_args()
     for name in options.preload.split(","):
@@ -188,14 +192,19 @@ def main() -> int:
         print("The tests fail without a mutant.", file=sys.stderr)
         return 2
     total, left = 0, []
-    for number, (line, what, tree) in enumerate(mutants(source)):
-        if number % options.every:
-            continue
+    ends = math.inf if options.seconds is None else time.monotonic() + options.seconds
+    tried = list(mutants(source))[:: options.every]
+    if options.seconds is not None:
+        random.Random(0).shuffle(tried)
+    for line, what, tree in tried:
+        if time.monotonic() > ends:
+            break
         total += 1
         if survives(name, file, tree, options.tests):
             left.append(f"{options.module}:{line}: {what}: {source.splitlines()[line - 1].strip()}")
             print(left[-1], flush=True)
-    print(f"{options.module}: {total - len(left)} of {total} killed ({(total - len(left)) / max(total, 1):.1%})")
+    share = (total - len(left)) / max(total, 1)
+    print(f"{options.module}: {total - len(left)} of {total} killed ({share:.1%}; {len(tried)} chosen)")
     return 0
 
 

@@ -14,6 +14,7 @@ import typer
 from dcdan.cli import options
 from dcdan.cli.methods import help_text
 from dcdan.core.errors import UsageError
+from dcdan.core.locks import check_folder
 from dcdan.core.sanitize import printable
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def adapt(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", metavar="CSV", help="Go on with the run in --out by this labels.csv, filled in."),
+        typer.Option("--labels", metavar="CSV", help="Continue the run in --out with this labels.csv, filled in."),
     ] = None,
     ask: Annotated[
-        bool, typer.Option("--ask", help="Go on with the run in --out: label its faces here, one by one.")
+        bool, typer.Option("--ask", help="Continue the run in --out: label its faces here, one by one.")
     ] = False,
     faces: Annotated[
         int | None,
@@ -178,12 +179,12 @@ def adapt(
     if not source:
         if labels is not None or ask:
             if target is not None:
-                raise UsageError("--labels and --ask go on with the run in --out: leave out --target.")
+                raise UsageError("--labels and --ask continue the run in --out: leave out --target.")
             _with_labels(out, labels, faces, threads, command, ask=ask, quiet=quiet)
         elif target is None and faces is not None and out.exists():
             _with_labels(out, None, faces, threads, command, ask=False, quiet=quiet)
         elif target is None:
-            raise UsageError("Give --target with your faces, or --labels or --ask to go on with the run in --out.")
+            raise UsageError("Give --target with your faces, or --labels or --ask to continue the run in --out.")
         else:
             _without_source(
                 target, out, command, shares=shares, groups=groups, rungs=rungs, model=model, limit=limit, count=faces,
@@ -192,6 +193,8 @@ def adapt(
         return
     if target is None:
         raise UsageError("--source needs --target: give the faces to adapt to.")
+    if os.environ.get("RANK", "0") == "0":
+        check_folder(out)  # importing torch takes seconds
     from dcdan.api import adapt as run
     from dcdan.training.settings import read_settings
 

@@ -98,7 +98,7 @@ def check(
 
         Console().print(check_table(report))
     if strict and report.faults():
-        raise DataError(f"'{spec}' is not whole: {'; '.join(report.faults())}.")
+        raise DataError(f"'{spec}' is not complete: {'; '.join(report.faults())}.")
 
 
 @data.command()

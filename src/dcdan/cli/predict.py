@@ -470,9 +470,9 @@ def _check_combination(paths: list[str], ray: str | None, pictures: str) -> None
     from dcdan.images.video_reader import is_camera
 
     if ray is not None and (camera := next(filter(is_camera, paths), None)):
-        raise UsageError(f"{camera} belongs to this machine: leave out --ray.")
+        raise UsageError(f"{camera} works on this machine only: leave out --ray.")
     if pictures and (ray is not None or any(map(is_url, paths))):
-        raise UsageError(f"{pictures} needs pictures on this machine and goes with no --ray and no URL: leave it out.")
+        raise UsageError(f"{pictures} does not work with --ray or with a URL: leave one of them out.")
 
 
 @contextmanager

@@ -255,7 +255,7 @@ def open_table(path: Path, columns: Sequence[str] | None = None) -> Any:
     rows, size = file.metadata.num_rows, path.stat().st_size
     file.close()
     if rows > size:
-        raise ValueError(f"it says that it has {rows} rows in {size} bytes")
+        raise ValueError(f"it declares {rows} rows in {size} bytes")
     wanted = [name for name in names if columns is None or name.partition(".")[0] in columns]
     return parquet.ParquetFile(path, read_dictionary=wanted)
 

@@ -123,6 +123,19 @@ def waiting_lock(folder: Path, seconds: float = 600.0) -> Iterator[None]:
         yield
 
 
+def check_folder(folder: Path) -> None:
+    """Check that an output folder can be made and written, before slow work; nothing is left of the check.
+
+    Args:
+        folder: The folder to check.
+
+    Raises:
+        OutputError: Another process has the folder, or it cannot be created or written to.
+    """
+    with folder_lock(folder):
+        pass
+
+
 def _taken(path: Path) -> IO[bytes] | None:
     """Return the locked file, or None if another process has the lock."""
     while True:

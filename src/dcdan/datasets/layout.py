@@ -155,7 +155,7 @@ def wrong_layout(title: str, wanted: str, folder: Path) -> DataError:
     names = names_in(folder)
     found = ", ".join(islice(names, _SHOWN)) + (" and more" if len(names) > _SHOWN else "")
     what = found or ("an empty folder" if folder.is_dir() else "a file")
-    return DataError(f"{title} looked for {wanted} in '{folder}' and found {what}.")
+    return DataError(f"{title} needs {wanted} in '{folder}'; found: {what}.")
 
 
 _FOLDERS = 200

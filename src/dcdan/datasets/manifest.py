@@ -159,7 +159,7 @@ class Manifest(Reader):
         """Check that there is a column path."""
         if "path" not in columns:
             found = ", ".join(map(str, columns)) or "none"
-            raise DataError(f"The manifest '{self.table}' looked for a column path; its columns are: {found}.")
+            raise DataError(f"The manifest '{self.table}' has no column path; its columns are: {found}.")
 
 
 def _is_read(column: str) -> bool:

@@ -159,7 +159,7 @@ class Report:
                 " nothing of the others."
             )
         elif count == 2 < total:
-            notes.append(f"Faces of 2 classes only, of {total} that the model knows: a choice by lot is often right.")
+            notes.append(f"Faces of 2 classes only, of {total} that the model knows: a random choice is often right.")
         if self.images and count > 1 and self.accuracy <= self.majority:
             notes.append(
                 f"Accuracy is not above the {100 * self.majority:.1f} % of always answering the commonest class."

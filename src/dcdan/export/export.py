@@ -205,7 +205,7 @@ def _target(run: Path, info: ModelInfo, spec: str | None, progress: bool) -> Pac
     from dcdan.packs.build import pack_for
 
     if not spec:
-        raise UsageError(f"'{run}' does not say which faces it was adapted to: give some with --faces, or --no-int8.")
+        raise UsageError(f"'{run}' does not record its target faces: give some with --faces, or --no-int8.")
     try:
         return pack_for(spec, info.face.size, info.face.align, labelled=False, progress=progress)
     except DcdanError as error:
@@ -333,7 +333,7 @@ def _held_out(data: dict[str, str], info: ModelInfo, progress: bool) -> tuple[np
     from dcdan.training.model_selection.epoch_evaluation import subsample
 
     if not (specs := source_specs(data)):
-        raise UsageError("the run does not say what it learned from.")
+        raise UsageError("the run does not record its source data.")
     packs = [pack_for(spec, info.face.size, info.face.align, progress=progress) for spec in specs]
     source = merged(sources_of(packs, info.classes, soft_votes=False))
     rows = subsample(source.validation, COMPARED)

@@ -46,7 +46,7 @@ def check_declared_size(image: Image.Image, name: str, size: int) -> None:
     if ratio is not None and pixels > _SMALL and pixels > ratio * size:
         width, height = image.size
         raise UndecodableImage(
-            Status.TRUNCATED, f"damaged: its header says {width} x {height} pixels and it has only {size} bytes"
+            Status.TRUNCATED, f"damaged: its header declares {width} x {height} pixels and it has only {size} bytes"
         )
 
 

@@ -217,10 +217,10 @@ def check_pixels(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise UndecodableImage(
-            Status.TOO_LARGE, f"its header says {width} x {height} pixels, more than {max_pixels}: make it smaller"
+            Status.TOO_LARGE, f"its header declares {width} x {height} pixels, more than {max_pixels}: make it smaller"
         )
     if width * height == 0:
-        raise UndecodableImage(Status.UNREADABLE, "damaged: its header says no pixels")
+        raise UndecodableImage(Status.UNREADABLE, "damaged: its header declares no pixels")
 
 
 def _fitted(image: Image.Image, found: MediaFormat, max_pixels: int) -> float:

@@ -143,7 +143,7 @@ def _opened(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise MissingExtraError(f"'{url}' needs another package of fsspec ({_reason(error)}).") from None
     except ValueError as error:
-        raise UsageError(f"'{url}' is no URL that fsspec knows ({_reason(error)}).") from None
+        raise UsageError(f"'{url}' is not a URL that fsspec supports ({_reason(error)}).") from None
     return system, str(path)
 
 

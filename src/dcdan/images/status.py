@@ -65,7 +65,7 @@ _REASONS: dict[Status, str] = {
     Status.MISSING: "does not exist",
     Status.EMPTY: "is empty or holds no picture",
     Status.NOT_AN_IMAGE: "is no picture or video of a known kind",
-    Status.UNSUPPORTED: "is of a kind that cannot be read here",
+    Status.UNSUPPORTED: "has a format that cannot be read here",
     Status.TOO_LARGE: "has too many pixels or bytes",
     Status.UNREADABLE: "is damaged or cannot be read",
     Status.TRUNCATED: "is damaged: it ends before its last row",

@@ -277,9 +277,7 @@ def _chosen(container: Any, name: str, threads: int, *, live: bool = False) -> P
     known = [each for each in moving if each.codec_context is not None]
     if not known:
         container.close()
-        raise VideoError(
-            f"'{name}' is of a codec that PyAV does not know: save it as H.264 in MP4.", Status.UNSUPPORTED
-        )
+        raise VideoError(f"'{name}' uses a codec that PyAV cannot decode: save it as H.264 in MP4.", Status.UNSUPPORTED)
     stream = max(known, key=lambda each: (each.codec_context.width or 0) * (each.codec_context.height or 0))
     context = stream.codec_context
     pixels = (context.width or 0) * (context.height or 0)

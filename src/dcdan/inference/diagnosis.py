@@ -102,7 +102,7 @@ def models() -> list[dict[str, Any]]:
             }
             wrong = [file for file, digest in info.files.items() if sha256(folder / file) != digest]
             if wrong:
-                entry["error"] = f"{', '.join(wrong)} has another checksum than model.json says: install dcdan again"
+                entry["error"] = f"{', '.join(wrong)} differs from the checksum in model.json: install dcdan again"
         except (DcdanError, OSError) as error:
             entry["error"] = str(error)
         found.append(entry)

@@ -288,7 +288,9 @@ class Session:
             raise ModelError(f"'{graph}' is no recogniser of dcdan: it lacks {', '.join(missing)}.")
         shape, kind = inputs["faces"].shape, inputs["faces"].type
         if len(shape) != 4 or list(shape[1:]) != [self.size, self.size, 3] or kind != "tensor(uint8)":
-            raise ModelError(f"'{graph}' reads {kind} {shape}, its description says uint8 faces of {self.size} pixels.")
+            raise ModelError(
+                f"'{graph}' reads {kind} {shape}, not uint8 faces of {self.size} pixels as model.json says."
+            )
         width = outputs["probabilities"].shape[-1]
         if width != self.classes:
             raise ModelError(f"'{graph}' has {width} classes, its description names {self.classes}.")

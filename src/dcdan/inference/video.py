@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from dcdan.core.errors import UsageError
+from dcdan.faces.boxes import overlaps
 from dcdan.faces.extract import Face, large_enough
 from dcdan.faces.tracking.appearance import appearance
 from dcdan.faces.tracking.tracker import Tracker
@@ -115,6 +116,12 @@ FULL_SEARCH_EVERY = 0.2
 REDUCED_SHARE = 1 / 14
 """In between, minimum size of a face relative to the shorter side of the frame (51 pixels in 720p)."""
 
+NEIGHBOURS = 2
+"""A face of a frame is also looked for in so many frames before and after it, if every frame is searched."""
+
+SAME_FACE = 0.3
+"""Intersection over union from which two boxes are the same face."""
+
 
 class Search:
     """Finds the faces of frames that arrive in chunks; its state is the faces of the last frame.
@@ -153,9 +160,31 @@ class Search:
             pictures = [frames[index].pixels for index in between]
             search_from = REDUCED_SHARE * min(pictures[0].shape[:2]) if self._reduced else None
             found |= zip(between, self._near(pictures, places, search_from), strict=True)
+            if self._reduced:
+                self._compare_neighbours(frames, between, found)
         ordered = [found[index] for index in range(len(frames))]
         self._last = _boxes(ordered[-1]) if ordered else self._last
         return ordered
+
+    def _compare_neighbours(
+        self, frames: Sequence[Frame], between: Sequence[int], found: dict[int, list[Face]]
+    ) -> None:
+        """Search the frames of ``between`` near faces that only their neighbours have, and add what is found."""
+        steps = [step for step in range(-NEIGHBOURS, NEIGHBOURS + 1) if step]
+        boxes = {index: _boxes(faces) for index, faces in found.items()}
+        places = {}
+        for index in between:
+            others = np.concatenate([boxes.get(index + step, _boxes([])) for step in steps])
+            lacking = others[~_covered(others, boxes[index])]
+            if len(lacking):
+                places[index] = lacking
+        if not places:
+            return
+        again = self._near([frames[index].pixels for index in places], list(places.values()), None)
+        for index, faces in zip(places, again, strict=True):
+            new = ~_covered(_boxes(faces), boxes[index])
+            every = [*found[index], *(face for face, wanted in zip(faces, new, strict=True) if wanted)]
+            found[index] = sorted(every, key=lambda face: -float(np.prod(face.box[2:] - face.box[:2])))
 
     def _due(self, time: float) -> bool:
         # The time of a camera may decrease.
@@ -204,6 +233,12 @@ def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
     nearest, sides = away.argmin(axis=1), (later[:, 2:] - later[:, :2]).max(axis=1)
     moved = (away.min(axis=1) <= 2 * sides) & (away.min(axis=1) > 0.1 * sides)
     return np.asarray((1 - share) * earlier[nearest[moved]] + share * later[moved], np.float32)
+
+
+def _covered(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
+    """Return which boxes are the same face as one of the others."""
+    both = overlaps(np.concatenate([boxes, others]), "union")[: len(boxes), len(boxes) :]
+    return np.asarray((both >= SAME_FACE).any(axis=1))
 
 
 def _boxes(faces: Sequence[Face]) -> Boxes:

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from dcdan.core.errors import (
     UsageError,
     first_line,
 )
+from dcdan.jobs.ray_guard import ray_guard
 from dcdan.jobs.workers import cores
 
 LOCAL = "local"
@@ -67,7 +68,7 @@ class Cluster:
         self.workers = workers
         self.threads = threads
         self.paths = tuple(str(path) for path in paths)
-        self._ours = False
+        self._ours: ExitStack | None = None
 
     def __enter__(self) -> Self:
         """Connect to Ray.
@@ -88,17 +89,23 @@ class Cluster:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if self.address == LOCAL:
             options |= {"include_dashboard": False, "num_cpus": max(self.workers or cores(), self.threads)}
-        try:
-            ray.init(address=self.address, **options)
-        except Exception as error:  # Ray's components raise errors of their own when one of them does not start
-            raise _unreachable(self.address, error) from error
-        self._ours = True
+        with ExitStack() as opened:
+            started = opened.enter_context(ray_guard()) if self.address == LOCAL else None
+            try:
+                ray.init(address=self.address, **options)
+            except Exception as error:  # Ray's components raise errors of their own when one of them does not start
+                raise _unreachable(self.address, error) from error
+            opened.callback(ray.shutdown)
+            _silence()
+            if started is not None:
+                started(ray._private.worker._global_node.get_session_dir_path())
+            self._ours = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._ours:
-            _imported().shutdown()
-            self._ours = False
+            self._ours.close()
+            self._ours = None
 
     def ordered(self, work: Callable[[P], R], pieces: Iterable[P]) -> Iterator[tuple[P, R]]:
         """Yield each piece together with the result of ``work``.
@@ -148,7 +155,11 @@ def _taken(piece: P, answer: Any) -> tuple[P, Any]:
                 f"A machine of the cluster lacks a package ({_line(error.cause)}): install the same dcdan there."
             ) from error
         raise
-    except (ray.exceptions.RayError, ConnectionError) as error:
+    except (ray.exceptions.LocalRayletDiedError, ConnectionError) as error:
+        raise ClusterError(
+            "Ray's process on this machine has ended: run the same command to resume, or leave out --ray."
+        ) from error
+    except ray.exceptions.RayError as error:
         raise ClusterError(
             f"A piece of the work was lost {RETRIES + 1} times with its process or machine ({_line(error)}): "
             "check the memory of the machines, then run the same command to resume."
@@ -205,6 +216,17 @@ def _unreachable(address: str, error: Exception) -> ClusterError:
 
 def _line(error: Exception) -> str:
     return first_line(error).rstrip(".")
+
+
+def _silence() -> None:
+    """Keep the logs of Ray's processes out of the standard output.
+
+    Without ``log_to_driver``, Ray still prints the log of a process that ends. It has no setting for this.
+    """
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _imported() -> Any:

@@ -14,7 +14,6 @@ STATISTICS = "adapt to statistics of target faces"
 SOURCE = "train on source faces alone"
 SOURCE_FREE = "adapt a finished model without a source set"
 GROUPS = (TARGET, STATISTICS, SOURCE, SOURCE_FREE)
-SOURCE_SET = "a source set"
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,10 +172,10 @@ def load_imagenet(trunk: Trunk, *, required: bool = False) -> bool:
             reason = f"they are not in the cache, and {FORBIDDEN}"
         if required:
             raise UsageError(
-                f"ImageNet weights for {trunk.name} cannot be had here ({reason}): --set pretrained=no does without."
+                f"ImageNet weights for {trunk.name} are missing ({reason}): --set pretrained=no does without."
             ) from error
         log.warning(
-            "ImageNet weights for %s cannot be had here (%s): the trunk starts at random, which needs longer training.",
+            "ImageNet weights for %s are missing (%s): the trunk starts at random, which needs longer training.",
             trunk.name,
             reason,
         )

@@ -362,7 +362,7 @@ def pack_for(
         return pack
     if is_url(spec.path):
         raise UsageError(
-            f"'{spec_text}' cannot be packed on the way: run dcdan pack '{spec_text}' --out DIR, and give DIR here."
+            f"'{spec_text}' cannot be packed automatically: run dcdan pack '{spec_text}' --out DIR, and give DIR here."
         )
     reader = open_reader(spec)
     place = cache_folder(cache)

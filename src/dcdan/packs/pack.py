@@ -361,4 +361,4 @@ def _check_files(folder: Path, info: PackInfo) -> None:
     if faces.stat().st_size != expected:
         raise damaged(folder, FACES, f"it has {faces.stat().st_size} bytes instead of {expected}")
     if header != npy_header(info.shape()):
-        raise damaged(folder, FACES, "its header is another")
+        raise damaged(folder, FACES, "its header is not that of this pack")

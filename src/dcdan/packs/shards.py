@@ -58,7 +58,7 @@ def merge_packs(shards: Sequence[Path | str], out: Path | str, *, force: bool = 
         raise UsageError("There is nothing to merge: name the folders of the shards after --merge.")
     for folder in folders:
         if folder.resolve().is_relative_to(out.resolve()):
-            raise UsageError(f"The shard '{folder}' lies in '{out}': choose another --out.")
+            raise UsageError(f"The shard '{folder}' is inside '{out}': choose another --out.")
     parts = _in_order([Pack.open(folder) for folder in folders])
     first = parts[0].info
     state = {"merge": [part.info.sha256 for part in parts]}

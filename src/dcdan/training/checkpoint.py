@@ -247,7 +247,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     cure = "finish the run with the version that began it, or train again"
     check_schema(ModelError, f"The checkpoint '{path}'", metadata.get("schema"), CHECKPOINT_SCHEMA, cure)
     if metadata.pop("blake2b", "") not in ("", digest(tensors)):
-        raise ModelError(f"The checkpoint '{path}' cannot be read: its checksum is another.")
+        raise ModelError(f"The checkpoint '{path}' is damaged: its checksum differs.")
     return tensors, metadata
 
 

@@ -12,6 +12,8 @@ ADAPTATION_STEP = 2.6
 """Time of a step of the adaptation over one of the source stage: faces of two domains, and the teacher's pass."""
 TOLERANCE = 1.25
 """Ratio of two estimates from which the new one is announced."""
+LONG = 1800.0
+"""Seconds of training from which the option for a shorter one is named."""
 RESERVE = 0.1
 """Share of a budget that is left for calibration, export and report."""
 
@@ -61,6 +63,8 @@ class Estimate:
 
     announced: float | None = None
     """When the training was announced to end, in seconds of the clock that :meth:`sentence` is given."""
+    budget: bool = False
+    """Whether the training has a time budget."""
 
     def sentence(self, now: float, per_step: float, left: int, later: float) -> str:
         """Return the sentence to print, or "" while the last announcement is still right.
@@ -88,4 +92,6 @@ class Estimate:
         self.announced = now + seconds
         stages = " in this stage and the next" if later else ""
         lead = "About" if first else "More exactly, about"
-        return f"{lead} {duration_text(seconds)} of training left{stages} ({per_step:.2f} s a step)."
+        long = first and not self.budget and seconds > LONG
+        shorter = " For a shorter one, stop it and start another with --minutes N." if long else ""
+        return f"{lead} {duration_text(seconds)} of training left{stages} ({per_step:.2f} s a step).{shorter}"

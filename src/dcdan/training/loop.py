@@ -232,6 +232,7 @@ class Trainer(Learner):
         if stage == "source" and self.method.sees_target:
             later = ADAPTATION_STEP * self.planned_steps("adaptation")
         now = time.perf_counter()
+        self.estimate.budget = self.deadline is not None
         if self.deadline is not None:
             left = steps_within(self.deadline - now, per_step, steps - done, later)
             fitting = self.group.broadcast(done + left)

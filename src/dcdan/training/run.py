@@ -239,7 +239,7 @@ def check_size(pack: Pack, size: int) -> None:
     """
     if pack.size != size:
         raise PackError(
-            f"The faces of '{pack.info.spec}' are {pack.size} pixels a side and the run wants {size}; "
+            f"The faces of '{pack.info.spec}' are {pack.size} pixels a side and this run uses {size}; "
             f"give --size {pack.size}, or pack them again with --size {size}."
         )
 

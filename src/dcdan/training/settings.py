@@ -286,7 +286,7 @@ def set_nested(values: dict[str, Any], path: list[str], value: Any) -> None:
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise UsageError(f"The setting '{'.'.join(path)}' lies under '{parent}', which holds a single value.")
+            raise UsageError(f"The setting '{'.'.join(path)}' cannot be set, because '{parent}' is a single value.")
     values[last] = value
 
 

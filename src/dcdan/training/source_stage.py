@@ -97,7 +97,7 @@ def load_source_stage(trainer: Trainer, start: Path | None) -> bool:
     tensors, metadata = read_checkpoint(done)
     if metadata["classes"] != list(trainer.source.classes):
         raise ModelError(
-            f"The source stage in '{done}' knows {', '.join(metadata['classes'])}; "
+            f"The source stage in '{done}' was trained on {', '.join(metadata['classes'])}; "
             f"this pair of data sets has {', '.join(trainer.source.classes)}."
         )
     trained, own = metadata.get("method", ""), stage_owner(trainer.method)

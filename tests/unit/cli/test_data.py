@@ -89,7 +89,7 @@ def test_strict_ends_with_code_3_only_when_something_is_wrong(
     assert data("check", folders, "--strict") == 3
     printed = capsys.readouterr()
     assert "not_an_image: sad/4.png" in printed.out
-    assert printed.err == f"dcdan: '{folders}' is not whole: 1 pictures missing or unreadable.\n"
+    assert printed.err == f"dcdan: '{folders}' is not complete: 1 pictures missing or unreadable.\n"
 
 
 def test_strict_holds_counts_against_the_published_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import dcdan.export.export as module
 from dcdan.cli.main import run as program
+from dcdan.inference.resolver import bundled_models
 from tiny_model import write_run
 
 
@@ -35,3 +36,12 @@ def test_what_stands_in_the_way_is_one_sentence(tmp_path: Path, capsys: pytest.C
     assert program(["export", str(tmp_path / "nix")]) == 5
     assert program(["export", str(run), "--out", str(tmp_path / "a"), "--no-int8", "-q"]) == 0
     assert program(["export", str(run), "--out", str(tmp_path / "a"), "--no-int8", "-q"]) == 6
+
+
+def test_a_name_of_the_package_is_a_model_here_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """U8: `export NAME` was refused, though `predict --model NAME` worked."""
+    name = bundled_models()[0]
+    assert program(["export", name, "--no-int8", "--quiet"]) == 2
+    assert "give a folder with --out" in capsys.readouterr().err
+    assert program(["export", name, "--out", str(tmp_path / "out"), "--no-int8", "--quiet"]) == 0
+    assert (tmp_path / "out" / "model.onnx").is_file()

@@ -59,7 +59,7 @@ def test_quiet_is_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("folder:in?limits=3", 2, "Did you mean 'limit'"),
         ("nowhere", 3, "There is no folder"),
         ("empty", 3, "is empty"),
-        ("ferplus:in", 3, "looked for fer2013new.csv"),
+        ("ferplus:in", 3, "needs fer2013new.csv"),
     ],
 )
 def test_mistakes_end_in_one_sentence(

@@ -49,7 +49,7 @@ def test_the_documented_reader_reads_its_set(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("example")
 def test_the_documented_reader_refuses_another_folder(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
-    with pytest.raises(DataError, match=r"Smiles looked for faces/NAME_NUMBER_WORD.png in '.*' and found cats"):
+    with pytest.raises(DataError, match=r"Smiles needs faces/NAME_NUMBER_WORD.png in '.*'; found: cats"):
         open_reader(parse_spec(f"smiles:{tmp_path}"))
 
 

@@ -38,8 +38,8 @@ def test_names_are_sorted_and_hidden_ones_left_out(tmp_path: Path) -> None:
 
 
 def test_a_wrong_folder_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
-    assert "looked for labels.csv in" in str(wrong_layout("X", "labels.csv", tmp_path))
-    assert str(wrong_layout("X", "labels.csv", tmp_path)).endswith("found an empty folder.")
+    assert "needs labels.csv in" in str(wrong_layout("X", "labels.csv", tmp_path))
+    assert str(wrong_layout("X", "labels.csv", tmp_path)).endswith("; found: an empty folder.")
     for number in range(8):
         (tmp_path / f"{number}.txt").touch()
     assert str(wrong_layout("X", "y", tmp_path)).endswith("found 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and more.")

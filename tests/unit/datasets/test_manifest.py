@@ -127,7 +127,7 @@ def test_whatever_the_path_says_it_stays_inside(tmp_path_factory: pytest.TempPat
 
 
 def test_a_table_that_is_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="looked for a column path; its columns are: image, label"):
+    with pytest.raises(DataError, match="has no column path; its columns are: image, label"):
         read(write_csv(tmp_path / "m.csv", "image,label", "a.png,fear"))
     with pytest.raises(DataError, match="has no rows"):
         read(write_csv(tmp_path / "m.csv", "path,label"))

@@ -129,7 +129,7 @@ def test_a_pipe_in_place_of_a_table_is_a_sentence(tmp_path: Path, spec: str) -> 
     (tmp_path / table).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / pictures).mkdir(parents=True)
     os.mkfifo(tmp_path / table)
-    with pytest.raises(DataError, match=r"pipe or a device|looked for"):
+    with pytest.raises(DataError, match=r"pipe or a device|needs"):
         list(open_reader(parse_spec(spec.format(tmp_path))).selected())
 
 

@@ -324,3 +324,37 @@ def test_a_webp_of_a_few_bytes_that_unpacks_to_gigabytes_is_too_large() -> None:
     with pytest.raises(UndecodableImage, match="16383 x 12000 pixels, more than 50000000") as caught:
         decode(content)
     assert caught.value.status is Status.TOO_LARGE
+
+
+def heif(pixels: np.ndarray, **options: object) -> bytes:
+    """Encode a real HEIF file."""
+    plugin = pytest.importorskip("pillow_heif", reason="needs the extra dcdan[heif]")
+    buffer = io.BytesIO()
+    plugin.from_pillow(Image.fromarray(pixels)).save(buffer, quality=95, **options)
+    return buffer.getvalue()
+
+
+def test_heif_is_read_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "IMG 1 ü.jpg"
+    path.write_bytes(heif(ramp(48, 64)))
+    pixels = decode(path)
+    assert pixels.shape == (48, 64, 3)
+    assert np.abs(pixels.astype(int) - ramp(48, 64)).mean() < 3
+
+
+def test_heif_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = decode(heif(ramp(48, 64), exif=exif.tobytes()))
+    assert pixels.shape == (64, 48, 3)
+    assert np.abs(pixels.astype(int) - np.rot90(ramp(48, 64), -1)).mean() < 3
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_a_heif_that_ends_early_is_not_a_picture(share: float) -> None:
+    content = heif(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    assert status_of(content[: int(share * len(content))]) in (Status.UNREADABLE, Status.TRUNCATED)
+
+
+def test_a_large_heif_is_refused_before_it_is_decoded() -> None:
+    assert status_of(heif(ramp(48, 64)), max_pixels=1000) is Status.TOO_LARGE

@@ -101,7 +101,7 @@ def test_urls_and_what_reads_them() -> None:
     assert parse_spec(f"{URL}?faces=crops") == Spec(None, URL, {"faces": "crops"})
     assert parse_spec(f"folder:{URL}") == Spec("folder", URL)
     assert not is_url("ferplus:/data/FERPlus")
-    with pytest.raises(UsageError, match="'nix://a' is no URL that fsspec knows"):
+    with pytest.raises(UsageError, match="'nix://a' is not a URL that fsspec supports"):
         remote_state("nix://a")
     with pytest.raises(UsageError, match=r"The reader 'ferplus' reads local files and not 'memory://x'"):
         open_reader(parse_spec("ferplus:memory://x"))

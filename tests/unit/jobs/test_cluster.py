@@ -25,6 +25,7 @@ from dcdan.inference.annotated_output import video_file
 from dcdan.inference.predict import Step, predict_to_file
 from dcdan.inference.recogniser import load
 from dcdan.jobs import cluster as cluster_module
+from dcdan.jobs import ray_guard
 from dcdan.jobs.cluster import Cluster
 from dcdan.packs.build import build_pack
 from drawn_data import file_bytes, write_classes
@@ -186,6 +187,25 @@ def test_an_address_without_a_cluster_is_told_at_once(address: str, sentence: st
     assert time.monotonic() - began < 10
 
 
+@needs_ray
+def test_a_ray_that_does_not_start_is_one_sentence_and_code(
+    run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S20: 70, 1 or 3."""
+    import ray
+
+    def init(**_: object) -> None:
+        raise RuntimeError("The current node timed out during startup.\nA log of forty lines.")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    out = str(tmp_path / "rows.csv")
+    assert dcdan(["predict", str(pictures), "--model", str(run), "--ray", "local", "--out", out]) == 9
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "Ray does not start on this machine (The current node timed out during startup): leave out --ray" in told
+
+
 @pytest.mark.parametrize("option", [["camera:0"], ["--draw", "drawn"], ["--show"]])
 def test_what_belongs_to_this_machine_is_refused(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert dcdan(["predict", "a.jpg", *option, "--ray", "local"]) == 2
@@ -256,6 +276,82 @@ def test_the_command_ends_as_ever_when_a_worker_is_killed_in_the_middle(command:
         rows = Counter(line.partition(",")[0] for line in spread.read_text().splitlines()[1:])
         assert len(rows) == count
         assert set(rows.values()) == {1}
+
+
+def below(process: int) -> Iterator[int]:
+    for entry in Path("/proc").glob("[0-9]*"):
+        if int(entry.name) != process and process in ancestors(int(entry.name)):
+            yield int(entry.name)
+
+
+def name_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@needs_ray
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("killed", ["the command", "raylet", "DashboardAgent"])
+def test_ray_ends_with_the_command_and_the_command_with_a_sentence(
+    killed: str, run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """S10: agents lived on, and Ray's log was all that was printed."""
+    out = tmp_path / "rows.csv"
+    code = "import sys; from dcdan.__main__ import main; main()"
+    given = ["predict", *[str(pictures)] * 40, "--model", str(run), "--ray", "local", "--threads", "1", "--quiet"]
+    command = [sys.executable, "-c", code, *given, "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        journal = tmp_path / "rows.csv.partial" / "journal.jsonl"
+        deadline = time.monotonic() + 120
+        while not (journal.exists() and journal.read_bytes()):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        children = {child: name_of(child) for child in below(process.pid)}
+        assert sum("ray::" in name for name in children.values()) >= 2
+        if killed == "the command":
+            process.kill()
+        else:
+            os.kill(next(child for child, name in children.items() if f"{killed} " in f"{name} "), signal.SIGKILL)
+        printed, error = process.communicate(timeout=90)
+    assert error.splitlines()[-1].startswith("dcdan: ")
+    assert "run the same command to resume" in error
+    assert not printed
+    # Ray ends this process itself, with 1, where an agent and so the node process is lost.
+    assert process.returncode == {"the command": -signal.SIGKILL, "raylet": 9, "DashboardAgent": 1}[killed]
+    deadline = time.monotonic() + 20
+    while any(map(alive, children)):
+        assert time.monotonic() < deadline, [name for child, name in children.items() if alive(child)]
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_guard_ends_the_processes_of_its_session_alone(tmp_path: Path) -> None:
+    code = "import sys, time; file = open(sys.argv[1], 'w'); print(flush=True); time.sleep(60)"
+    files = [tmp_path / "session_1" / "log", tmp_path / "session_10" / "log"]
+    processes = []
+    for file in files:
+        file.parent.mkdir()
+        processes.append(subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE))
+        assert processes[-1].stdout is not None
+        processes[-1].stdout.readline()
+    try:
+        ray_guard.end_session(str(tmp_path / "session_1"))
+        assert processes[0].wait(10) == -signal.SIGKILL
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.slow

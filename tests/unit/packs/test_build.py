@@ -195,7 +195,7 @@ def test_a_box_is_widened_to_whole_pixels_and_clipped(
 
 
 def huge_png(path: Path) -> None:
-    """A PNG whose header says 40000 x 40000 and that holds nothing else."""
+    """A PNG whose header declares 40000 x 40000 and that holds nothing else."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

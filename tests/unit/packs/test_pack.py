@@ -155,7 +155,7 @@ def test_no_pack_and_another_schema(tmp_path: Path, pack_folder: Path) -> None:
         ("table.parquet", None, "table.parquet: it is missing"),
         ("faces.npy", b"", "faces.npy: it has 0 bytes instead of 5504"),
         ("faces.npy", None, "faces.npy: it is missing"),
-        ("faces.npy", b"\0" * 5504, "faces.npy: its header is another"),
+        ("faces.npy", b"\0" * 5504, "faces.npy: its header is not that of this pack"),
     ],
 )
 def test_damage_is_told(pack_folder: Path, name: str, content: bytes | None, message: str) -> None:

@@ -34,3 +34,12 @@ def test_an_estimate_is_announced_once_and_renewed_when_it_is_wrong() -> None:
     assert estimate.sentence(122.0, 5.0, 39, 100).startswith(
         "More exactly, about 12 min of training left in this stage"
     )
+
+
+def test_a_long_training_names_the_option_for_a_shorter_one_once() -> None:
+    """U5: five hours were begun without a word."""
+    assert "--minutes" not in Estimate().sentence(0.0, 1.0, 1700, 0)
+    estimate = Estimate()
+    assert "start another with --minutes N" in estimate.sentence(0.0, 1.0, 1000, 900)
+    assert "--minutes" not in estimate.sentence(0.0, 9.0, 1000, 900)
+    assert "--minutes" not in Estimate(budget=True).sentence(0.0, 1.0, 1000, 900)

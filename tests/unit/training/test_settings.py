@@ -140,7 +140,7 @@ def test_what_is_wrong_is_told_in_one_line(assignment: str, told: list[str]) -> 
 def test_a_setting_under_a_single_value_is_told(tmp_path: Path) -> None:
     file = written(tmp_path, {"network": 3})
     for given in ({"network__trunk": "resnet50"}, {}):
-        with pytest.raises(UsageError, match=r"'network\.trunk' lies under 'network'"):
+        with pytest.raises(UsageError, match=r"'network\.trunk' cannot be set, because 'network'"):
             read_settings(file, [] if given else ["network.trunk=resnet50"], **given)
 
 

@@ -380,7 +380,7 @@ class RAFDB(Reader):
         if pictures is None:
             other = "original" if self.cropped else "aligned"
             hint = f"unpack {kind}.zip there, or add the option images={other}"
-            raise DataError(f"RAF-DB looked for Image/{kind} in '{self.folder}': {hint}.")
+            raise DataError(f"RAF-DB needs Image/{kind} in '{self.folder}': {hint}.")
         # The archive contains a folder of its own name, and may be unpacked in another of that name.
         nested = pictures / kind
         return (nested if nested.is_dir() else pictures).relative_to(self.folder).as_posix()

@@ -381,9 +381,7 @@ def test_text_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
-    with pytest.raises(
-        DataError, match=r"AffectNet looked for Manually_Annotated_Images and its lists, .* found holiday"
-    ):
+    with pytest.raises(DataError, match=r"AffectNet needs Manually_Annotated_Images and its lists, .* found: holiday"):
         reader_of(tmp_path)
     (tmp_path / "train_set" / "images").mkdir(parents=True)
     assert AffectNet.recognise(tmp_path) is None

@@ -214,5 +214,5 @@ def test_the_copy_has_no_frames_to_choose(tmp_path: Path) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     write_sequence(tmp_path / "cohn-kanade-images", "S005", "001", 2)
-    with pytest.raises(DataError, match=r"and Emotion, or the folders of CK\+48 in '.*' and found cohn-kanade-images"):
+    with pytest.raises(DataError, match=r"and Emotion, or the folders of CK\+48 in '.*'; found: cohn-kanade-images"):
         open_reader(parse_spec(f"ckplus:{tmp_path}"))

@@ -209,7 +209,7 @@ def test_packed_volumes_are_told_how_to_unpack(tmp_path: Path) -> None:
     (tmp_path / "data" / "label").mkdir(parents=True)
     (tmp_path / "data" / "label" / "label.lst").write_text(ROWS[0])
     (tmp_path / "data" / "image").mkdir()
-    with pytest.raises(DataError, match="looked for image/origin or origin"):
+    with pytest.raises(DataError, match="needs image/origin or origin"):
         reader_of(tmp_path)
     for number in range(1, 9):
         (tmp_path / "data" / "image" / f"origin.7z.{number:03d}").touch()
@@ -226,7 +226,7 @@ def test_the_first_volume_of_the_kaggle_copy_must_be_renamed(tmp_path: Path) -> 
 
 
 def test_other_folders_are_not_taken_for_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"ExpW looked for label/label.lst or label.lst in '.*' and found an empty"):
+    with pytest.raises(DataError, match=r"ExpW needs label/label.lst or label.lst in '.*'; found: an empty"):
         reader_of(tmp_path)
     (tmp_path / "label.lst").write_text("cat.jpg 1\ndog.jpg 2\n")
     (tmp_path / "origin").mkdir()

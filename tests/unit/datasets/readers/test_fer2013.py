@@ -198,7 +198,7 @@ def test_the_published_numbers_add_up(table: Path) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
-    with pytest.raises(DataError, match=r"looked for fer2013.csv or the folders train and test in '.*' and found cats"):
+    with pytest.raises(DataError, match=r"needs fer2013.csv or the folders train and test in '.*'; found: cats"):
         open_reader(parse_spec(f"fer2013:{tmp_path}"))
     (tmp_path / "fer2013.csv").write_text("image,label\n")
     with pytest.raises(DataError, match=r"lacks emotion and pixels; its columns are 'image', 'label'\.$"):

@@ -209,10 +209,10 @@ def test_any_bytes_between_the_rows_cost_no_more_than_rows(
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
-    with pytest.raises(DataError, match=r"looked for fer2013new.csv or .* in '.*' and found holiday"):
+    with pytest.raises(DataError, match=r"needs fer2013new.csv or .* in '.*'; found: holiday"):
         open_reader(parse_spec(f"ferplus:{tmp_path}"))
     (tmp_path / "fer2013new.csv").write_text("Usage\n")
-    with pytest.raises(DataError, match=r"looked for data/FER2013Train or fer2013.csv in"):
+    with pytest.raises(DataError, match=r"needs data/FER2013Train or fer2013.csv in"):
         open_reader(parse_spec(f"ferplus:{tmp_path}"))
 
 

@@ -146,7 +146,7 @@ def test_other_names_say_nothing_or_an_expression(name: str) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     write_picture(tmp_path / "cat.png")
-    with pytest.raises(DataError, match=r"pictures with names such as KA.AN1.39.tiff in '.*' and found cat.png"):
+    with pytest.raises(DataError, match=r"pictures with names such as KA.AN1.39.tiff in '.*'; found: cat.png"):
         open_reader(parse_spec(f"jaffe:{tmp_path}"))
     # Two letters, a code of ours and a number: but nobody of the ten.
     write_picture(tmp_path / "QQ.AN1.39.png")

@@ -76,11 +76,11 @@ def test_the_split_follows_the_person_and_keeps_four_fifths() -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
-    with pytest.raises(DataError, match=r"looked for data/legend.csv and images in '.*' and found cats"):
+    with pytest.raises(DataError, match=r"needs data/legend.csv and images in '.*'; found: cats"):
         open_reader(parse_spec(f"lfw_expressions:{tmp_path}"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "legend.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match=r"and images in .* and found cats, data"):
+    with pytest.raises(DataError, match=r"and images in .*; found: cats, data"):
         open_reader(parse_spec(f"lfw_expressions:{tmp_path}"))
     (tmp_path / "images").mkdir()
     with pytest.raises(DataError, match="should have the columns image and emotion"):

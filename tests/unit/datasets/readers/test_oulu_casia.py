@@ -56,9 +56,7 @@ def test_the_options_choose_camera_light_and_frames(small: Path) -> None:
 
 
 def test_a_condition_that_is_not_there_is_said(small: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"looked for PreProcess_Img/VL_Acropped/Weak in .* found NI_Acropped, VL_Acropped"
-    ):
+    with pytest.raises(DataError, match=r"needs PreProcess_Img/VL_Acropped/Weak in .* found: NI_Acropped, VL_Acropped"):
         open_reader(parse_spec(f"{small}?light=weak"))
 
 
@@ -121,6 +119,6 @@ def test_a_pack_of_it(small: Path) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "OriginalImg").mkdir()
-    with pytest.raises(DataError, match=r"PreProcess_Img/VL_Acropped/Strong in '.*' and found OriginalImg"):
+    with pytest.raises(DataError, match=r"PreProcess_Img/VL_Acropped/Strong in '.*'; found: OriginalImg"):
         open_reader(parse_spec(f"oulu_casia:{tmp_path}"))
     assert recognised(tmp_path) == {}

@@ -329,13 +329,11 @@ def test_the_official_numbers_add_up(tmp_path: Path) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
-    with pytest.raises(
-        DataError, match=r"RAF-DB looked for basic/EmoLabel/list_patition_label.txt or .* found holiday"
-    ):
+    with pytest.raises(DataError, match=r"RAF-DB needs basic/EmoLabel/list_patition_label.txt or .* found: holiday"):
         reader_of(tmp_path)
     root = write_rafdb(tmp_path / "RAF")
     (root / "basic" / "Image" / "aligned").rename(root / "basic" / "Image" / "kept")
-    with pytest.raises(DataError, match=r"looked for Image/aligned in .* or add the option images=original"):
+    with pytest.raises(DataError, match=r"needs Image/aligned in .* or add the option images=original"):
         reader_of(root)
 
 

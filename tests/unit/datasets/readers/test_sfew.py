@@ -108,5 +108,5 @@ def test_a_users_own_train_and_val_are_not_taken_for_it(tmp_path: Path) -> None:
 
 def test_a_wrong_folder_is_told_what_was_looked_for_and_found(tmp_path: Path) -> None:
     write_sfew(tmp_path, {"train": "Train"}, 30, 30)
-    with pytest.raises(DataError, match=r"looked for Train/Train_Aligned_Faces/Angry .* and Val in .* found Train"):
+    with pytest.raises(DataError, match=r"needs Train/Train_Aligned_Faces/Angry .* and Val in .* found: Train"):
         open_reader(parse_spec(f"sfew:{tmp_path}"))
