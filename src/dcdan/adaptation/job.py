@@ -56,6 +56,7 @@ TIMED = 4
 
 Say = Callable[[str], None]
 Asker = tuple[Callable[[str], str], Say]
+Advanced = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def adapt_to_faces(
     progress: bool = False,
     command: str = "dcdan.adapt(...)",
     say: Say = lambda _: None,
+    advanced: Advanced | None = None,
 ) -> Outcome:
     """Adapt the output of a model to the faces of a target, without labels or with those that were given before.
 
@@ -118,6 +120,7 @@ def adapt_to_faces(
         progress: show a bar on stderr when that is a terminal.
         command: recorded in ``run.json``.
         say: told a line before the work starts.
+        advanced: told the number of pictures that are done now, and of all.
 
     Raises:
         DataError: when there is no face.
@@ -132,7 +135,9 @@ def adapt_to_faces(
         check_free(out, settings, force=force)
         mark, total, groups = _look(work)
         state = _state(work, mark, minutes)
-        seconds = _extract(work, out, state, total, groups, minutes, progress, say, count=count, force=force)
+        seconds = _extract(
+            work, out, state, total, groups, minutes, progress, say, count=count, force=force, advanced=advanced
+        )
         answers = read_answers(out / ANSWERS, work.classes)
         if len(answers) == 0:
             (out / ANSWERS).unlink()
@@ -193,6 +198,12 @@ def continue_with_labels(
     return outcome
 
 
+def start_model(settings: OutputRun, threads: int | None = None) -> tuple[Recogniser, Callable[[], Iterator[Input]]]:
+    """Return the model that a run starts from, framed as its target needs, and what yields the target's pictures."""
+    work = _open(settings, threads)
+    return work.recogniser, work.inputs
+
+
 def adapted(out: Path, threads: int | None = None) -> Recogniser:
     """Return the recogniser of a finished run, with its verdict."""
     recogniser = load(out, threads=threads)
@@ -245,6 +256,7 @@ def _extract(
     *,
     count: int,
     force: bool,
+    advanced: Advanced | None = None,
 ) -> float | None:
     """Write the answers where they are not there yet; return the seconds, None where nothing was to do."""
     path = out / ANSWERS
@@ -265,7 +277,13 @@ def _extract(
     begun = time.monotonic()
     ends = None if minutes is None else begun + 60 * minutes
     with progress_bar("faces", total, shown=progress) as advance:
-        extract_answers(work.recogniser, work.inputs, work.group_of(), path, state, advance, ends)
+
+        def both(count: int) -> None:
+            advance(count)
+            if advanced is not None:
+                advanced(count, total)
+
+        extract_answers(work.recogniser, work.inputs, work.group_of(), path, state, both, ends)
     return round(time.monotonic() - begun, 1)
 
 
