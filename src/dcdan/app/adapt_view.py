@@ -85,7 +85,7 @@ def adapt_state(context: AppContext) -> dict[str, Any]:
     return {
         "targets": context.targets(),
         "classes": list(recogniser.classes),
-        "source_shares": dict(recogniser.info.class_prior or {}),
+        "source_shares": dict(zip(recogniser.classes, recogniser.info.class_prior or (), strict=False)),
         "groups": [each.value for each in Grouping],
         "job": None if context.job is None else context.job.view(),
         "unfinished": unfinished(context.out),

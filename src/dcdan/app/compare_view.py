@@ -50,6 +50,8 @@ def routes(context: AppContext) -> list[Route]:
     def work(job: _Comparison) -> None:
         def advance(done: int, total: int) -> None:
             job.done, job.total = done, total
+            if context.stopping.is_set():
+                job.stop.set()
             context.hub.publish("compare", job.view())
 
         try:
@@ -75,7 +77,7 @@ def routes(context: AppContext) -> list[Route]:
                 raise UsageError("A comparison is running: stop it, or wait for its end.")
             job = _Comparison(str(first), str(second), context.check_target(str(target)))
             last[:] = [job]
-        threading.Thread(target=work, args=(job,), daemon=True).start()
+        context.spawn(lambda: work(job))
         return job.view()
 
     async def start(request: Request) -> JSONResponse:

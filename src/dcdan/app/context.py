@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dcdan.app.label_session import LabelSession
     from dcdan.inference.recogniser import Recogniser
 
+STOP_SECONDS = 20.0
 _LISTED = 500
 
 
@@ -32,6 +34,7 @@ class AppContext:
         hub: events.
         chosen: the model that the page uses now; None for ``model``.
         job: the last adaptation that the page started.
+        stopping: set when the server ends; work in threads ends soon then.
         starting: held while an adaptation is started, so that two browsers cannot start two.
     """
 
@@ -43,10 +46,27 @@ class AppContext:
     hub: EventHub = field(default_factory=EventHub)
     chosen: str | None = None
     job: AdaptationJob | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
     starting: threading.Lock = field(default_factory=threading.Lock)
+    _threads: list[threading.Thread] = field(default_factory=list)
     _recognisers: dict[str, Recogniser] = field(default_factory=dict)
     _sessions: dict[Path, LabelSession] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Start a thread that :meth:`close` waits for: one that runs a network must not outlive the interpreter."""
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+        thread.start()
+
+    def close(self) -> None:
+        """End all work; a running adaptation is saved and can be resumed."""
+        self.stopping.set()
+        if self.job is not None and self.job.state == "running":
+            self.job.stop()
+            self.job.wait(STOP_SECONDS)
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
 
     def recogniser(self, name: str | None = None) -> Recogniser:
         """Return a model, which is loaded once; None for the one in use.

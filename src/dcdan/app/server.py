@@ -31,7 +31,6 @@ from dcdan.core.errors import DcdanError, UsageError
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 VIEWS = {"/": "try", "/label": "label", "/adapt": "adapt", "/compare": "compare"}
-STOP_SECONDS = 20.0
 
 
 def open_context(model: str | None, target: str | None, out: Path, threads: int | None = None) -> AppContext:
@@ -91,11 +90,9 @@ def build(context: AppContext, access: Access) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         context.hub.bind(asyncio.get_running_loop())
         # The first page must not wait for a model; the first photograph then need not either.
-        Thread(target=_warm, args=(context,), daemon=True).start()
+        context.spawn(lambda: _warm(context))
         yield
-        if context.job is not None and context.job.state == "running":
-            context.job.stop()
-            await asyncio.to_thread(context.job.wait, STOP_SECONDS)
+        await asyncio.to_thread(context.close)
 
     handlers: dict[Any, Any] = {DcdanError: sentence, ClientDisconnect: fault, Exception: fault}
     return Starlette(

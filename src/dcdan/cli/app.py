@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from dcdan.cli import options
+from dcdan.core.errors import MissingExtraError
+from dcdan.core.extras import EXTRAS
 
 
 def app(
@@ -32,7 +34,14 @@ def app(
     threads: options.Threads = None,
 ) -> None:
     """Open a local page: try a model on pictures, label forty faces, adapt, compare two models."""
-    from dcdan.app.server import open_context, serve
+    try:
+        from dcdan.app.server import open_context, serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRAS["app"]:
+            raise
+        raise MissingExtraError(
+            f"The page needs the package '{error.name}', which is not installed: pip install 'dcdan[app]'."
+        ) from error
 
     context = open_context(model, target, out, threads)
     serve(context, port, lambda address: typer.echo(f"dcdan app: {address}"), browser=browser)

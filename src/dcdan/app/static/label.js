@@ -64,6 +64,9 @@ function neighbours() {
       );
     }),
   );
+  const strip = $("neighbours");
+  const here = strip.children[place - from];
+  strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.clientWidth) / 2;
 }
 
 function confusion(classes, table) {
