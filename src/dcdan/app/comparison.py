@@ -86,7 +86,7 @@ def compare(
         looked at, were left out beyond the limit, have no face, and how many faces one of the models did not find.
 
     Raises:
-        DataError: when there is no picture.
+        DataError: when there is no face.
     """
     found = pictures(iter(find_inputs([target], resolvers=[data_inputs])))
     inputs = list(islice(found, MOST_PICTURES))
@@ -105,6 +105,8 @@ def compare(
         advance(counts["pictures"], len(inputs))
         if stop.is_set():
             break
+    if not faces and not stop.is_set():
+        raise DataError(f"There is no face in '{target}': give a folder of photographs that show faces.")
     return sorted(faces, key=lambda face: (face.first[0] == face.second[0], -face.gap)), counts
 
 

@@ -157,7 +157,8 @@ class LabelSession:
 
     def update_table(self) -> None:
         """Write ``label/labels.csv`` anew from the labels that were given."""
-        write_table(self.folder, self.answers, self.sample, self.classes)
+        with self._lock:
+            write_table(self.folder, self.answers, self.sample, self.classes)
 
     def _home(self, labeller: str) -> Path:
         if not labeller:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from dcdan.app.context import AppContext
 from dcdan.app.label_session import LabelSession
 from dcdan.app.requests import json_object
-from dcdan.core.errors import UsageError
+from dcdan.core.errors import DcdanError, UsageError
 
 KEPT = {"Cache-Control": "private, max-age=3600"}
 
@@ -47,7 +47,10 @@ def routes(context: AppContext) -> list[Route]:
                 },
             )
             if not who:
-                session.update_table()
+                try:
+                    session.update_table()
+                except DcdanError as error:  # the answer has been sent; the label itself is safe
+                    context.hub.publish("problem", {"error": str(error)})
 
         # What the labels say follows as an event: the next face must not wait for it.
         return JSONResponse({"changed": changed}, background=BackgroundTask(run_in_threadpool, tell))

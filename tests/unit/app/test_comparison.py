@@ -42,7 +42,7 @@ def test_stop_and_nothing(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     model = load(write_run(tmp_path / "a"), threads=1)
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no face"):
         compare(model, model, str(photos), lambda *_: None, threading.Event())
     for number in range(70):
         Image.fromarray(coloured(number % 8)).save(photos / f"{number}.png")

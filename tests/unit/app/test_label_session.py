@@ -133,10 +133,12 @@ def test_what_the_page_is_told_does_not_say_what_the_model_thinks(session: Label
 def test_thumbnails_are_made_once_and_vanished_pictures_are_a_sentence(session: LabelSession) -> None:
     row = session.order()[0]
     path = session.thumbnails.path(row, large=True)
-    assert max(Image.open(path).size) <= 384
+    with Image.open(path) as large:
+        assert max(large.size) <= 384
     before = path.stat().st_mtime_ns
     assert session.thumbnails.path(row, large=True).stat().st_mtime_ns == before
-    assert max(Image.open(session.thumbnails.path(row, large=False)).size) <= 96
+    with Image.open(session.thumbnails.path(row, large=False)) as small:
+        assert max(small.size) <= 96
     with pytest.raises(DataError, match="no face"):
         session.thumbnails.path(10**6, large=True)
     other = session.order()[1]

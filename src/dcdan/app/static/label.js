@@ -239,6 +239,7 @@ listen(
       if (here) show();
       else neighbours();
     },
+    problem: (event) => showError(new Error(event.error)),
     adapt: guarded(async (job) => {
       if (!awaiting || job.state === "running") return;
       const asked = awaiting;
