@@ -65,7 +65,7 @@ def test_drop_a_picture_and_read_the_answer(
         }"""
     )
     page.wait_for_selector("h3:text('dropped.png')")
-    page.wait_for_function("document.querySelector('#count').textContent === '3 rows'")
+    page.wait_for_function("() => document.querySelector('#count').textContent === '3 rows'")
     with page.expect_download() as saved:
         page.click("#save")
     rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
@@ -82,7 +82,7 @@ def test_the_camera_answers_frame_by_frame(page: Any, serve: Callable[..., Any],
     page.goto(served.address)
     page.wait_for_selector("#model option", state="attached")
     page.click("#camera")
-    page.wait_for_function("document.querySelector('#live-answer').textContent !== ''")
+    page.wait_for_function("() => document.querySelector('#live-answer').textContent !== ''")
     assert page.inner_text("#live-answer") == "No face."
     page.click("#camera")
     assert page.is_hidden("#live")
@@ -116,8 +116,8 @@ def test_forty_labels_by_keyboard_through_a_kill(
     key(page, "s")
     key(page, "n")
     page.keyboard.press("7")
-    page.wait_for_function("document.querySelector('#progress').textContent.startsWith('40 of 40')")
-    page.wait_for_function("!document.querySelector('#finish').disabled")
+    page.wait_for_function("() => document.querySelector('#progress').textContent.startsWith('40 of 40')")
+    page.wait_for_function("() => !document.querySelector('#finish').disabled")
     assert "38 of them with an expression" in page.inner_text("#progress")
     assert "% to" in page.inner_text("#accuracy")
     cells = page.eval_on_selector_all("#confusion td", "cells => cells.map(cell => Number(cell.textContent))")
@@ -144,18 +144,18 @@ def test_two_browsers_see_each_other_and_a_second_person_has_a_kappa(
     row = page.get_attribute("#face", "data-row")
     key(page, "1")
     first = "document.querySelector('#neighbours button').textContent"
-    other.wait_for_function(f"{first} === 'surprise'")
+    other.wait_for_function(f"() => {first} === 'surprise'")
     other.click("#neighbours li:first-child button")
     assert other.get_attribute("#face", "data-row") == row
     key(other, "2")
-    page.wait_for_function(f"{first} === 'fear'")
+    page.wait_for_function(f"() => {first} === 'fear'")
     assert [line["label"] for line in given(run)] == ["surprise", "fear"]
 
     other.fill("#labeller", "Zoë")
     other.press("#labeller", "Enter")
-    other.wait_for_function("document.querySelector('#progress').textContent.startsWith('0 of 40')")
+    other.wait_for_function("() => document.querySelector('#progress').textContent.startsWith('0 of 40')")
     key(other, "2")
-    other.wait_for_function("document.querySelector('#agreement').textContent.includes('on 1 faces')")
+    other.wait_for_function("() => document.querySelector('#agreement').textContent.includes('on 1 faces')")
     assert (run / "labellers" / "Zoë" / "label" / "given.jsonl").is_file()
     assert len(given(run)) == 2
     other_context.close()
@@ -180,7 +180,7 @@ def test_adapt_and_take_the_result_then_compare(
     served = serve(model, "--target", folder, "--out", tmp_path / "runs")
     page.goto(served.address)
     page.goto(served.root + "/adapt")
-    page.wait_for_function("document.querySelector('#target').value !== ''")
+    page.wait_for_function("() => document.querySelector('#target').value !== ''")
     page.select_option("#known", "sliders")
     sliders = page.locator("#sliders input")
     sliders.nth(2).fill("40")
@@ -193,9 +193,9 @@ def test_adapt_and_take_the_result_then_compare(
     assert page.inner_text("#verdict") == "Verdict: use it"
     assert page.locator("#faces li").count() == 96
     assert page.locator("#faces li:first-child p.changed").count() == 2
-    page.wait_for_function("document.querySelector('#faces img').naturalWidth > 0")
+    page.wait_for_function("() => document.querySelector('#faces img').naturalWidth > 0")
     page.click("#take")
-    page.wait_for_function("document.querySelector('#take').getAttribute('aria-pressed') === 'true'")
+    page.wait_for_function("() => document.querySelector('#take').getAttribute('aria-pressed') === 'true'")
     (run,) = (tmp_path / "runs").iterdir()
     assert str(run) in page.inner_text("#chosen")
     assert json.loads((run / "choice.json").read_text()) == {"choice": "take"}
@@ -244,7 +244,9 @@ def test_a_page_of_another_origin_can_neither_read_nor_post(
     served = serve(run, "--out", tmp_path / "runs")
     page.goto(served.address)  # the cookie is there
     page.goto(foreign)
-    read = "async root => { try { return await (await fetch(root, {credentials: 'include'})).text() } catch { return 0 } }"
+    read = (
+        "async root => { try { return await (await fetch(root, {credentials: 'include'})).text() } catch { return 0 } }"
+    )
     post = """async ([root, row]) => { try {
       return (await fetch(root + "/api/labels", {method: "POST", mode: "no-cors", credentials: "include",
         headers: {"Content-Type": "text/plain"}, body: JSON.stringify({row, label: "fear"})})).type

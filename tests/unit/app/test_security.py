@@ -84,7 +84,7 @@ def test_pages_hold_no_inline_code_and_nothing_from_outside(tmp_path: Path, path
     assert "unsafe" not in policy
     assert "http" not in policy
     text = found.body.decode()
-    assert "<script type=\"module\" src=\"/static/" in text
+    assert '<script type="module" src="/static/' in text
     assert "</script>" in text
     assert not [word for word in (" style=", " onclick=", "<style", "http://", "https://", "//cdn") if word in text]
 
