@@ -256,7 +256,12 @@ def test_a_page_of_another_origin_can_neither_read_nor_post(
         assert page.evaluate(read, served.root + path) == 0
     page.evaluate(post, [served.root, row])
     assert not (run / "label" / "given.jsonl").exists()
-    image = "root => new Promise(end => { const i = new Image(); i.onload = () => end(true); i.onerror = () => end(false); i.src = root })"
+    image = """root => new Promise(end => {
+      const image = new Image();
+      image.onload = () => end(true);
+      image.onerror = () => end(false);
+      image.src = root;
+    })"""
     assert page.evaluate(image, f"{served.root}/api/faces/{row}/small") is False
     page.goto(served.root + "/label")
     page.wait_for_selector("#face[data-row]")
