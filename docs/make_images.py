@@ -22,7 +22,7 @@ IMAGES = ROOT / "docs" / "images"
 
 ROWS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("api",),
+    ("app", "api"),
     ("paper", "benchmark", "reports"),
     ("export", "evaluation"),
     ("training", "adaptation", "domain_shift", "annotation"),

@@ -18,6 +18,7 @@ ROOT = Path(dcdan.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
+    ("app",),
     ("api",),
     ("paper",),
     ("benchmark",),
@@ -51,7 +52,7 @@ torch. ``metrics`` and ``plots`` are low: arrays in, numbers or PNG bytes out.
 
 WITHOUT_TORCH = (
     *("core", "expressions", "facial_actions", "metrics", "plots", "jobs", "images", "faces"),
-    *("corruptions", "datasets", "packs", "audit", "inference", "adaptation", "correction", "cli"),
+    *("corruptions", "datasets", "packs", "audit", "inference", "adaptation", "correction", "app", "cli"),
     *("domain_shift", "annotation"),
 )
 """Rooms in which no module imports torch; the command line reaches it only through the rooms that train."""

@@ -85,6 +85,7 @@ EXTRACTION_PART = 0.6
 
 Say = Callable[[str], None]
 Asker = tuple[Callable[[str], str], Say]
+Advanced = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def adapt_to_faces(
     command: str = "dcdan.adapt(...)",
     say: Say = lambda _: None,
     maker: RungMaker | None = None,
+    advanced: Advanced | None = None,
 ) -> Outcome:
     """Adapt the output of a model to the faces of a target, without labels or with those that were given before.
 
@@ -153,6 +155,7 @@ def adapt_to_faces(
         command: recorded in ``run.json``.
         say: told a line before the work starts.
         maker: makes the rungs that change the network; None where torch is not installed.
+        advanced: told the number of pictures that are done now, and of all.
 
     Raises:
         DataError: when there is no face.
@@ -178,7 +181,7 @@ def adapt_to_faces(
         }
         seconds = _extract(
             work, out, state, total, groups, minutes, progress, say, count=count, force=force, rungs=more_seconds,
-            keep=bool(rungs), made=_rungs_made(out, rungs, shares),
+            keep=bool(rungs), made=_rungs_made(out, rungs, shares), advanced=advanced,
         )  # fmt: skip
         answers = read_answers(out / ANSWERS, work.classes)
         if len(answers) == 0:
@@ -244,6 +247,12 @@ def continue_with_labels(
     return outcome
 
 
+def start_model(settings: OutputRun, threads: int | None = None) -> tuple[Recogniser, Callable[[], Iterator[Input]]]:
+    """Return the model that a run starts from, framed as its target needs, and what yields the target's pictures."""
+    work = _open(settings, threads)
+    return work.recogniser, work.inputs
+
+
 def adapted(out: Path, threads: int | None = None) -> Recogniser:
     """Return the recogniser of a finished run, with its verdict."""
     recogniser = load(out, threads=threads)
@@ -306,6 +315,7 @@ def _extract(
     rungs: dict[Rung, float],
     keep: bool,
     made: bool,
+    advanced: Advanced | None = None,
 ) -> float | None:
     """Write the answers where they are not there yet; return the seconds, None where nothing was to do."""
     path = out / ANSWERS
@@ -333,7 +343,13 @@ def _extract(
         state["faces_file"] = (out / FACES).stat().st_ino
     with progress_bar("faces", total, shown=progress) as advance:
         faces = out / FACES if keep else None
-        extract_answers(work.recogniser, work.inputs, work.group_of(), path, state, advance, ends, faces)
+
+        def both(count: int) -> None:
+            advance(count)
+            if advanced is not None:
+                advanced(count, total)
+
+        extract_answers(work.recogniser, work.inputs, work.group_of(), path, state, both, ends, faces)
     return round(time.monotonic() - begun, 1)
 
 

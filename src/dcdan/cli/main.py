@@ -28,7 +28,7 @@ from dcdan.core.signals import Interrupted
 
 COMMANDS: tuple[str, ...] = (
     *("predict", "explain", "adapt", "evaluate", "shift", "export", "data", "pack", "models", "methods"),
-    *("benchmark", "paper", "demo", "doctor", "cache"),
+    *("benchmark", "paper", "demo", "doctor", "cache", "app"),
 )
 """Each is the function of the same name in the module of the same name in this package, or a group of commands there.
 """

@@ -17,6 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "video": ("av",),
     "heif": ("pillow_heif",),
     "tensorboard": ("tensorboard",),
+    "app": ("starlette", "uvicorn", "jinja2"),
 }
 """Extra -> import names of its packages. A package of two extras is attributed to the first one."""
 
