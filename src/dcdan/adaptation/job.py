@@ -260,12 +260,6 @@ def adapted(out: Path, threads: int | None = None) -> Recogniser:
     return recogniser
 
 
-def start_model(settings: OutputRun, threads: int | None = None) -> tuple[Recogniser, Callable[[], Iterator[Input]]]:
-    """Return the start model of a run, framed for its pictures, and a function that yields these pictures."""
-    work = _open(settings, threads)
-    return work.recogniser, work.inputs
-
-
 def _open(settings: OutputRun, threads: int | None) -> _Work:
     start = resolve_model(settings.model or None).folder
     found = framing([settings.target])
