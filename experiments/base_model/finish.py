@@ -3,9 +3,9 @@
     python experiments/base_model/finish.py runs/base --name base --out OUT --packs packs
 
 Three numbers are chosen: the share of FER2013's labels in the answer, how far the answer leans to the classes that are
-common in training, and whether a face and its mirror image are averaged. They have the highest mean recall over FERPlus's
-validation split, the training part of LFW, and the validation split under known shifts, among the settings that lose at
-most a point of accuracy.
+common in training, and whether a face and its mirror image are averaged. They have the highest mean recall over the
+validation split of FERPlus, the training part of LFW, and the validation split under known shifts, among the settings
+that lose at most a point of accuracy.
 """
 
 from __future__ import annotations
