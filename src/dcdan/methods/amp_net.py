@@ -86,7 +86,9 @@ class CBAM(nn.Module):
         """
         gate = (self.channel(x.mean((2, 3))) + self.channel(x.amax((2, 3)))).sigmoid()
         x = x * gate[:, :, None, None]
-        return x * self.spatial(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)).sigmoid()
+        maps = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        attended: Tensor = x * self.spatial(maps).sigmoid()
+        return attended
 
 
 def salient_features(features: Tensor, scores: Tensor) -> Tensor:

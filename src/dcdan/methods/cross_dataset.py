@@ -70,7 +70,7 @@ def set_bias(probabilities: Tensor, groups: Tensor) -> Tensor:
     Returns:
         A scalar; 0 where the batch has one set.
     """
-    means = [probabilities[groups == group].mean(0) for group in groups.unique()]
+    means = [probabilities[groups == group].mean(0) for group in sorted(set(groups.tolist()))]
     pairs = [(one - other).square().sum() for one, other in combinations(means, 2)]
     return torch.stack(pairs).mean() if pairs else 0 * probabilities.sum()
 

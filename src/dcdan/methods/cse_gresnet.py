@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,8 @@ def with_gabor(body: nn.Module) -> int:
         filters = gabor_filters(layer.kernel_size[0], SCALES[number * len(SCALES) // len(layers)])
         own = filters[torch.arange(layer.out_channels) % ORIENTATIONS][:, None]
         layer.register_buffer("gabor", own, persistent=False)
-        layer.__class__ = gabor_class(type(layer))
+        kind: Any = type(layer)
+        layer.__class__ = gabor_class(kind)
     return len(layers)
 
 
@@ -137,7 +138,8 @@ class ChannelEnhancement(nn.Module):
             ``(B, C, H, W)``.
         """
         gate = self.neighbours(x.mean((2, 3))[:, None]).sigmoid().squeeze(1)
-        return x + x * gate[:, :, None, None]
+        enhanced: Tensor = x + x * gate[:, :, None, None]
+        return enhanced
 
 
 class GaborNetwork(PlainNetwork):

@@ -110,7 +110,8 @@ class Generator(nn.Module):
             ``(B, 3, S, S)`` in [0, 1].
         """
         odds = torch.logit(faces.float().clamp(0.02, 0.98))
-        return (odds + self.layers(faces)).sigmoid()
+        made: Tensor = (odds + self.layers(faces)).sigmoid()
+        return made
 
 
 def patch_discriminator(channels: int) -> nn.Sequential:

@@ -93,7 +93,7 @@ class LACMFER(Method):
             groups: ``(N,) int64`` set of every face of the source pack, from 0.
         """
         super().set_groups(groups)
-        classes = len(self.class_counts)
+        classes = len(self.sampled_counts)
         self.classifiers = nn.ModuleList(nn.Linear(self.width, classes) for _ in range(int(groups.max()) + 1))
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:

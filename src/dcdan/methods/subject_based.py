@@ -141,7 +141,8 @@ class SubjectBased(Method):
             mean = source[groups == person].mean(0).to(self.means)
             self.means[person] = keep * self.means[person] + (1 - keep) * mean if self.known[person] else mean
         self.known[persons] = True
-        return (self.means[persons] - self.of_target).norm(dim=1)
+        found: Tensor = (self.means[persons] - self.of_target).square().sum(1).sqrt()
+        return found
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the classification loss, the discrepancies and the pseudo-label loss.
@@ -158,7 +159,7 @@ class SubjectBased(Method):
         options, ramp = self.options, reversal_coefficient(progress)
         source, target = directions(fused_features(batch.source)), directions(fused_features(batch.target))
         groups = self.groups_of(batch)
-        persons = groups.unique()
+        persons = torch.tensor(sorted(set(groups.tolist())), device=groups.device)
         share = options.first + (1 - options.first) * progress
         near = persons[closest(self.distances(source.detach(), groups, target.detach(), persons), share)]
         labels = one_hot_confident(batch.teacher.fused.softmax(1), options.threshold)
