@@ -200,7 +200,7 @@ def decide_by_rule(
     """
     chosen = rule or fitted_rule()
     z = checked_log(source)
-    before = estimated_accuracy(z, shares, chosen)
+    before = estimated_accuracy(z, shares, chosen, different)
     if different < chosen.faces:
         what = f"{different} different face{'s are' if different != 1 else ' is'} too few to adapt to"
         return RuleDecision(Verdict(Answer.KEEP, SOURCE, before, 0.0, f"{what}; {chosen.faces} are needed."), 1.0)
@@ -231,7 +231,10 @@ def decide_by_rule(
 
 
 def estimated_accuracy(
-    log_probabilities: ArrayLike, shares: ArrayLike | None = None, rule: FittedRule | None = None
+    log_probabilities: ArrayLike,
+    shares: ArrayLike | None = None,
+    rule: FittedRule | None = None,
+    faces: int | None = None,
 ) -> AccuracyEstimate:
     """Estimate the accuracy of a model on a target without labels.
 
@@ -239,6 +242,7 @@ def estimated_accuracy(
         log_probabilities: (N, K).
         shares: (K,) declared class shares, or None.
         rule: the numbers; None for those of the package.
+        faces: number of different faces, for the interval; None for N.
 
     Returns:
         The estimate with its interval; 0..1 without faces.
@@ -255,7 +259,7 @@ def estimated_accuracy(
     kind = UNDECLARED if shares is None else DECLARED
     scores = accuracy_scores(z, shares)
     name = "confidence" if shares is None else "confidence and declared shares"
-    return (rule or fitted_rule()).accuracy[kind].estimate(scores, name, len(z))
+    return (rule or fitted_rule()).accuracy[kind].estimate(scores, name, len(z) if faces is None else faces)
 
 
 def temperature_for(log_probabilities: ArrayLike, accuracy: float) -> float:

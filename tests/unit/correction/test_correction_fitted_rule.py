@@ -133,6 +133,8 @@ def test_the_interval_is_wider_for_fewer_faces() -> None:
     wide, narrow = (estimated_accuracy(answers(faces), None, numbers) for faces in (32, 3000))
     assert wide.high - wide.low == pytest.approx(2 * 1.95996 * math.sqrt(0.05**2 + 0.25 / 32), rel=1e-4)
     assert wide.high - wide.low > narrow.high - narrow.low
+    copies = estimated_accuracy(answers(3000), None, numbers, 32)
+    assert copies.high - copies.low == pytest.approx(wide.high - wide.low)
     empty = estimated_accuracy(np.zeros((0, 3)), None, numbers)
     assert (empty.low, empty.high) == (0, 1)
 
