@@ -151,7 +151,8 @@ def adapt(
         "--epochs": epochs, "--start": start, "--config": config, "--set": settings or None,
     }  # fmt: skip
     alone = {
-        "--shares": shares, "--groups": groups, "--rungs": rungs, "--labels": labels, "--ask": ask or None, "--label-faces": faces,
+        "--shares": shares, "--groups": groups, "--rungs": rungs, "--labels": labels, "--ask": ask or None,
+        "--label-faces": faces,
         "--model": model, "--limit": limit, "--threads": threads, "--force": force or None,
     }  # fmt: skip
     command = shlex.join(["dcdan", *context.obj])
