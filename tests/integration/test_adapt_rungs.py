@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dcdan as package
 from dcdan.adaptation.folder import read_run
@@ -20,7 +21,7 @@ from dcdan.adaptation.rungs import ANSWERS, answers_of
 from dcdan.cli.main import run as dcdan
 from dcdan.correction.memory import MEMORY
 from dcdan.inference.model_card import read_model_info, write_model_info
-from source_free_batch import SIZE
+from source_free_batch import SIZE, random_faces
 from source_free_model import write_source_model
 from source_memory import add_noise_memory
 
@@ -34,13 +35,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from PIL import Image
-
     folder = tmp_path_factory.mktemp("photos") / "mit Lücke ü"
     folder.mkdir()
-    rng = np.random.default_rng(3)
-    for number in range(COUNT):
-        Image.fromarray(rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8)).save(folder / f"{number:02}.png")
+    for number, face in enumerate(random_faces(COUNT, 3)):
+        Image.fromarray(face).save(folder / f"{number:02}.png")
     return folder
 
 
@@ -65,10 +63,12 @@ def test_both_rungs_are_written_and_what_predicts_is_what_the_verdict_names(
     assert {"statistics", "training", "training and shares"} <= set(content["tried"])
     assert not (out / "faces.u8").exists()
     notes = json.loads((out / "rungs" / "training" / "rung.json").read_text())["notes"]
-    assert notes["finished"] and notes["steps"] == notes["planned"] == 40
+    assert notes["finished"]
+    assert notes["steps"] == notes["planned"] == 40
     start = np.load(out / "rungs" / "statistics" / ANSWERS)
     trained = np.load(out / "rungs" / "training" / ANSWERS)
-    assert start.shape == trained.shape and np.abs(start - trained).max() > 1e-3
+    assert start.shape == trained.shape
+    assert np.abs(start - trained).max() > 1e-3
     named = content["verdict"]["model"]
     for rung in ("statistics", "training"):
         assert (files(out) == files(out / "rungs" / rung)) == named.startswith(rung)
@@ -150,7 +150,8 @@ def test_killed_while_pictures_are_looked_at_keeps_the_faces(
 
     monkeypatch.setattr(job, "extract_answers", counted)
     assert adapt(*ask) == 0
-    assert calls[0] == 16 and sum(calls) == COUNT
+    assert calls[0] == 16
+    assert sum(calls) == COUNT
     straight = tmp_path / "straight"
     assert adapt(*ask[:-1], straight) == 0
     np.testing.assert_allclose(
@@ -164,7 +165,8 @@ def test_few_faces_stop_at_the_output(
     out = tmp_path / "out"
     assert adapt("--target", photos, "--model", model, "--rungs", "output,training", "--limit", 31, "--out", out) == 0
     assert "31 different faces are too few to change the network: 32 are needed" in capsys.readouterr().err
-    assert not (out / "rungs").exists() and not (out / "faces.u8").exists()
+    assert not (out / "rungs").exists()
+    assert not (out / "faces.u8").exists()
 
 
 def test_models_without_weights_or_memory_say_so(
