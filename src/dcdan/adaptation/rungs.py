@@ -233,6 +233,7 @@ def network_candidates(
     for rung, z in answers.items():
         found[rung.value] = Candidate(OutputCorrection.identity(classes), z, rung.value)
         if shares is not None:
+            # Training has moved the answers to the shares already, so Bayes' rule would count the change twice.
             bias = shares_bias(z, shares, None if rung is Rung.TRAINING else prior)
             correction = OutputCorrection.of(classes, bias, prior=checked_shares(shares, len(classes)))
             found[f"{rung.value} and {SHARES}"] = Candidate(correction, correction.apply(z), rung.value)

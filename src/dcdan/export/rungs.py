@@ -34,6 +34,15 @@ TIMED_STEPS = 3
 """Steps that are timed on faces of noise to tell how long a training takes; the first is not counted."""
 
 TIMED_FACES = 64
+LOOK = 1 / 3
+"""Time of a pass of a batch without gradients over that of a step."""
+
+LOOKS = 3
+"""Passes over all faces beside the steps: before, after, and by the exported graph."""
+
+RENEW_STEPS = 16
+"""Least steps between two passes of the teacher over all faces."""
+
 EXPORT_SECONDS = 6.0
 """Time to write a graph and read it back."""
 
@@ -127,9 +136,12 @@ class TorchRungs:
         )  # fmt: skip
         if not steps:
             return (time.monotonic() - begun) * faces / TIMED_FACES + EXPORT_SECONDS
-        each = (ends[-1] - ends[0]) / (len(ends) - 1)
-        renewals = (ends[0] - begun) / 2 * faces / TIMED_FACES / max(1, -(-faces // method.recipe.batch))
-        return (each + renewals / 16) * method.recipe.steps(faces) + EXPORT_SECONDS
+        step = (ends[-1] - ends[0]) / (len(ends) - 1)
+        batches = -(-faces // method.recipe.batch)
+        look = batches * step * LOOK
+        planned = method.recipe.steps(faces)
+        renewals = planned / max(RENEW_STEPS, batches)
+        return planned * step + (renewals + LOOKS) * look + EXPORT_SECONDS
 
 
 def method_of(
