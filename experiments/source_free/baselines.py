@@ -41,6 +41,7 @@ START = "source model"
 SIZES = (300, 1000)
 QUICK = 150
 SETS = ("LFW test", "FERPlus validation, mixed shifts")
+SHORT = ("lfw", "ferplus")
 SEVERITY = 4
 COLUMNS = ("set", "faces", "seed", "method", "accuracy", "uar", "largest_share", "steps", "seconds", "warning")
 
@@ -190,6 +191,7 @@ def main() -> None:
     parser.add_argument("--ferplus", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sets", nargs="*", choices=SHORT, default=SHORT)
     parser.add_argument("--methods", nargs="*")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--seeds", type=int, default=3)
@@ -208,7 +210,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     torch.use_deterministic_algorithms(True, warn_only=True)
     cells = []
-    for name in SETS:
+    for name in (SETS[SHORT.index(short)] for short in options.sets):
         for size in sizes:
             for seed in range(seeds):
                 faces, labels = faces_of(name, packs, size, seed)
