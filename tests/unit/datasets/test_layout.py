@@ -42,8 +42,8 @@ def test_a_wrong_folder_says_what_was_looked_for_and_found(tmp_path: Path) -> No
     assert str(wrong_layout("X", "labels.csv", tmp_path)).endswith("; found: an empty folder.")
     for number in range(8):
         (tmp_path / f"{number}.txt").touch()
-    assert str(wrong_layout("X", "y", tmp_path)).endswith("found 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and more.")
-    assert str(wrong_layout("X", "y", tmp_path / "0.txt")).endswith("found a file.")
+    assert str(wrong_layout("X", "y", tmp_path)).endswith("; found: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and more.")
+    assert str(wrong_layout("X", "y", tmp_path / "0.txt")).endswith("; found: a file.")
 
 
 @pytest.mark.parametrize(

@@ -158,3 +158,15 @@ def test_landmarks_that_are_no_face_ask_for_no_huge_picture() -> None:
     mirrored = al.TEMPLATE * (-1, 1) * 100 + (100, 0)
     nearly = mirrored + np.random.default_rng(3).normal(scale=1e-3, size=(5, 2))
     assert al.align(np.zeros((80, 80, 3), np.uint8), nearly, 112).shape == (112, 112, 3)
+
+
+def test_a_face_in_a_very_wide_picture_is_that_of_its_surroundings() -> None:
+    x = np.arange(40_000)
+    image = np.broadcast_to((x // 3 % 256).astype(np.uint8)[None, :, None], (300, 40_000, 3)).copy()
+    points = al.TEMPLATE * 260 + (39_700, 20)
+    expected = al.align(image[:, 39_000:].copy(), points - (39_000, 0), 16)
+    assert np.abs(al.align(image, points, 16).astype(int) - expected).max() <= 1
+
+
+def test_points_far_beyond_the_picture_ask_for_no_finer_grid_than_it_has() -> None:
+    assert al.align(np.full((50, 50, 3), 9, np.uint8), al.TEMPLATE * 1e5, 32).max() == 9

@@ -111,8 +111,10 @@ def test_the_second_view_is_the_mirror_image_left_to_right() -> None:
         seen.append(faces)
         logits = torch.zeros(len(faces), 3)
         features = torch.zeros(len(faces), 2)
-        return NetworkOutputs(features, features, Logits(logits, logits, logits), torch.full((len(faces), 5), 0.2))
+        regions = torch.arange(len(faces)).reshape(-1, 1, 1)
+        weights = torch.full((len(faces), 5), 0.2)
+        return NetworkOutputs(features, features, Logits(logits, logits, logits), weights, regions)
 
     face = torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
-    both_ways(network, face)
+    assert both_ways(network, face).regions.tolist() == [[[0]]]
     assert seen[0].tolist() == [[[[1, 2], [3, 4]]], [[[2, 1], [4, 3]]]]
