@@ -222,7 +222,8 @@ def _of_inputs(text: str, recogniser: Recogniser, most: int, advance: Callable[[
             found = recogniser.faces(some)
             for picture, own in zip(some, found, strict=True):
                 if not own:
-                    parts.without_face[str(picture.status or Status.NO_FACE)] += 1
+                    status = picture.status if picture.pixels is None else Status.NO_FACE
+                    parts.without_face[str(status)] += 1
             parts.add_faces([face for own in found for face in own])
         done += len(piece)
         advance(done, len(chosen))

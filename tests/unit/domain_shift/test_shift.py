@@ -100,6 +100,9 @@ def test_inputs_that_cannot_be_compared_get_a_sentence(model: str, tmp_path: Pat
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
     with pytest.raises(DataError, match=r"has no face to compare \(1 "):
         dcdan.shift(tmp_path / "broken.jpg", one, model=model)
+    finder = str(write_run(tmp_path / "finder", size=32, align="mtcnn"))
+    with pytest.raises(DataError, match=r"has no face to compare \(3 no_face\)"):
+        dcdan.shift(one, one, model=finder, limit=3)
     with pytest.raises(UsageError, match="is a camera"):
         dcdan.shift(one, "camera:0", model=model)
 
