@@ -123,3 +123,13 @@ def test_the_command_prints_draws_and_protects(model: str, tmp_path: Path, capsy
     captured = capsys.readouterr()
     assert json.loads(captured.out) == content
     assert main(["shift", str(one), str(tmp_path / "nowhere"), "--model", model]) == 3
+
+
+def test_without_matplotlib_the_figures_are_written(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    one, out = pictures(tmp_path / "a", 0), tmp_path / "out"
+    assert main(["shift", str(one), str(one), "--model", model, "--out", str(out), "--limit", "6"]) == 0
+    assert "shift.png needs matplotlib and is left out" in capsys.readouterr().err
+    assert [each.name for each in out.iterdir()] == ["shift.json"]
