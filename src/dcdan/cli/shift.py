@@ -30,6 +30,8 @@ def shift(
     No label is read. Of each set 1000 inputs are taken, evenly spaced, or as many as --limit says; of a video one frame
     a second. With --out, the figures and a picture are written to that folder.
     """
+    from importlib.util import find_spec
+
     from dcdan.core.atomic_io import check_target, write_bytes
     from dcdan.core.console import Console, progress_bar
     from dcdan.domain_shift.compare import shift as run
@@ -47,12 +49,17 @@ def shift(
             before = done
 
         found = run(first, second, model=model, limit=limit, threads=threads, seed=seed, advance=count)
+    written = [REPORT_NAME]
     if out is not None:
-        write_bytes(out / PICTURE_NAME, found.png())
         write_bytes(out / REPORT_NAME, to_json(found).encode())
+        if find_spec("matplotlib") is not None:
+            write_bytes(out / PICTURE_NAME, found.png())
+            written.insert(0, PICTURE_NAME)
+        elif not quiet:
+            typer.echo(f"dcdan: {PICTURE_NAME} needs matplotlib and is left out: pip install matplotlib.", err=True)
     if json:
         typer.echo(to_json(found), nl=False)
     else:
         Console().print(found.table())
     if out is not None and not quiet:
-        typer.echo(printable(f"{PICTURE_NAME} and {REPORT_NAME} written to {out}"), err=True)
+        typer.echo(printable(f"{' and '.join(written)} written to {out}"), err=True)

@@ -271,8 +271,8 @@ def compare(first: FaceSet, second: FaceSet, classes: tuple[str, ...], *, seed: 
     distance = share_difference(first.counts, second.counts, seed=seed)
     features, a_distance = None, math.nan
     if min(len(first), len(second)) >= _LEAST_VECTORS:
-        one, two = (own.features[evenly(len(own), _MOST_VECTORS)] for own in (first, second))
-        features, a_distance = mmd(one, two, seed=seed), proxy_a_distance(one, two, seed=seed)
+        a, b = (own.features[evenly(len(own), _MOST_VECTORS)] for own in (first, second))
+        features, a_distance = mmd(a, b, seed=seed), proxy_a_distance(a, b, seed=seed)
     p_values = [each.p_value for *_, each in found]
     *own_p, share_p, feature_p = holm([*p_values, distance.p_value, math.nan if features is None else features.p_value])
     return Shift(

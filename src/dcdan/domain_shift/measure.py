@@ -114,7 +114,7 @@ class _Parts:
         )
         side = (FEATURE_SIDE, FEATURE_SIDE)
         small = np.stack([cv2.resize(face, side, interpolation=cv2.INTER_AREA) for face in grey])
-        self._features.append(small.reshape(len(small), -1).astype(np.float32) / 255)
+        self._features.append(np.asarray(small.reshape(len(small), -1) / 255, np.float32))
         answers = self._recogniser.recognise_faces(pixels).expression
         self.counts += np.bincount(answers, minlength=len(self.counts))
 
@@ -218,12 +218,12 @@ def _of_inputs(text: str, recogniser: Recogniser, most: int, advance: Callable[[
     parts = _Parts(recogniser)
     done = 0
     for piece in _pieces(chosen):
-        pictures = list(_pictures(piece, most))
-        for some in chunks(pictures, CHUNK_PICTURES):
+        for some in chunks(_pictures(piece, most), CHUNK_PICTURES):
             found = recogniser.faces(some)
             for picture, own in zip(some, found, strict=True):
                 if not own:
-                    parts.without_face[str(picture.status or Status.NO_FACE)] += 1
+                    status = picture.status if picture.pixels is None else Status.NO_FACE
+                    parts.without_face[str(status)] += 1
             parts.add_faces([face for own in found for face in own])
         done += len(piece)
         advance(done, len(chosen))

@@ -58,6 +58,9 @@ def test_the_largest_difference_is_the_planted_one(
     if found.largest.name == name:
         assert word in found.sentence()
     assert set(found.missing) == {"yaw", "roll"}
+    assert found.feature_mmd is not None
+    assert (found.feature_mmd.p_value < 0.05) == (name == "brightness")
+    assert (found.a_distance > 1.5) == (name == "brightness")
 
 
 def test_blur_lowers_sharpness_and_two_like_sets_do_not_differ(model: str, tmp_path: Path) -> None:
@@ -70,8 +73,6 @@ def test_blur_lowers_sharpness_and_two_like_sets_do_not_differ(model: str, tmp_p
     blurred = dcdan.shift(one, pictures(tmp_path / "c", 2, blur=3), model=model)
     sharp = next(each for each in blurred.differences if each.name == "sharpness")
     assert sharp.delta == -1.0
-    assert blurred.feature_mmd is not None
-    assert blurred.feature_mmd.p_value < 0.05
 
 
 def test_a_pack_is_measured_like_its_pictures(model: str, tmp_path: Path) -> None:
@@ -99,6 +100,9 @@ def test_inputs_that_cannot_be_compared_get_a_sentence(model: str, tmp_path: Pat
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
     with pytest.raises(DataError, match=r"has no face to compare \(1 "):
         dcdan.shift(tmp_path / "broken.jpg", one, model=model)
+    finder = str(write_run(tmp_path / "finder", size=32, align="mtcnn"))
+    with pytest.raises(DataError, match=r"has no face to compare \(3 no_face\)"):
+        dcdan.shift(one, one, model=finder, limit=3)
     with pytest.raises(UsageError, match="is a camera"):
         dcdan.shift(one, "camera:0", model=model)
 
@@ -119,3 +123,13 @@ def test_the_command_prints_draws_and_protects(model: str, tmp_path: Path, capsy
     captured = capsys.readouterr()
     assert json.loads(captured.out) == content
     assert main(["shift", str(one), str(tmp_path / "nowhere"), "--model", model]) == 3
+
+
+def test_without_matplotlib_the_figures_are_written(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    one, out = pictures(tmp_path / "a", 0), tmp_path / "out"
+    assert main(["shift", str(one), str(one), "--model", model, "--out", str(out), "--limit", "6"]) == 0
+    assert "shift.png needs matplotlib and is left out" in capsys.readouterr().err
+    assert [each.name for each in out.iterdir()] == ["shift.json"]
