@@ -141,3 +141,12 @@ def test_a_damaged_video_and_a_camera(tmp_path: Path) -> None:
     assert found.picture.status is not Status.OK
     with pytest.raises(UsageError, match="is a camera"):
         next(sources(find_inputs(["camera:0"])))
+
+
+def test_the_last_picture_is_cut(acting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three faces a picture and room for four: one of the second picture is left."""
+    explainer = load_explainer(acting, threads=1, maps=())
+    (one,) = explainer.explain([Picture("a", coloured(1))])[0]
+    monkeypatch.setattr(explainer, "explain", lambda pictures: [[one] * 3 for _ in pictures])
+    found = list(explain_sources(explainer, [Source(Picture(name, coloured(1))) for name in "abc"], 4))
+    assert [len(each.faces) for each in found] == [3, 1]
