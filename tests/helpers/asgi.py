@@ -41,7 +41,13 @@ def ask(
     found = Asked()
     pieces = list(body or [])
 
+    ended = False
+
     async def receive() -> dict[str, Any]:
+        nonlocal ended
+        if ended:
+            await asyncio.Event().wait()  # a client that waits for the answer
+        ended = len(pieces) <= 1
         piece = pieces.pop(0) if pieces else b""
         found.taken += len(piece)
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
