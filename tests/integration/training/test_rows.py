@@ -20,7 +20,7 @@ from tiny_training import SIZE, records, tiny
 
 pytestmark = pytest.mark.usefixtures("without_graph")
 ADAPTING = ["adda", "cross_dataset", "dada", "face_cycle_gan", "jdman", "la_cmfer", "subject_based", "tdtln", "ustst"]
-SOURCE = ["amp_net", "cse_gresnet", "metric_learning", "supcon"]
+SOURCE = ["amp_net", "metric_learning", "supcon"]
 CLASSES = ("surprise", "happiness", "anger")
 CHANCE, MARGIN = 1 / len(CLASSES), 0.12
 Domains = tuple[Path, Path]
