@@ -63,11 +63,11 @@ def test_the_p_value_is_that_of_pearsons_chi_squared() -> None:
 
 def test_the_p_value_is_that_of_all_permutations() -> None:
     """Against every order of eight answers, groups of unequal size."""
-    correct, groups = np.array([1, 1, 1, 1, 0, 0, 0, 1], bool), np.array(list("aaaabbbb"))
+    correct, groups = np.array([1, 1, 1, 1, 0, 0, 0, 1], bool), np.array(list("aaaaabcc"))
 
     def statistic(right: np.ndarray) -> float:
         mean = right.mean()
-        return sum((right[groups == name].mean() - mean) ** 2 * (groups == name).sum() for name in "ab")
+        return sum((right[groups == name].mean() - mean) ** 2 * (groups == name).sum() for name in "abc")
 
     every = [statistic(np.array(order)) for order in permutations(correct)]
     exact = float(np.mean([value >= statistic(correct) - 1e-12 for value in every]))
