@@ -24,7 +24,10 @@ BASELINES = [
 ]
 TRAINED = BASELINES[:8]
 COUNT = 20
-OPTIONS: dict[str, dict[str, object]] = {"eata": {"margin": 2.0, "redundancy": 1.0}, "sar": {"margin": 2.0, "collapse": 0.0}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "eata": {"margin": 2.0, "redundancy": 1.0},
+    "sar": {"margin": 2.0, "collapse": 0.0},
+}
 """So that the filters keep some of the faces of a network with random weights."""
 
 
