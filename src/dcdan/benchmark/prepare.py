@@ -183,10 +183,10 @@ def prepared_cells(plan: Plan, progress: bool, build: bool = True) -> tuple[list
             missing[spec] = str(error)
             return None
 
-    for domain in plan.sources:
-        if (pack := opened(domain, domain.data, True)) is not None:
-            packs[f"source {domain.data}"] = pack
-            classes[domain.data] = pack.classes
+    for source in plan.sources:
+        if (pack := opened(source, source.data, True)) is not None:
+            packs[f"source {source.data}"] = pack
+            classes[source.data] = pack.classes
     for domain in (*plan.targets, *plan.also):
         if (pack := opened(domain, domain.data, False)) is not None:
             packs[f"target {domain.data}"] = pack
