@@ -51,10 +51,10 @@ class Batch:
     """``(B, 3, S, S)`` in [0, 1]: the views of the source faces that the student receives."""
     rows: Tensor | None = None
     """``(B,)`` int64: the rows of the source faces in their pack."""
-    sets: Tensor | None = None
-    """``(B,)`` int64: the number of the data set of each source face; None with a single source."""
     target_faces: Tensor | None = None
     """``(B, 3, S, S)`` in [0, 1]: the strong views of the target faces."""
+    sets: Tensor | None = None
+    """``(B,)`` int64: the number of the data set of each source face; None with a single source."""
 
 
 class Method(nn.Module, ABC):

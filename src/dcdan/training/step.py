@@ -137,9 +137,9 @@ class Learner:
                 outputs = self.network(faces)
             if stage == "source":
                 seen = all_gather_outputs(group, outputs)
-                return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows, sets), progress)
+                return self.method.source_losses(Batch(labels, seen, None, teacher, whole, rows, sets=sets), progress)
             source, target_outputs = (all_gather_outputs(group, part) for part in outputs.split(n))
-            batch = Batch(labels, source, target_outputs, teacher, whole, rows, sets, strong)
+            batch = Batch(labels, source, target_outputs, teacher, whole, rows, strong, sets)
             return self.method.losses(batch, progress)
 
     @torch.no_grad()
