@@ -60,11 +60,11 @@ weights: $(STAMP)
 	$(BIN)/dcdan adapt --config experiments/base_model/votes.toml --source $(WORK)/packs/ferplus64 --target $(WORK)/packs/lfw64 --out $(WORK)/votes
 	$(BIN)/dcdan export $(WORK)/votes --force
 	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv1_100 --start $(WORK)/identities/average.safetensors --epochs 7 --out $(WORK)/base-student
-	$(BIN)/python $(BASE)/distil.py $(TEACHERS) --student mobilenetv2_100 --size 64 --start $(WORK)/votes/model.safetensors --epochs 3 --out $(WORK)/small-student
-	for name in base small; do \
-	  $(BIN)/python $(BASE)/finish.py $(WORK)/$$name-student --name $$name --packs $(WORK)/packs --out $(WORK)/$$name || exit 1; done
+	$(BIN)/python $(BASE)/finish.py $(WORK)/base-student --name base --packs $(WORK)/packs --out $(WORK)/base
+	$(BIN)/python $(BASE)/shrink.py $(WORK)/votes $(WORK)/small small
 	$(BIN)/python $(BASE)/memory.py $(WORK)/base $(WORK)/packs/ferplus96
 	$(BIN)/python $(BASE)/memory.py $(WORK)/small $(WORK)/packs/ferplus64
+	$(BIN)/python experiments/explain/actions.py $(WORK)/base --pack $(WORK)/packs/ferplus96 --actions $(DATA)/actions.npz --out docs/results/explain
 	for name in base small; do \
 	  (cd $(WORK) && $(abspath $(BIN))/python $(CURDIR)/experiments/bundle.py $$name $$name) || exit 1; done
 

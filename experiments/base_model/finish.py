@@ -111,8 +111,8 @@ def choose(found: dict[str, tuple[Tensor, Tensor, np.ndarray]], prior: Tensor, o
     """Return the settings with the highest mean recall among those that cost little accuracy.
 
     A setting is allowed if its accuracy on FERPlus's validation split and on the training part of LFW is at most
-    ``ALLOWED_LOSS`` below that of the network as it was trained. The four shifts count together as one set of faces. Mirrored faces, which take
-    twice the time, must be worth it.
+    ``ALLOWED_LOSS`` below that of the network as it was trained. The four shifts count together as one set of faces.
+    Mirrored faces, which take twice the time, must be worth it.
     """
     groups = ("FERPlus validation", "LFW training part")
     weights = {name: 1.0 if name in groups else 1.0 / max(len(found) - len(groups), 1) for name in found}

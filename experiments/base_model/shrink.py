@@ -1,6 +1,6 @@
 """Store the weights of a finished run in half precision: ``python experiments/base_model/shrink.py RUN OUT NAME``.
 
-OUT holds the graph, the int8 graph and the weights of RUN; ONNX Runtime and PyTorch compute in single precision as before.
+OUT holds the graphs and the weights of RUN; ONNX Runtime and PyTorch compute in single precision as before.
 """
 
 from __future__ import annotations
