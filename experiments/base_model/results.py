@@ -1,6 +1,6 @@
 """Write the table, the plot and the raw values of the base model: ``python experiments/base_model/results.py``.
 
-Reads what ``../bundle.py`` measured of the models of the package and of the model that they replace
+Reads what ``../bundle.py`` measured of the models of the package
 (docs/results/base_model/*.json), and writes the tables of docs/results/base_model/README.md between its marks.
 """
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from dcdan.reports.text_table import Table
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "base_model"
-MODELS = ("base", "small", "ferplus-mobilenetv2-64")
+MODELS = ("base", "small")
 SHIFTS = ("blur", "noise", "low light", "occlusion")
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 
@@ -52,7 +52,7 @@ def table() -> Table:
         for test in next(iter(by_model.values()))
     ]
     note = "Accuracy in per cent / mean recall / calibration error, fp32, test splits."
-    return Table("Models of the package, and the model that they replace", ("test", *by_model), tuple(body), note)
+    return Table("Models of the package", ("test", *by_model), tuple(body), note)
 
 
 def plot() -> bytes:
@@ -65,7 +65,7 @@ def plot() -> bytes:
     axes = figure.add_subplot()
     height = 0.8 / len(by_model)
     for number, ((name, found), colour) in enumerate(
-        zip(by_model.items(), ("#1d4e89", "#3a7d44", "#9aa5b1"), strict=False)
+        zip(by_model.items(), ("#1d4e89", "#9aa5b1"), strict=False)
     ):
         places = np.arange(len(tests)) + number * height
         axes.barh(places, [100 * found[test][0] for test in tests], height, color=colour, label=name)
