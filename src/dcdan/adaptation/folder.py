@@ -23,7 +23,7 @@ from dcdan.correction.arrays import Floats
 from dcdan.correction.estimators import AccuracyEstimate
 from dcdan.correction.output import OutputCorrection
 from dcdan.correction.verdict import Answer, Verdict
-from dcdan.inference.model_card import ModelInfo, read_model_info, write_model_info
+from dcdan.inference.model_card import INFO_NAME, ModelInfo, read_model_info, write_model_info
 
 RUN = "run.json"
 PREDICTIONS = "predictions.csv"
@@ -88,6 +88,8 @@ def check_free(folder: Path, settings: OutputRun, *, force: bool) -> None:
             before = None
         if before is None or not _same_faces(before, settings):
             raise OutputError(f"'{folder}' holds another run: choose another --out, or --force to replace it.")
+    elif (folder / INFO_NAME).is_file():
+        raise OutputError(f"'{folder}' holds a model: choose another --out, or --force to replace it.")
 
 
 def _same_faces(before: OutputRun, now: OutputRun) -> bool:
