@@ -64,9 +64,7 @@ def plot() -> bytes:
     figure = Figure(figsize=(9, 4.6), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     height = 0.8 / len(by_model)
-    for number, ((name, found), colour) in enumerate(
-        zip(by_model.items(), ("#1d4e89", "#9aa5b1"), strict=False)
-    ):
+    for number, ((name, found), colour) in enumerate(zip(by_model.items(), ("#1d4e89", "#9aa5b1"), strict=False)):
         places = np.arange(len(tests)) + number * height
         axes.barh(places, [100 * found[test][0] for test in tests], height, color=colour, label=name)
     axes.set_yticks(np.arange(len(tests)) + 0.4 - height / 2, tests, fontsize=8)

@@ -127,7 +127,9 @@ def adapt(
     ):
         start = resolve_model(start).folder if start else None
         sources = [str(source)] if isinstance(source, str | Path) else [str(each) for each in source]
-        train_run(sources, str(target), folder, chosen, start, quiet, command, group=group)
+        train_run(
+            sources if len(sources) > 1 else sources[0], str(target), folder, chosen, start, quiet, command, group=group
+        )
         with group.main_process_first():
             return answered(folder, str(target), chosen, quiet) if group.is_main_process else load(folder)
 

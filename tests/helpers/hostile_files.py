@@ -195,7 +195,7 @@ def link_to_a_device(good: Good, here: Path) -> list[str]:
     return predict(good, here / "a.jpg")
 
 
-@hostile("picture", 3, "is format that cannot be read here")
+@hostile("picture", 3, "has a format that cannot be read here")
 def program_in_svg(good: Good, here: Path) -> list[str]:
     return picture("a.png", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')(good, here)
 

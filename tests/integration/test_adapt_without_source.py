@@ -183,7 +183,9 @@ def test_from_python(tmp_path: Path, model: Path) -> None:
     old = [faces[0].expression for faces in load(model, threads=1).stream([tmp_path / "photos" / n for n in names])]
     right = [EXPRESSIONS[truth[name]] for name in names]
     assert sum(a == b for a, b in zip(found, right, strict=True)) > sum(a == b for a, b in zip(old, right, strict=True))
-    with pytest.raises(UsageError, match="needs a source"):
+    with pytest.raises(UsageError, match="needs target and out"):
         adapt_in_python(target=tmp_path / "photos", method="dann")
+    with pytest.raises(UsageError, match="needs a source"):
+        adapt_in_python(target=tmp_path / "photos", size=64)
     with pytest.raises(UsageError, match="grouping"):
         adapt_in_python(target=tmp_path / "photos", groups="all")

@@ -91,7 +91,7 @@ def test_without_imagenet_the_packages_trunk_is_offered(
 def test_what_it_cannot_start_from_is_refused(tmp_path: Path) -> None:
     cases: list[tuple[str, type[DcdanError], str]] = [
         (BUNDLED, UsageError, f"has the trunk mobilenetv2_100 and this run's is {TRUNK}"),
-        ("ferplus-mobilenet-64", UsageError, f"Did you mean '{BUNDLED}'"),
+        ("smal", UsageError, f"Did you mean '{BUNDLED}'"),
         ("atuo", UsageError, "Did you mean 'auto'"),
         (str(tmp_path), ModelError, "cannot be read"),
     ]

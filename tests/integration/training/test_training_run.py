@@ -59,14 +59,14 @@ def test_a_run_folder_is_complete(adapted: dict[str, Path], domains: Domains, me
     folder = adapted[method]
     files = {path.name for path in folder.iterdir() if path.is_file()}
     model = {"model.json", "model.onnx", "model.safetensors"}
-    assert files == {"config.toml", "run.json", "log.jsonl", *model, "predictions.csv", "report.html"}
+    assert files == {"config.toml", "run.json", "log.jsonl", *model, MEMORY, "predictions.csv", "report.html"}
 
     about = json.loads((folder / "model.json").read_text())
     assert (about["schema"], about["method"], about["name"]) == (1, method, method)
     assert about["classes"] == list(Pack.open(domains[0]).classes)
     assert about["face"] == {"size": SIZE, "align": "none", "channels": "rgb", "contrast": False}
     assert len(about["thresholds"]) == 7
-    assert about["files"] == {name: sha256(folder / name) for name in ("model.safetensors", "model.onnx")}
+    assert about["files"] == {name: sha256(folder / name) for name in ("model.safetensors", "model.onnx", MEMORY)}
     assert about["training"]["source"].startswith("synthetic:studio")
     assert about["training"]["target"].startswith("synthetic:street")
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -143,12 +144,12 @@ def test_ctrl_c_is_told_and_the_same_command_goes_on(
     monkeypatch.setattr(predict, "CHUNK_PICTURES", 2)
     answer, chunks = recogniser.Recogniser._answer, 0
 
-    def interrupted(self: recogniser.Recogniser, chunk: Sequence[Picture]) -> list[list[FaceResult]]:
+    def interrupted(self: recogniser.Recogniser, chunk: Sequence[Picture], *more: Any) -> list[list[FaceResult]]:
         nonlocal chunks
         chunks += 1
         if chunks == 2:
             raise KeyboardInterrupt
-        return answer(self, chunk)
+        return answer(self, chunk, *more)
 
     monkeypatch.setattr(recogniser.Recogniser, "_answer", interrupted)
     assert dcdan(arguments) == 130

@@ -108,7 +108,8 @@ def test_from_python(model: Path, target: Path, tmp_path: Path) -> None:
     ("more", "code", "sentence"),
     [
         (["--method", "tentt"], 2, "Did you mean 'tent'?"),
-        (["--method", "tent", "--shares", "balanced"], 2, "--shares has no meaning for a --method without --source"),
+        (["--method", "tent", "--shares", "most"], 2, "most"),
+        (["--method", "tent", "--threads", "1"], 2, "--threads has no meaning for a --method without --source"),
         (["--method", "tent", "--preset", "paper"], 2, "--preset has no meaning for a --method without --source"),
         (["--method", "tent", "--set", "learning=1"], 2, "learning"),
         (["--method", "eata", "--set", "options.margin=-1"], 2, "margin"),

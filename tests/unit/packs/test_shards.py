@@ -233,9 +233,9 @@ def test_the_place_of_the_merged_pack(tmp_path: Path) -> None:
     one, two = shards(tmp_path, 2)
     with pytest.raises(UsageError, match="There is nothing to merge"):
         merge_packs([], tmp_path / "out")
-    with pytest.raises(UsageError, match=r"The shard '.*' lies in '.*': choose another --out"):
+    with pytest.raises(UsageError, match=r"The shard '.*' is inside '.*': choose another --out"):
         merge_packs([one, two], one, force=True)
-    with pytest.raises(UsageError, match="lies in"):
+    with pytest.raises(UsageError, match="is inside"):
         merge_packs([one, two], tmp_path, force=True)
     with pytest.raises(PackError, match="is no pack: it has no"):
         merge_packs([one, tmp_path / "nowhere"], tmp_path / "out")

@@ -105,7 +105,7 @@ def test_the_newest_that_can_be_read_is_found(tmp_path: Path) -> None:
         assert found is not None
         assert found[1]["step"] == 1
         assert len(told) == 1
-        assert f"'{path}' cannot be read" in told[0]
+        assert f"The checkpoint '{path}' " in told[0]
         assert f"'{previous(path)}', is used" in told[0]
     # Killed between the two renames of a save.
     path.unlink()

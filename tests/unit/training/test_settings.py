@@ -114,7 +114,7 @@ def test_values_reach_their_settings() -> None:
         ("options.classification.label_smooting=0", ["'options.classification.label_smooting'", "'label_smoothing'"]),
         ("source.optimiser=adam", ["'source.optimiser' cannot be 'adam'", "'sgd' or 'adamw'", "Did you mean 'adamw'?"]),
         ("preset=papr", ["'preset' cannot be 'papr'", "'default' or 'paper'", "Did you mean 'paper'?"]),
-        ("method=dan", ["Unknown method 'dan'", "Did you mean 'dann'?", "adabn, afn", "source_only"]),
+        ("method=dan", ["Unknown method 'dan'", "Did you mean 'dann'?", "adabn, adda", "source_only"]),
         ("size=50", ["'size' cannot be 50", "multiple of 16"]),
         ("size=16", ["'size' cannot be 16", "32"]),
         ("seed=-1", ["'seed' cannot be -1"]),
