@@ -181,6 +181,33 @@ def write_results(out: Path, cells: Sequence[dict[str, Any]], model: Path) -> No
             text = {key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()}
             writer.writerow(text)
     write_text(out / "table.md", markdown(rows))
+    write_plot(rows, out / "plot.png")
+
+
+def write_plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the gain in accuracy of each method over the source model, a colour for each set and size."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    sets = list(dict.fromkeys((row["set"], int(row["faces"])) for row in rows))
+    methods = [name for name in dict.fromkeys(row["method"] for row in rows) if name != "source model"]
+    figure = Figure(figsize=(7, 0.3 * len(methods) * len(sets) + 1.2), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for number, key in enumerate(sets):
+        gains = {
+            row["method"]: 100 * float(row["accuracy_gain"]) for row in rows if (row["set"], int(row["faces"])) == key
+        }
+        places = [place + number * 0.8 / len(sets) for place in range(len(methods))]
+        axes.barh(
+            places, [gains.get(name, 0.0) for name in methods], 0.8 / len(sets), label=f"{key[0]}, {key[1]} faces"
+        )
+    axes.axvline(0, color="#5f6b76", linewidth=0.8)
+    axes.set_yticks(range(len(methods)), methods)
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy over the source model, points")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    FigureCanvasAgg(figure).print_png(str(path))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,10 @@ NEIGHBOURS = 2
 SAME_FACE = 0.3
 """Intersection over union from which two boxes are the same face."""
 
+HIDDEN = 0.25
+"""Overlap with a found face, over the smaller of both areas, from which a face is not added: it is half hidden, and
+tracks would change over."""
+
 
 class Search:
     """Finds the faces of frames that arrive in chunks; its state is the faces of the last frame.
@@ -182,7 +186,7 @@ class Search:
             return
         again = self._near([frames[index].pixels for index in places], list(places.values()), None)
         for index, faces in zip(places, again, strict=True):
-            new = ~_covered(_boxes(faces), boxes[index])
+            new = ~_covered(_boxes(faces), boxes[index], "smaller", HIDDEN)
             every = [*found[index], *(face for face, wanted in zip(faces, new, strict=True) if wanted)]
             found[index] = sorted(every, key=lambda face: -float(np.prod(face.box[2:] - face.box[:2])))
 
@@ -235,10 +239,12 @@ def between_boxes(earlier: Boxes, later: Boxes, share: float) -> Boxes:
     return np.asarray((1 - share) * earlier[nearest[moved]] + share * later[moved], np.float32)
 
 
-def _covered(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
-    """Return which boxes are the same face as one of the others."""
-    both = overlaps(np.concatenate([boxes, others]), "union")[: len(boxes), len(boxes) :]
-    return np.asarray((both >= SAME_FACE).any(axis=1))
+def _covered(
+    boxes: Boxes, others: Boxes, measure: Literal["union", "smaller"] = "union", least: float = SAME_FACE
+) -> NDArray[np.bool_]:
+    """Return which boxes overlap one of the others by at least a share, by default as the same face does."""
+    both = overlaps(np.concatenate([boxes, others]), measure)[: len(boxes), len(boxes) :]
+    return np.asarray((both >= least).any(axis=1))
 
 
 def _boxes(faces: Sequence[Face]) -> Boxes:

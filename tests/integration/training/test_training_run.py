@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from dcdan.core.errors import DataError, DcdanError, ModelError, OutputError, PackError, UsageError
 from dcdan.core.outputs import OUTPUTS
 from dcdan.core.signals import Interrupted, stoppable
+from dcdan.correction.memory import MEMORY
 from dcdan.methods.base import find_method, methods
 from dcdan.models.deploy import Deployed
 from dcdan.models.network import Network, NetworkSettings

@@ -661,14 +661,13 @@ def test_corrections_by_group() -> None:
 # --- the folder as a whole
 
 
-def test_each_experiment_is_one_folder_of_four_files() -> None:
+def test_each_experiment_is_one_folder_of_page_cells_plot_and_table() -> None:
     folders = {path.name for path in RESULTS.iterdir() if path.is_dir()}
     listed = {re.sub(r"\[(.*)\].*", r"\1", row[0]) for row in tables(RESULTS / "README.md")["Results"][1:]}
     assert folders == listed
     for folder in folders - {"base_model"}:  # its raw values are the reports that the cards are made from
         names = {path.name for path in (RESULTS / folder).iterdir()}
         assert names - {"table.md", "table.csv"} == {"README.md", "cells.parquet", "plot.png"}
-        assert len(names) == 4
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     assert len(files) <= MOST_FILES
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES

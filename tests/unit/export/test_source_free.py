@@ -99,7 +99,7 @@ def test_from_python(model: Path, target: Path, tmp_path: Path) -> None:
     run = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     assert run["settings"]["options"]["margin"] == 2.0
     with pytest.raises(UsageError, match="have no meaning for a method without a source"):
-        dcdan.adapt(target=target, out=tmp_path / "other", model=model, method="tent", shares="balanced")
+        dcdan.adapt(target=target, out=tmp_path / "other", model=model, method="tent", labels="labels.csv")
     with pytest.raises(UsageError, match="needs target and out"):
         dcdan.adapt(target=target, method="tent")
 
