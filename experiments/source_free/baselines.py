@@ -189,6 +189,7 @@ def write_plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    rows = [row for row in rows if row["faces"]]  # without means over sets
     sets = list(dict.fromkeys((row["set"], int(row["faces"])) for row in rows))
     methods = [name for name in dict.fromkeys(row["method"] for row in rows) if name != "source model"]
     figure = Figure(figsize=(7, 0.3 * len(methods) * len(sets) + 1.2), dpi=110, layout="constrained")
