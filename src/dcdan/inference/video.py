@@ -123,8 +123,8 @@ SAME_FACE = 0.3
 """Intersection over union from which two boxes are the same face."""
 
 HIDDEN = 0.1
-"""Overlap with a found face, over the smaller of both areas, from which a face is not added. Both boxes are a tenth larger
-on each side. Such a face is partly hidden, and its track would change over."""
+"""Overlap with a found face, over the smaller of both areas, from which a face is not added. Both boxes are a tenth
+larger on each side. Such a face is partly hidden, and its track would change over."""
 
 
 class Search:
