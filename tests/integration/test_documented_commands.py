@@ -36,11 +36,14 @@ NOT_RUN = {
     ),
     r"^adapt .*--source|--shift=|runs/blur3|packs/ferplus64": "trains; tests/integration/test_adapt_command.py does",
     r"^benchmark ": "trains for hours; tests/integration/test_benchmark.py runs plans",
+    r"^app": "serves until it is stopped; tests/browser/app drives it",
+    r"^paper --results runs/": "needs the cells of a benchmark; tests/unit/paper writes some",
     r"--merge shards": "merges packs of a data set that may not be passed on; tests/unit/packs/test_shards.py merges",
 }
 """Pattern of a command line -> why it is not run."""
 
 SLOW = {
+    r"--method |--rungs|--complexity|--maps |--check": "trains or measures with torch",
     r"^export ": "measures int8 graphs",
     r"--ray local": "starts Ray",
 }
@@ -100,6 +103,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = Path("labelled", ("happy", "sad")[index % 2])
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(f"photos/{index}.jpg", folder)
+    Image.fromarray(photo([[0]], size=120)).save("face.png")
     Path("faces.csv").write_text("path,label\nphotos/0.jpg,happiness\nphotos/1.jpg,sadness\n")
     data = tmp_path / "data"
     usages = ("Training", "PublicTest", "PrivateTest")

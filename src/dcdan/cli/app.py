@@ -22,7 +22,8 @@ def app(
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", metavar="FOLDER", help="Unlabelled faces; only these can be adapted to.")
+        str | None,
+        typer.Option("--target", "-t", metavar="SPEC", help="Unlabelled faces; only these can be adapted to."),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="PATH", help="Where runs that the page makes are written.")

@@ -26,10 +26,11 @@ def models(
         ),
     ] = False,
     trunk: Annotated[
-        list[str] | None, typer.Option("--trunk", help="Trunk of --complexity, by its timm name; repeatable.")
+        list[str] | None,
+        typer.Option("--trunk", metavar="NAME", help="Trunk of --complexity, by its timm name; repeatable."),
     ] = None,
     size: Annotated[
-        list[int] | None, typer.Option("--size", min=32, max=512, help="Face size of --complexity; repeatable.")
+        list[int] | None, typer.Option("--size", metavar="PX", min=32, max=512, help="Side of the faces in pixels.")
     ] = None,
     json: options.Json = False,
 ) -> None:

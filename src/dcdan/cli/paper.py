@@ -15,7 +15,7 @@ NARROWEST = 80
 def paper(
     results: Annotated[
         list[Path] | None,
-        typer.Option("--results", metavar="DIR", help="Folder of measured results; may be given several times."),
+        typer.Option("--results", metavar="PATH", help="Folder of measured results; may be given several times."),
     ] = None,
     table: Annotated[
         int | None, typer.Option("--table", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")

@@ -54,7 +54,7 @@ def option_entries() -> list[OptionEntry]:
     """Return every option and argument of every command, in the order of the help.
 
     Example:
-        >>> [entry.names for entry in option_entries() if entry.command == "models"]
+        >>> [entry.names for entry in option_entries() if entry.command == "methods"]
         [('--json',)]
     """
     return [

@@ -58,7 +58,7 @@ def method_catalogue() -> tuple[MethodEntry, ...]:
 
     Example:
         >>> [entry.name for entry in method_catalogue() if entry.group == SOURCE][:3]
-        ['cf_dan', 'csg', 'efficientface']
+        ['amp_net', 'cf_dan', 'cse_gresnet']
         >>> next(entry.year for entry in method_catalogue() if entry.name == "dcdan")
         2025
     """

@@ -5,8 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from dcdan.app.events import EventHub
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a thread of its own: the browser's tests leave a loop running in theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, main).result()
 
 
 def test_all_listen_and_threads_publish() -> None:
@@ -26,7 +35,7 @@ def test_all_listen_and_threads_publish() -> None:
         hub.close()
         return list(await asyncio.gather(*tasks))
 
-    for found in asyncio.run(main()):
+    for found in run(main()):
         events = [text for text in found if text.startswith("event")]
         assert [json.loads(text.split("data: ")[1])["n"] for text in events] == [0, 1, 2]
         assert all(text.startswith("event: labels\n") and text.endswith("\n\n") for text in events)
@@ -47,7 +56,7 @@ def test_a_browser_that_does_not_read_is_bounded() -> None:
         assert not hub._queues
         return size
 
-    assert asyncio.run(main()) <= 256
+    assert run(main()) <= 256
 
 
 def test_without_a_server_nothing_happens() -> None:

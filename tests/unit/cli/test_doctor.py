@@ -39,7 +39,7 @@ def test_a_damaged_model_is_a_problem(
     monkeypatch.setattr(resolver, "WEIGHTS", tmp_path / "weights")
     assert dcdan(["doctor"]) == 1
     captured = capsys.readouterr()
-    assert "The model colours is damaged: model.onnx has another checksum" in captured.err
+    assert "The model colours is damaged: model.onnx differs from the checksum in model.json" in captured.err
     assert "self-test  failed" in captured.out
     assert dcdan(["models"]) == 0
     assert "colours (default): model.onnx has another checksum" in capsys.readouterr().out

@@ -51,7 +51,7 @@ def test_a_list_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert dcdan(["methods"]) == 0
     text = capsys.readouterr().out
     assert "DCD-DAN: " in text
-    assert "Needs weights; neutral faces." in text
+    assert "needs weights; neutral faces" in text
     assert dcdan(["methods", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     entries = {entry["name"]: entry for entry in found if entry["group"] != SOURCE_FREE}

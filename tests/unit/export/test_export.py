@@ -117,7 +117,7 @@ def test_other_faces_may_set_the_ranges(trained: Path, domains: tuple[Path, Path
     found = export(trained, faces=str(domains[0]), progress=False)
     assert found.agreement is not None
     assert found.accuracy == {}
-    assert any("does not say what it learned from" in note for note in found.notes)
+    assert any("does not record its source data" in note for note in found.notes)
 
 
 def test_speeds_are_milliseconds_a_face(run: Path) -> None:

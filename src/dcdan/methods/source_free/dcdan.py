@@ -94,7 +94,9 @@ class SourceFreeDCDAN(SourceFreeMethod):
         self.confidence = UNKNOWN_CONFIDENCE if memory is None else memory.source_confidence
         self.of_global = self.of_local = None
         if memory is not None and settings.lambda_adversary:
-            self.of_global, self.of_local = Discriminator(width + classes), Discriminator(width + classes)
+            with torch.random.fork_rng(devices=()):
+                torch.manual_seed(0)
+                self.of_global, self.of_local = Discriminator(width + classes), Discriminator(width + classes)
             self.register_buffer("centres", torch.from_numpy(memory.centres.astype(np.float32)))
             self.register_buffer("centre_labels", torch.from_numpy(memory.soft_labels.astype(np.float32)))
             self.register_buffer("centre_weights", torch.from_numpy(memory.weights.astype(np.float32)))
