@@ -15,14 +15,14 @@ NARROWEST = 80
 def paper(
     results: Annotated[
         list[Path] | None,
-        typer.Option("--results", metavar="PATH", help="Folder of measured results; may be given several times."),
+        typer.Option("--results", metavar="DIR", help="Folder of measured results; may be given several times."),
     ] = None,
     table: Annotated[
         int | None, typer.Option("--table", min=1, max=4, metavar="N", help="Only this table, 1 to 4.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Write the tables and figures of --results in its form here."),
+        typer.Option("--out", "-o", metavar="PATH", help="Write the tables and figures of --results in its form here."),
     ] = None,
     json: options.Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page.")] = False,

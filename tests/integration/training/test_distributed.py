@@ -55,7 +55,7 @@ def test_every_method_has_the_gradients_of_one_process(tmp_path: Path, port: int
     assert one.keys() == two.keys()
     assert {name.partition(".")[0] for name in one} == set(methods())
     for name, value in one.items():
-        scale = float(value.abs().max())
+        scale = float(value.abs().max()) if value.numel() else 0.0
         # AGRA's graph normalises class means that hardly differ in a batch of eight, which magnifies rounding.
         nearness = 2e-2 if name.startswith("agra.") else 1e-3
         np.testing.assert_allclose(two[name], value, rtol=0, atol=nearness * max(scale, 1e-3), err_msg=name)

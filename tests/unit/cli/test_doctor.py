@@ -42,7 +42,7 @@ def test_a_damaged_model_is_a_problem(
     assert "The model colours is damaged: model.onnx differs from the checksum in model.json" in captured.err
     assert "self-test  failed" in captured.out
     assert dcdan(["models"]) == 0
-    assert "colours (default): model.onnx has another checksum" in capsys.readouterr().out
+    assert "colours (default): model.onnx differs from the checksum in model.json" in capsys.readouterr().out
 
 
 def test_a_model_that_answers_nothing_useful_fails_the_self_test(

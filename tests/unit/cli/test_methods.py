@@ -59,7 +59,7 @@ def test_a_list_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (free["tent"]["year"], free["adabn"]["needs"], entries["adabn"]["needs"]) == (
         2021,
         "weights",
-        "a source set",
+        "",
     )
     assert (entries["dann"]["year"], entries["dann"]["group"]) == (2016, TARGET)
     assert (entries["adabn"]["year"], entries["adabn"]["group"]) == (2016, STATISTICS)
