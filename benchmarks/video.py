@@ -126,7 +126,7 @@ def look(model: str | None, video: Path, min_side: float, search: float, threads
     session.run(np.zeros((1, session.size, session.size, 3), np.uint8))
 
     finding = clock.timed("detection", extractor.extract), clock.timed("detection", extractor.detect_near)
-    pipeline = FramePipeline(*finding, clock.timed("recognition", recogniser._name))
+    pipeline = FramePipeline(*finding, clock.timed("recognition", recogniser.face_results))
     with open_video(video) as film:
         options = WatchOptions(min_side=min_side, search=search)
         start, faces = clock.now(), 0
