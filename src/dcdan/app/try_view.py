@@ -116,7 +116,7 @@ def recognise(recogniser: Recogniser, name: str, content: bytes) -> dict[str, An
 
 
 def watch(recogniser: Recogniser, name: str, path: Path) -> Iterator[str]:
-    """Yield a JSON line for each frame of a video that is looked at, five a second; the last has ``done``."""
+    """Yield a JSON line for each frame of a video that is read, five a second; the last has ``done``."""
     from dcdan.images.video_reader import open_video
 
     try:

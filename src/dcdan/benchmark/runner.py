@@ -28,7 +28,7 @@ from dcdan.core.signals import Interrupted, stoppable
 
 _POLL_SECONDS = 1.0
 _BUSY_SECONDS = 5.0
-"""Pause before a stage or cell that another machine trains is looked at again."""
+"""Pause before a stage or cell that another machine trains is checked again."""
 _PRELOADED = "dcdan.benchmark.cell", "sklearn.linear_model"
 _COMPILER = ("torch._inductor.compile_fx",)
 
