@@ -18,7 +18,7 @@ from dcdan.core.errors import DataError, DcdanError, OutputError, UsageError, ne
 from dcdan.core.signals import Interrupted
 from dcdan.jobs.workers import cores
 from dcdan.methods.base import find_method
-from dcdan.models.network import NetworkSettings
+from dcdan.models.network import Network, NetworkSettings
 from dcdan.packs.build import cached_pack, pack_for
 from dcdan.packs.format import FACES
 from dcdan.packs.pack import Pack
@@ -67,7 +67,7 @@ def remaining_work(
         blank: the cells whose data are not there.
     """
     stages = {cell.stage.folder: cell.stage for cell in cells}
-    costs: dict[tuple[NetworkSettings, object, int, str], float] = {}
+    costs: dict[tuple[NetworkSettings, object, type[Network], int, str], float] = {}
     faces: dict[tuple[str, str], tuple[int, int]] = {}
 
     def counts(source: PlanDomain, target: PlanDomain) -> tuple[int, int]:
@@ -85,8 +85,9 @@ def remaining_work(
 
     def cost(settings: RunSettings) -> float:
         # Most methods train the same network.
-        build = getattr(find_method(settings.method).build_network, "__func__", settings.method)
-        key = settings.network, build, settings.size, settings.device
+        kind = find_method(settings.method)
+        build = getattr(kind.build_network, "__func__", settings.method)
+        key = settings.network, build, kind.network_class, settings.size, settings.device
         if key not in costs:
             costs[key] = seconds_per_face(settings)
         return costs[key]

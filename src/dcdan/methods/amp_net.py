@@ -25,7 +25,7 @@ from dcdan.faces.align import TEMPLATE
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.methods.classification import head_loss
 from dcdan.models.heads import pooled
-from dcdan.models.network import NetworkOutputs, NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, NetworkOutputs, NetworkSettings, PlainNetwork
 
 CENTRES = (*((float(x), float(y)) for x, y in TEMPLATE[:3]), (0.5, float(TEMPLATE[3, 1])))
 """Centres of the local windows: left eye, right eye, nose, mouth; x and y in units of the face side."""
@@ -158,24 +158,11 @@ class AMPNet(SourceMethod):
     paper: ClassVar[str] = "Liu et al., Adaptive Multilayer Perceptual Attention Network for FER, TCSVT 32(9), 2022"
     reading: ClassVar[str] = "our reading of its abstract, with its printed weights"
     Settings: ClassVar[type[MethodSettings]] = AMPNetSettings
+    network_class: ClassVar[type[Network]] = AMPNetwork
 
     def __init__(self, settings: AMPNetSettings, width: int, class_counts: Tensor) -> None:
         super().__init__(settings, width, class_counts)
         self.options = settings
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> AMPNetwork:
-        """Build the plain network with local and salient features.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return AMPNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the weighted cross-entropy of both classifiers.

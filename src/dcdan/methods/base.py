@@ -85,6 +85,8 @@ class Method(nn.Module, ABC):
     owns_source_stage: ClassVar[bool] = False
     """Whether the source stage has its own losses, parameters or network, so that other methods cannot reuse it."""
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    network_class: ClassVar[type[Network]] = Network
+    """The network that :meth:`build_network` builds."""
     groups: Tensor
     """``(N,)`` int64 group of every face of the source pack, from 0; empty where the method needs none."""
     sampled_counts: Tensor
@@ -124,7 +126,7 @@ class Method(nn.Module, ABC):
         Returns:
             The network, with random weights.
         """
-        return Network(settings, classes, size)
+        return cls.network_class(settings, classes, size)
 
     def set_sources(self, count: int) -> None:
         """Prepare for several source sets before the training starts; the default treats them as one domain.

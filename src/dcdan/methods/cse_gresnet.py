@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dcdan.methods.base import Batch, SourceMethod, register
 from dcdan.models.heads import pooled
-from dcdan.models.network import NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, NetworkSettings, PlainNetwork
 
 ORIENTATIONS = 4
 SCALES = (2, 3, 4)
@@ -171,20 +171,7 @@ class CSEGResNet(SourceMethod):
     title: ClassVar[str] = "CSE-GResNet"
     paper: ClassVar[str] = "Jiang et al., CSE-GResNet: A Simple and Highly Efficient Network for FER, TAFFC 2023"
     reading: ClassVar[str] = "our reading of its abstract"
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> GaborNetwork:
-        """Build the network.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return GaborNetwork(settings, classes, size)
+    network_class: ClassVar[type[Network]] = GaborNetwork
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification loss.

@@ -30,7 +30,7 @@ from torch.nn.functional import cross_entropy, normalize, relu
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.models.heads import pooled
-from dcdan.models.network import Network, NetworkOutputs, NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, NetworkOutputs, PlainNetwork
 
 STAGES = ("before_last", "last")
 
@@ -161,6 +161,7 @@ class CSG(SourceMethod):
     title: ClassVar[str] = "CSG"
     paper: ClassVar[str] = "Chen et al., Contrastive Syn-to-Real Generalization, ICLR 2021"
     Settings: ClassVar[type[MethodSettings]] = CSGSettings
+    network_class: ClassVar[type[Network]] = TwoStageNetwork
 
     frozen: TwoStageNetwork
 
@@ -168,20 +169,6 @@ class CSG(SourceMethod):
         super().__init__(settings, width, class_counts)
         self.options = settings
         self.comparisons = nn.ModuleDict()
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> TwoStageNetwork:
-        """Build the plain network that outputs its last two stages.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return TwoStageNetwork(settings, classes, size)
 
     def prepare(self, network: Network, faces: int) -> None:  # noqa: ARG002
         """Copy the initial network and create the comparison of each stage.

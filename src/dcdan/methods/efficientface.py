@@ -27,7 +27,7 @@ from dcdan.core.errors import UsageError
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.models.domain_norm import with_domains
 from dcdan.models.heads import pooled
-from dcdan.models.network import NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, NetworkSettings, PlainNetwork
 from dcdan.models.trunk import Trunk
 
 QUARTERS = 4
@@ -223,24 +223,11 @@ class EfficientFace(SourceMethod):
     )
     uses_teacher: ClassVar[bool] = True
     Settings: ClassVar[type[MethodSettings]] = EfficientFaceSettings
+    network_class: ClassVar[type[Network]] = EfficientFaceNetwork
 
     def __init__(self, settings: EfficientFaceSettings, width: int, class_counts: Tensor) -> None:
         super().__init__(settings, width, class_counts)
         self.options = settings
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> EfficientFaceNetwork:
-        """Build the plain network with both parts at stride 8.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return EfficientFaceNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy against the labels or, later, against the distributions of the generator.

@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.methods.feature_alignment import directions
-from dcdan.models.network import NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, PlainNetwork
 
 
 class MetricLearningSettings(MethodSettings):
@@ -97,6 +97,7 @@ class MetricLearning(SourceMethod):
     title: ClassVar[str] = "Metric learning (centre loss)"
     paper: ClassVar[str] = "Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016"
     Settings: ClassVar[type[MethodSettings]] = MetricLearningSettings
+    network_class: ClassVar[type[Network]] = PlainNetwork
 
     centres: Tensor
 
@@ -104,20 +105,6 @@ class MetricLearning(SourceMethod):
         super().__init__(settings, width, class_counts)
         self.options = settings
         self.register_buffer("centres", torch.zeros(len(class_counts), width))
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> PlainNetwork:
-        """Build the plain network.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return PlainNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification loss and the loss of the features.

@@ -27,7 +27,7 @@ from torch.nn.functional import interpolate, relu
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.models.domain_norm import fold
-from dcdan.models.network import NetworkOutputs, NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, NetworkOutputs, NetworkSettings, PlainNetwork
 
 CROPS = ((0.0, 0.0, 0.75), (0.25, 0.0, 0.75), (0.125, 0.25, 0.75), (0.075, 0.075, 0.85), (0.05, 0.05, 0.9))
 """Left, top and side of each crop, in units of the face side."""
@@ -132,24 +132,11 @@ class RAN(SourceMethod):
         "Wang et al., Region Attention Networks for Pose and Occlusion Robust Facial Expression Recognition, TIP 2020"
     )
     Settings: ClassVar[type[MethodSettings]] = RANSettings
+    network_class: ClassVar[type[Network]] = RegionAttentionNetwork
 
     def __init__(self, settings: RANSettings, width: int, class_counts: Tensor) -> None:
         super().__init__(settings, width, class_counts)
         self.options = settings
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> RegionAttentionNetwork:
-        """Build the plain network on six inputs.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return RegionAttentionNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification and the region-bias loss.

@@ -126,6 +126,7 @@ class SCN(SourceMethod):
         "Wang et al., Suppressing Uncertainties for Large-Scale Facial Expression Recognition, CVPR 2020"
     )
     Settings: ClassVar[type[MethodSettings]] = SCNSettings
+    network_class: ClassVar[type[Network]] = SelfCureNetwork
 
     given: Tensor
 
@@ -133,20 +134,6 @@ class SCN(SourceMethod):
         super().__init__(settings, width, class_counts)
         self.options = settings
         self.register_buffer("given", torch.empty(0, dtype=torch.int64))
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> SelfCureNetwork:
-        """Build the plain network with an importance of each face.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return SelfCureNetwork(settings, classes, size)
 
     def prepare(self, network: Network, faces: int) -> None:  # noqa: ARG002
         """Allocate a new label for every face; -1 is none.

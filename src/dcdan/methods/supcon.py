@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dcdan.methods.base import Batch, MethodSettings, SourceMethod, register
 from dcdan.methods.feature_alignment import directions
-from dcdan.models.network import NetworkSettings, PlainNetwork
+from dcdan.models.network import Network, PlainNetwork
 
 
 class SupConSettings(MethodSettings):
@@ -62,25 +62,12 @@ class SupCon(SourceMethod):
     title: ClassVar[str] = "SupCon"
     paper: ClassVar[str] = "Khosla et al., Supervised Contrastive Learning, NeurIPS 2020"
     Settings: ClassVar[type[MethodSettings]] = SupConSettings
+    network_class: ClassVar[type[Network]] = PlainNetwork
 
     def __init__(self, settings: SupConSettings, width: int, class_counts: Tensor) -> None:
         super().__init__(settings, width, class_counts)
         self.options = settings
         self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, settings.dimensions))
-
-    @classmethod
-    def build_network(cls, settings: NetworkSettings, classes: int, size: int) -> PlainNetwork:
-        """Build the plain network.
-
-        Args:
-            settings: the architecture.
-            classes: number of classes K.
-            size: face side in pixels.
-
-        Returns:
-            The network.
-        """
-        return PlainNetwork(settings, classes, size)
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the classification and the contrastive loss.
